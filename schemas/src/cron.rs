@@ -1,0 +1,294 @@
+//! Cron expressions: five fields, or six with seconds first.
+//!
+//! What an expression means is `croner`'s business. This module adds what it lets pass: an
+//! expression is refused when it contains an empty list item, a step larger than its field, a
+//! nickname or a year, or when it never fires. An error names the field and where it stands.
+
+use std::{fmt, ops::Range, str::FromStr};
+
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use croner::parser::{CronParser, Seconds, Year};
+use thiserror::Error;
+
+use crate::text::text_value;
+
+/// A cron expression that fires at least once.
+#[derive(Debug, Clone)]
+pub struct Cron {
+    text: String,
+    inner: croner::Cron,
+}
+
+/// A field of a cron expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CronField {
+    Second,
+    Minute,
+    Hour,
+    DayOfMonth,
+    Month,
+    DayOfWeek,
+}
+
+impl CronField {
+    const ALL: [Self; 6] =
+        [Self::Second, Self::Minute, Self::Hour, Self::DayOfMonth, Self::Month, Self::DayOfWeek];
+
+    /// The smallest and the largest value. Sunday is both 0 and 7.
+    const fn bounds(self) -> (u16, u16) {
+        match self {
+            Self::Second | Self::Minute => (0, 59),
+            Self::Hour => (0, 23),
+            Self::DayOfMonth => (1, 31),
+            Self::Month => (1, 12),
+            Self::DayOfWeek => (0, 7),
+        }
+    }
+
+    /// How many different values there are: the largest step that is not nonsense.
+    const fn values(self) -> u16 {
+        match self {
+            Self::DayOfWeek => 7,
+            _ => self.bounds().1 - self.bounds().0 + 1,
+        }
+    }
+}
+
+impl fmt::Display for CronField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::DayOfMonth => "day of the month",
+            Self::Month => "month",
+            Self::DayOfWeek => "day of the week",
+        })
+    }
+}
+
+/// Why a text is not a cron expression, and which part of it is to blame.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is not a cron expression: {problem}")]
+pub struct CronError {
+    /// The whole expression.
+    pub text: String,
+    /// What is wrong.
+    pub problem: CronProblem,
+    /// The bytes of the expression that are wrong.
+    pub range: Range<usize>,
+}
+
+/// What is wrong with a cron expression.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CronProblem {
+    /// Not five or six fields.
+    #[error("it has {0} fields, expected 5 (minute, hour, day, month, weekday) or 6 (seconds first)")]
+    FieldCount(usize),
+    /// A nickname such as `@daily`.
+    #[error("nicknames are not accepted, write out the fields (`@daily` is `0 0 * * *`)")]
+    Nickname,
+    /// A list with nothing between two commas, or at an end.
+    #[error("the {0} has an empty item in its list")]
+    EmptyItem(CronField),
+    /// A step that skips the whole field.
+    #[error(
+        "the step {step} in the {field} is larger than its {values} values, so it would fire once only; write the value itself"
+    )]
+    Step {
+        /// The field.
+        field: CronField,
+        /// The step that was found.
+        step: u64,
+        /// How many values the field has.
+        values: u16,
+    },
+    /// A value outside the field, a bad range, an unknown name.
+    #[error("the {field} is wrong: {reason}")]
+    Field {
+        /// The field.
+        field: CronField,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Every field is right, and yet no date fits.
+    #[error("it never fires: no such date exists")]
+    Never,
+}
+
+impl Cron {
+    /// The expression as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The first instant at or after `from` at which it fires in a time zone; `None` when there is
+    /// none before the end of the calendar.
+    ///
+    /// Around daylight saving: in the hour that is skipped, an expression with one fixed time
+    /// fires once, at the end of the gap, and lists, steps and ranges skip what does not exist; in
+    /// the hour that is repeated, a fixed time fires once, in the first pass, and lists, steps and
+    /// ranges fire in both.
+    pub fn next(&self, from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        // The library works in whole seconds and would go back to the one that `from` is in.
+        let from = if from.timestamp_subsec_nanos() == 0 {
+            from
+        } else {
+            DateTime::from_timestamp(from.timestamp() + 1, 0)?
+        };
+        let local = zone.from_utc_datetime(&from.naive_utc());
+        self.inner.find_next_occurrence(&local, true).ok().map(|next| next.to_utc())
+    }
+
+    fn check_field(field: CronField, text: &str) -> Result<(), CronProblem> {
+        for item in text.split(',') {
+            if item.is_empty() {
+                return Err(CronProblem::EmptyItem(field));
+            }
+            let step = item.split_once('/').and_then(|(_, step)| step.parse::<u64>().ok());
+            if let Some(step) = step
+                && step > u64::from(field.values())
+            {
+                return Err(CronProblem::Step { field, step, values: field.values() });
+            }
+        }
+        // The library's errors name no field, so that each field is also tried alone.
+        let mut alone = ["*"; 6];
+        alone[0] = "0";
+        if let Some(place) = CronField::ALL.iter().position(|other| *other == field) {
+            alone[place] = text;
+        }
+        parser().parse(&alone.join(" ")).map(drop).map_err(|_| {
+            let (low, high) = field.bounds();
+            let names = match field {
+                CronField::Month => " or JAN to DEC",
+                CronField::DayOfWeek => " or SUN to SAT",
+                _ => "",
+            };
+            let reason = format!("`{text}` is not made of `*` and values from {low} to {high}{names}");
+            CronProblem::Field { field, reason }
+        })
+    }
+}
+
+fn parser() -> CronParser {
+    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build()
+}
+
+/// The fields of an expression with the place of each, in bytes.
+fn fields(text: &str) -> Vec<(Range<usize>, &str)> {
+    let base = text.as_ptr().addr();
+    text.split_whitespace()
+        .map(|field| {
+            let start = field.as_ptr().addr() - base;
+            (start..start + field.len(), field)
+        })
+        .collect()
+}
+
+impl FromStr for Cron {
+    type Err = CronError;
+
+    fn from_str(text: &str) -> Result<Self, CronError> {
+        let error = |problem, range| CronError { text: text.to_owned(), problem, range };
+        let fields = fields(text);
+        if text.trim_start().starts_with('@') {
+            return Err(error(CronProblem::Nickname, 0..text.len()));
+        }
+        let kinds = match fields.len() {
+            5 => &CronField::ALL[1..],
+            6 => &CronField::ALL[..],
+            count => return Err(error(CronProblem::FieldCount(count), 0..text.len())),
+        };
+        for (kind, (range, field)) in kinds.iter().zip(&fields) {
+            Self::check_field(*kind, field).map_err(|problem| error(problem, range.clone()))?;
+        }
+        let inner = parser().parse(text).map_err(|cause| {
+            let problem = CronProblem::Field { field: kinds[0], reason: cause.to_string() };
+            error(problem, 0..text.len())
+        })?;
+        let cron = Self { text: text.to_owned(), inner };
+        // The calendar repeats after 400 years, and the library gives up long before that; any
+        // start will do, as an expression without a year fires again and again or not at all.
+        match cron.next(DateTime::UNIX_EPOCH, Tz::UTC) {
+            Some(_) => Ok(cron),
+            None => Err(error(CronProblem::Never, 0..text.len())),
+        }
+    }
+}
+
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl PartialEq for Cron {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Cron {}
+
+text_value!(Cron, "cron expression", {
+    "type": "string",
+    "description": "Five fields (minute, hour, day of the month, month, day of the week), or six with seconds first.",
+    "examples": ["*/15 * * * *", "30 0 2 * * MON"]
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_what_people_write() {
+        for text in [
+            "*/15 * * * *",
+            "30 0 2 * * MON",
+            "0 0 L * *",
+            "0 0 15W * *",
+            "0 0 * * FRI#2",
+            "0,30 9-17 * JAN-MAR 1-5",
+            "7-59/15 * * * *",
+            "0 0 29 2 *",
+            " 0  3 * * 0 ",
+        ] {
+            assert_eq!(text.parse::<Cron>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_and_says_where() {
+        for (text, problem, range) in [
+            ("* * * *", CronProblem::FieldCount(4), 0..7),
+            ("@daily", CronProblem::Nickname, 0..6),
+            ("*/70 * * * *", CronProblem::Step { field: CronField::Minute, step: 70, values: 60 }, 0..4),
+            ("0 1,2,,3 * * *", CronProblem::EmptyItem(CronField::Hour), 2..8),
+            ("0 0 * * MON,", CronProblem::EmptyItem(CronField::DayOfWeek), 8..12),
+            ("0 0 30 2 *", CronProblem::Never, 0..10),
+        ] {
+            let error = text.parse::<Cron>().unwrap_err();
+            assert_eq!((error.problem, error.range), (problem, range), "{text}");
+        }
+        let error = "61 * * * *".parse::<Cron>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`61 * * * *` is not a cron expression: the minute is wrong: `61` is not made of `*` and values from 0 to 59"
+        );
+        assert_eq!(error.range, 0..2);
+        for text in [
+            "0 0 * * * * 2027",
+            "0 0 0 * *",
+            "a * * * *",
+            "0 24 * * *",
+            "0 0 * * 8",
+            "0 0 * FOO *",
+            "*/0 * * * *",
+        ] {
+            assert!(text.parse::<Cron>().is_err(), "{text}");
+        }
+    }
+}

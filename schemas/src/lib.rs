@@ -1,0 +1,45 @@
+//! The manifests of an Almanac testbed and what they mean.
+//!
+//! Everything here is a plain value: no I/O, no clock, nothing asynchronous. A function that
+//! needs the current instant takes it as an argument.
+//!
+//! - [`manifest`] is where to start: the four kinds of document and how YAML becomes one of them.
+//! - [`user`], [`node`], [`job`], [`config`]: one module per kind, field by field.
+//! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it.
+//! - [`run`]: run ids, phases and reasons.
+//! - [`json_schema`]: the JSON Schemas that are checked in under `schemas/json/`.
+
+mod text;
+
+pub mod config;
+pub mod container;
+pub mod cron;
+pub mod duration;
+pub mod instant;
+pub mod job;
+pub mod json_schema;
+pub mod key;
+pub mod manifest;
+pub mod name;
+pub mod node;
+pub mod run;
+pub mod schedule;
+pub mod secret;
+pub mod size;
+pub mod timezone;
+pub mod user;
+
+pub use config::Config;
+pub use cron::Cron;
+pub use duration::Duration;
+pub use instant::Instant;
+pub use job::{Job, JobSpec};
+pub use key::PublicKey;
+pub use manifest::{Kind, Manifest};
+pub use name::{JobName, NodeName, PrincipalName, TeamName, UserName};
+pub use node::{Node, NodeSpec};
+pub use run::{Phase, Reason, RunId, RunRole};
+pub use schedule::{Occurrence, Schedule};
+pub use size::Size;
+pub use timezone::Timezone;
+pub use user::{User, UserRole, UserSpec};

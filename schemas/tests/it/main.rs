@@ -1,0 +1,4 @@
+//! What the crate promises to its neighbours.
+
+mod json_schemas;
+mod manifests;
