@@ -4,7 +4,7 @@
 //! expression is refused when it contains an empty list item, a step larger than its field, a
 //! nickname or a year, or when it never fires. An error names the field and where it stands.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -17,7 +17,8 @@ use crate::text::text_value;
 #[derive(Debug, Clone)]
 pub struct Cron {
     text: String,
-    inner: croner::Cron,
+    /// Shared, because it is a few hundred bytes and schedules are cloned freely.
+    inner: Arc<croner::Cron>,
 }
 
 /// A field of a cron expression.
@@ -209,7 +210,7 @@ impl FromStr for Cron {
             let problem = CronProblem::Field { field: kinds[0], reason: cause.to_string() };
             error(problem, 0..text.len())
         })?;
-        let cron = Self { text: text.to_owned(), inner };
+        let cron = Self { text: text.to_owned(), inner: Arc::new(inner) };
         // The calendar repeats after 400 years, and the library gives up long before that; any
         // start will do, as an expression without a year fires again and again or not at all.
         match cron.next(DateTime::UNIX_EPOCH, Tz::UTC) {
