@@ -1,1 +1,34 @@
-//! x
+//! How the parts of Almanac talk.
+//!
+//! - [`v1`]: the generated code of `proto/almanac/v1/*.proto`.
+//! - [`convert`]: between the protocol's types and those of `almanac-schemas`.
+//! - [`token`]: the short-lived tokens that every call carries, made and verified.
+//! - [`identity`]: a principal's private key, and the token that it makes for each call.
+//! - [`client`]: a connection to a reconciler.
+//! - [`limits`]: sizes and times that both ends agree on.
+
+mod eddsa;
+
+pub mod client;
+pub mod convert;
+pub mod identity;
+pub mod limits;
+pub mod token;
+
+pub use client::{Connection, Endpoint};
+pub use identity::Identity;
+
+/// The protocol, version 1.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; documented in the .proto files"
+)]
+pub mod v1 {
+    tonic::include_proto!("almanac.v1");
+}
+
+/// The descriptors of the protocol (an encoded `FileDescriptorSet`), for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,16 @@
+//! Compiles the protocol with `protox`, so that no `protoc` is needed.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files =
+        ["proto/almanac/v1/common.proto", "proto/almanac/v1/node.proto", "proto/almanac/v1/testbed.proto"];
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(files, ["proto"])?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".almanac.v1").compile_fds(descriptors)?;
+    Ok(())
+}
