@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# What the scripts need on a fresh Debian or Ubuntu machine. Each function says what it installs
+# and asks for nothing. Sourced, never run.
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "error: $*"; exit 2; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# Installs those of the named Debian packages that are missing.
+need_packages() {
+    local missing=()
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    command -v apt-get >/dev/null || fail "please install: ${missing[*]}"
+    say "installing Debian packages: ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+# The toolchain that `rust-version` in Cargo.toml asks for.
+need_rust() {
+    [ -f "$HOME/.cargo/env" ] && source "$HOME/.cargo/env"
+    local wanted have
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    have=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
+    if [ -n "$have" ] && [ "$(printf '%s\n' "$wanted" "$have" | sort -V | head -1)" = "$wanted" ]; then return; fi
+    say "installing Rust $wanted or newer with rustup, for this user"
+    need_packages curl
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy,rustfmt >&2
+    source "$HOME/.cargo/env"
+}
+
+docker_runs() { docker info >/dev/null 2>&1; }
+
+# Makes a Docker engine run: one that runs is used as it is, an installed one is started, else
+# Debian's is installed. Answers 1 when that is not possible. A daemon that was started by hand is
+# in DOCKERD_PID.
+start_docker() {
+    docker_runs && return 0
+    if ! command -v dockerd >/dev/null; then
+        command -v apt-get >/dev/null || return 1
+        (need_packages docker.io iptables) || return 1
+    fi
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl start docker || return 1
+    else
+        [ "$(id -u)" = 0 ] || return 1
+        # A file left behind by a daemon that is gone keeps a new one from starting.
+        if [ -f /var/run/docker.pid ] && ! kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then
+            rm -f /var/run/docker.pid
+        fi
+        say "starting the Docker engine"
+        nohup dockerd >/tmp/almanac-dockerd.log 2>&1 &
+        DOCKERD_PID=$!
+    fi
+    for _ in $(seq 60); do
+        docker_runs && return 0
+        sleep 0.5
+    done
+    return 1
+}
+
+need_docker() {
+    start_docker || fail "no Docker engine runs and none could be started (see /tmp/almanac-dockerd.log)"
+}

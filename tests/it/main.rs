@@ -1,0 +1,11 @@
+//! One test per promise, end to end: real binaries, a real Git repository, a database and a store
+//! on disk, and a real container engine where containers matter.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod bad_commits;
+mod bad_input;
+mod containers;
+mod crashes;
+mod isolation;
+mod schedule;

@@ -1,0 +1,70 @@
+//! A Git repository as researchers have it: a bare one that is pushed to, and a clone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A bare repository and a clone of it.
+#[derive(Debug)]
+pub struct Repository {
+    bare: PathBuf,
+    clone: PathBuf,
+}
+
+impl Repository {
+    /// Makes both below a folder. The branch is `main`; nothing is committed.
+    pub fn create(folder: &Path) -> Self {
+        let repository = Self { bare: folder.join("testbed.git"), clone: folder.join("clone") };
+        git(folder, &["init", "--quiet", "--bare", "--initial-branch=main", "testbed.git"]);
+        git(folder, &["clone", "--quiet", "testbed.git", "clone"]);
+        git(&repository.clone, &["checkout", "--quiet", "-B", "main"]);
+        repository
+    }
+
+    /// The bare repository, which the reconciler reads.
+    pub fn path(&self) -> &Path {
+        &self.bare
+    }
+
+    /// The clone, to change by hand what [`Repository::write`] cannot.
+    pub fn clone_path(&self) -> &Path {
+        &self.clone
+    }
+
+    /// Writes a file into the clone.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.clone.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Removes a file from the clone.
+    pub fn remove(&self, path: &str) {
+        fs::remove_file(self.clone.join(path)).unwrap();
+    }
+
+    /// Commits the clone as it is and pushes it. Returns the commit.
+    pub fn push(&self, message: &str) -> String {
+        git(&self.clone, &["add", "--all"]);
+        git(&self.clone, &["commit", "--quiet", "--allow-empty", "-m", message]);
+        git(&self.clone, &["push", "--quiet", "--force", "origin", "main"]);
+        git(&self.clone, &["rev-parse", "HEAD"]).trim().to_owned()
+    }
+}
+
+/// Runs Git, without what the machine's own configuration says.
+fn git(folder: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=Alice Example", "-c", "user.email=alice@example.org"])
+        .args(["-c", "commit.gpgsign=false"])
+        .args(args)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
