@@ -122,11 +122,8 @@ impl Applied {
         for assignment in testbed.assignments() {
             let key = (assignment.node, assignment.job, assignment.role);
             let since = before.get(&key).copied().filter(|_| !rescheduled.contains(assignment.job));
-            let assigned = Assigned {
-                job: assignment.job.clone(),
-                role: assignment.role,
-                since: since.unwrap_or(now),
-            };
+            let assigned =
+                Assigned { job: assignment.job.clone(), role: assignment.role, since: since.unwrap_or(now) };
             if since.is_none() {
                 put.push((assignment.node.clone(), assigned.clone()));
             }
@@ -165,7 +162,11 @@ impl Applied {
 
     /// The declared nodes whose desired state differs: their own spec, the testbed's part of it, the
     /// set of their assignments, or a job among them.
-    fn touched(&self, assignments: &BTreeMap<NodeName, Vec<Assigned>>, plan: &Plan<'_>) -> BTreeSet<NodeName> {
+    fn touched(
+        &self,
+        assignments: &BTreeMap<NodeName, Vec<Assigned>>,
+        plan: &Plan<'_>,
+    ) -> BTreeSet<NodeName> {
         let everybody = plan.config.is_some_and(|(before, after)| before.network != after.network);
         let edited: BTreeSet<&JobName> = plan.jobs.iter().map(|change| change.name).collect();
         let mut touched = BTreeSet::new();
@@ -187,7 +188,12 @@ impl Applied {
         touched
     }
 
-    fn origins_after(&self, plan: &Plan<'_>, commit: &str, now: DateTime<Utc>) -> BTreeMap<JobName, JobOrigin> {
+    fn origins_after(
+        &self,
+        plan: &Plan<'_>,
+        commit: &str,
+        now: DateTime<Utc>,
+    ) -> BTreeMap<JobName, JobOrigin> {
         let mut origins = self.origins.clone();
         for change in &plan.jobs {
             if matches!(change.edit, Edit::Removed(_)) {

@@ -75,7 +75,8 @@ impl RunState {
         let started = steps.iter().find(|step| step.phase == Phase::Running);
         let ended = started.and_then(|started| {
             steps.iter().find(|step| {
-                step.sequence > started.sequence && (step.phase == Phase::Uploading || step.phase.is_terminal())
+                step.sequence > started.sequence
+                    && (step.phase == Phase::Uploading || step.phase.is_terminal())
             })
         });
         let latest = |text: fn(&RunStep) -> &String| {

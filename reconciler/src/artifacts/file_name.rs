@@ -11,7 +11,9 @@ pub struct FileName(String);
 
 /// A text that is not a plain file name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not a plain file name: expected at most 128 of a-z, A-Z, 0-9, `.`, `_` and `-`, not starting with a dot")]
+#[error(
+    "`{0}` is not a plain file name: expected at most 128 of a-z, A-Z, 0-9, `.`, `_` and `-`, not starting with a dot"
+)]
 pub struct FileNameError(String);
 
 impl FileName {
@@ -26,8 +28,7 @@ impl FromStr for FileName {
 
     fn from_str(text: &str) -> Result<Self, FileNameError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let good =
-            !text.is_empty() && text.len() <= 128 && !text.starts_with('.') && text.bytes().all(plain);
+        let good = !text.is_empty() && text.len() <= 128 && !text.starts_with('.') && text.bytes().all(plain);
         good.then(|| Self(text.to_owned())).ok_or_else(|| FileNameError(text.to_owned()))
     }
 }

@@ -13,4 +13,4 @@ mod uploads;
 pub use file_name::{FileName, FileNameError};
 pub use staging::{Staging, StagingError};
 pub use stores::{ObjectError, StoreUrl, StoreUrlError};
-pub use uploads::{Announcement, UploadError, Uploads};
+pub use uploads::{Announcement, Sending, UploadError, Uploads};

@@ -25,7 +25,9 @@ pub struct StoreUrl(PathBuf);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreUrlError {
     /// It is of another scheme.
-    #[error("artifacts are to go to `{0}`, and this version stores them in folders only: expected `file:///absolute/path`")]
+    #[error(
+        "artifacts are to go to `{0}`, and this version stores them in folders only: expected `file:///absolute/path`"
+    )]
     Scheme(String),
     /// The path is not absolute.
     #[error("`{0}` does not name an absolute path: expected `file:///absolute/path`")]

@@ -14,8 +14,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{
-    FileName, FileNameError, ObjectError, Staging, StagingError, StoreUrl, StoreUrlError, path,
-    staging::Part,
+    FileName, FileNameError, ObjectError, Staging, StagingError, StoreUrl, StoreUrlError, path, staging::Part,
 };
 use crate::store::{ArtifactRow, RunRow, Store, StoreError, UploadRow};
 
@@ -66,7 +65,9 @@ pub enum UploadError {
     TooLong { size: u64, found: u64 },
     #[error("the upload is not complete: {found} of {size} bytes are there")]
     Incomplete { size: u64, found: u64 },
-    #[error("the SHA-256 of what arrived is {found}, and {expected} was announced; what arrived is discarded, begin again")]
+    #[error(
+        "the SHA-256 of what arrived is {found}, and {expected} was announced; what arrived is discarded, begin again"
+    )]
     Hash { found: String, expected: String },
     #[error(transparent)]
     Name(#[from] FileNameError),
@@ -203,11 +204,7 @@ impl Uploads {
 
     async fn run_of(&self, node: &NodeName, run: RunId, role: RunRole) -> Result<RunRow, UploadError> {
         let row = self.store.run(run, role).await?.ok_or(UploadError::UnknownRun(run))?;
-        if row.node == *node {
-            Ok(row)
-        } else {
-            Err(UploadError::OtherNode { run, node: node.clone() })
-        }
+        if row.node == *node { Ok(row) } else { Err(UploadError::OtherNode { run, node: node.clone() }) }
     }
 
     async fn upload_of(&self, node: &NodeName, id: Uuid) -> Result<UploadRow, UploadError> {

@@ -172,7 +172,8 @@ pub(super) fn node(
 ) -> v1::Node {
     let last_seen = heartbeat.as_ref().map(|row| row.last_seen);
     let held = held_generation(applied, heartbeat.as_ref());
-    let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.as_ref().map(field).cloned().unwrap_or_default();
+    let text =
+        |field: fn(&HeartbeatRow) -> &String| heartbeat.as_ref().map(field).cloned().unwrap_or_default();
     v1::Node {
         name: name.to_string(),
         labels: entry.labels.clone().into_iter().collect(),

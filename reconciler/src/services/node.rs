@@ -78,7 +78,9 @@ impl NodeCalls {
             };
             sending.add(part.offset, part.data.into()).await.map_err(refuse::upload)?;
         }
-        sending.map(|sending| sending.length()).ok_or_else(|| Status::invalid_argument("the upload has no part"))
+        sending
+            .map(|sending| sending.length())
+            .ok_or_else(|| Status::invalid_argument("the upload has no part"))
     }
 }
 
@@ -186,7 +188,7 @@ impl NodeService for NodeCalls {
 }
 
 fn announcement(request: &v1::BeginUploadRequest) -> Result<Announcement, FieldError> {
-    let sha256 = request.sha256.as_slice().try_into();
+    let sha256 = <[u8; 32]>::try_from(&request.sha256[..]);
     Ok(Announcement {
         run: parse("run_id", &request.run_id)?,
         role: RunRole::try_from(request.role())?,

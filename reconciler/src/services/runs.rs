@@ -139,7 +139,10 @@ pub(super) async fn download(
     let role = RunRole::try_from(request.role()).map_err(refuse::field)?;
     let row = context.store.artifact(run.id, role, &request.name).await.map_err(refuse::store)?;
     let row = row.ok_or_else(|| {
-        Status::not_found(format!("run {} has no file `{}`; ListArtifacts lists its files", run.id, request.name))
+        Status::not_found(format!(
+            "run {} has no file `{}`; ListArtifacts lists its files",
+            run.id, request.name
+        ))
     })?;
     if request.offset > row.size {
         return Err(Status::out_of_range(format!(

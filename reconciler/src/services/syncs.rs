@@ -82,6 +82,8 @@ async fn find(context: &Context, id: &str) -> Result<SyncRow, Status> {
     match rows.len() {
         0 => Err(Status::not_found(format!("no commit that begins with `{id}` was looked at"))),
         1 => Ok(rows.remove(0)),
-        _ => Err(Status::invalid_argument(format!("several commits begin with `{id}`; give more of the hash"))),
+        _ => {
+            Err(Status::invalid_argument(format!("several commits begin with `{id}`; give more of the hash")))
+        }
     }
 }

@@ -123,7 +123,10 @@ impl TestbedService for TestbedCalls {
         let mut next = NextRuns::new(&applied, Utc::now());
         let wanted = |name: &JobName, owner| {
             let on_node = |node| {
-                applied.placements.get(name).is_some_and(|places| places.iter().any(|(place, _)| place == node))
+                applied
+                    .placements
+                    .get(name)
+                    .is_some_and(|places| places.iter().any(|(place, _)| place == node))
             };
             filter.after.as_deref().is_none_or(|after| name.as_str() > after)
                 && filter.owner.as_ref().is_none_or(|wanted| wanted == owner)

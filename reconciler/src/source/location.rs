@@ -17,7 +17,9 @@ pub enum Location {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LocationError {
     /// It is of a scheme that is not known.
-    #[error("`{0}` is not the address of a repository: expected a path, file://, https://, ssh:// or user@host:path")]
+    #[error(
+        "`{0}` is not the address of a repository: expected a path, file://, https://, ssh:// or user@host:path"
+    )]
     Scheme(String),
     /// It carries a password, which would end up in logs and in process lists.
     #[error("the address of the repository carries a password; use a credential helper of Git instead")]

@@ -35,7 +35,7 @@ pub enum MirrorError {
         said: String,
     },
     /// Git took too long.
-    #[error("`git {0}` took longer than {} s", FETCH_DEADLINE.as_secs())]
+    #[error("`git {0}` took longer than 2 minutes")]
     Deadline(&'static str),
 }
 

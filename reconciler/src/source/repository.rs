@@ -166,8 +166,7 @@ impl Repository {
         let tree = if self.subdir.is_empty() {
             root
         } else {
-            let no_folder =
-                || LookError::NoFolder { commit: commit.id.clone(), subdir: self.subdir.clone() };
+            let no_folder = || LookError::NoFolder { commit: commit.id.clone(), subdir: self.subdir.clone() };
             let entry = root.get_path(Path::new(&self.subdir)).map_err(|_| no_folder())?;
             repository.find_tree(entry.id()).map_err(|_| no_folder())?
         };
@@ -200,7 +199,9 @@ impl Repository {
         let reference = repository.find_reference(&format!("refs/heads/{}", self.branch));
         let id = reference.and_then(|reference| reference.peel_to_commit()).map(|commit| commit.id());
         id.map_err(|error| match error.code() {
-            ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch => self.no_branch(repository),
+            ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch => {
+                self.no_branch(repository)
+            }
             _ => LookError::Open(repository.path().to_owned(), error),
         })
     }
@@ -210,7 +211,7 @@ impl Repository {
             .branches(Some(git2::BranchType::Local))
             .into_iter()
             .flatten()
-            .filter_map(|branch| Some(format!("`{}`", branch.ok()?.0.name().ok()?)))
+            .filter_map(|branch| Some(format!("`{}`", branch.ok()?.0.name().ok()??)))
             .collect();
         if names.is_empty() {
             return LookError::Empty(self.location.clone(), self.branch.clone());

@@ -31,7 +31,9 @@ pub(super) fn read(
 ) -> Result<Vec<Arc<Source>>, git2::Error> {
     let odb = repository.odb()?;
     let ignored = match tree.get_name(IGNORE_FILE) {
-        Some(entry) if entry.kind() == Some(ObjectType::Blob) && odb.read_header(entry.id())?.0 <= MAX_FILE => {
+        Some(entry)
+            if entry.kind() == Some(ObjectType::Blob) && odb.read_header(entry.id())?.0 <= MAX_FILE =>
+        {
             Some(String::from_utf8_lossy(odb.read(entry.id())?.data()).into_owned())
         }
         _ => None,

@@ -76,25 +76,26 @@ async fn record_changes(change: &mut Change, sync: i64, plan: &Plan<'_>) -> Resu
     Ok(())
 }
 
-async fn users(change: &mut Change, sync: i64, now: DateTime<Utc>, plan: &Plan<'_>) -> Result<(), StoreError> {
+async fn users(
+    change: &mut Change,
+    sync: i64,
+    now: DateTime<Utc>,
+    plan: &Plan<'_>,
+) -> Result<(), StoreError> {
     for user in &plan.users {
         match user.edit {
-            Edit::Added(spec) | Edit::Changed(_, spec) => {
-                sqlx::query(
-                    "INSERT INTO users (name, spec, sync_id) VALUES ($1, $2, $3)
+            Edit::Added(spec) | Edit::Changed(_, spec) => sqlx::query(
+                "INSERT INTO users (name, spec, sync_id) VALUES ($1, $2, $3)
                      ON CONFLICT (name) DO UPDATE
                      SET spec = excluded.spec, sync_id = excluded.sync_id, deleted_at = NULL",
-                )
+            )
+            .bind(user.name.as_str())
+            .bind(json(spec))
+            .bind(sync),
+            Edit::Removed(_) => sqlx::query("UPDATE users SET deleted_at = $2, sync_id = $3 WHERE name = $1")
                 .bind(user.name.as_str())
-                .bind(json(spec))
-                .bind(sync)
-            }
-            Edit::Removed(_) => {
-                sqlx::query("UPDATE users SET deleted_at = $2, sync_id = $3 WHERE name = $1")
-                    .bind(user.name.as_str())
-                    .bind(micros(now))
-                    .bind(sync)
-            }
+                .bind(micros(now))
+                .bind(sync),
         }
         .execute(&mut **change)
         .await?;
@@ -102,27 +103,28 @@ async fn users(change: &mut Change, sync: i64, now: DateTime<Utc>, plan: &Plan<'
     Ok(())
 }
 
-async fn nodes(change: &mut Change, sync: i64, now: DateTime<Utc>, apply: &Apply<'_>) -> Result<(), StoreError> {
+async fn nodes(
+    change: &mut Change,
+    sync: i64,
+    now: DateTime<Utc>,
+    apply: &Apply<'_>,
+) -> Result<(), StoreError> {
     for node in &apply.plan.nodes {
         match node.edit {
-            Edit::Added(entry) | Edit::Changed(_, entry) => {
-                sqlx::query(
-                    "INSERT INTO nodes (name, labels, spec, sync_id, generation) VALUES ($1, $2, $3, $4, 0)
+            Edit::Added(entry) | Edit::Changed(_, entry) => sqlx::query(
+                "INSERT INTO nodes (name, labels, spec, sync_id, generation) VALUES ($1, $2, $3, $4, 0)
                      ON CONFLICT (name) DO UPDATE
                      SET labels = excluded.labels, spec = excluded.spec, sync_id = excluded.sync_id,
                          deleted_at = NULL",
-                )
+            )
+            .bind(node.name.as_str())
+            .bind(json(&entry.labels))
+            .bind(json(&entry.spec))
+            .bind(sync),
+            Edit::Removed(_) => sqlx::query("UPDATE nodes SET deleted_at = $2, sync_id = $3 WHERE name = $1")
                 .bind(node.name.as_str())
-                .bind(json(&entry.labels))
-                .bind(json(&entry.spec))
-                .bind(sync)
-            }
-            Edit::Removed(_) => {
-                sqlx::query("UPDATE nodes SET deleted_at = $2, sync_id = $3 WHERE name = $1")
-                    .bind(node.name.as_str())
-                    .bind(micros(now))
-                    .bind(sync)
-            }
+                .bind(micros(now))
+                .bind(sync),
         }
         .execute(&mut **change)
         .await?;
@@ -159,12 +161,10 @@ async fn jobs(change: &mut Change, sync: i64, apply: &Apply<'_>) -> Result<(), S
                 .bind(sync)
                 .bind(now)
             }
-            Edit::Removed(_) => {
-                sqlx::query("UPDATE jobs SET deleted_at = $2, sync_id = $3 WHERE name = $1")
-                    .bind(job.name.as_str())
-                    .bind(now)
-                    .bind(sync)
-            }
+            Edit::Removed(_) => sqlx::query("UPDATE jobs SET deleted_at = $2, sync_id = $3 WHERE name = $1")
+                .bind(job.name.as_str())
+                .bind(now)
+                .bind(sync),
         }
         .execute(&mut **change)
         .await?;

@@ -133,9 +133,8 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn latest_sync(&self) -> Result<Option<SyncRow>, StoreError> {
-        let row: Option<Columns> = sqlx::query_as("SELECT * FROM syncs ORDER BY id DESC LIMIT 1")
-            .fetch_optional(&self.pool)
-            .await?;
+        let row: Option<Columns> =
+            sqlx::query_as("SELECT * FROM syncs ORDER BY id DESC LIMIT 1").fetch_optional(&self.pool).await?;
         Ok(row.map(SyncRow::from))
     }
 
@@ -158,11 +157,12 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn syncs(&self, before: Option<i64>, limit: u32) -> Result<Vec<SyncRow>, StoreError> {
-        let rows: Vec<Columns> = sqlx::query_as("SELECT * FROM syncs WHERE id < $1 ORDER BY id DESC LIMIT $2")
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows: Vec<Columns> =
+            sqlx::query_as("SELECT * FROM syncs WHERE id < $1 ORDER BY id DESC LIMIT $2")
+                .bind(before.unwrap_or(i64::MAX))
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         Ok(rows.into_iter().map(SyncRow::from).collect())
     }
 
@@ -172,10 +172,8 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn sync(&self, id: i64) -> Result<Option<SyncRow>, StoreError> {
-        let row: Option<Columns> = sqlx::query_as("SELECT * FROM syncs WHERE id = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row: Option<Columns> =
+            sqlx::query_as("SELECT * FROM syncs WHERE id = $1").bind(id).fetch_optional(&self.pool).await?;
         Ok(row.map(SyncRow::from))
     }
 
