@@ -196,7 +196,7 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
 }
 
 /// The container of an order's part of the job.
-fn part(order: &Order) -> &Container {
+pub(crate) fn part(order: &Order) -> &Container {
     match (order.role, &order.spec.server) {
         (RunRole::Server, Some(server)) => &server.container,
         _ => &order.spec.container,

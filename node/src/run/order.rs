@@ -59,6 +59,17 @@ pub struct RunKey {
     pub role: RunRole,
 }
 
+impl RunKey {
+    /// Reads what [`fmt::Display`] writes.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (id, role) = match text.strip_suffix("-server") {
+            Some(id) => (id, RunRole::Server),
+            None => (text, RunRole::Client),
+        };
+        Some(Self { id: id.parse().ok()?, role })
+    }
+}
+
 impl fmt::Display for RunKey {
     /// The id, with `-server` for the part of a server. It names folders and containers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
