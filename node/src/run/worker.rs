@@ -3,7 +3,6 @@
 
 use std::{io, sync::Arc};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::{sync::Notify, task, time};

@@ -38,7 +38,7 @@ use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
 /// wrapper, which goes on to write the exit code.
 const WRAPPER: &str = r#"
 notes=$1; shift
-set -C; : > "$notes/claimed" || exit 125; set +C
+set -C; { : > "$notes/claimed"; } 2> /dev/null || exit 125; set +C
 trap : TERM INT HUP
 read -r stat < /proc/$$/stat; echo "$stat" > "$notes/stat"
 "$@"
@@ -159,7 +159,12 @@ impl Runtime for Process {
     fn wait<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
             match self.notes(name).wrapper().map_err(host("look for the command"))? {
-                Some(wrapper) => wrapper.ended().await.map_err(host("wait for the command")),
+                Some(wrapper) => {
+                    wrapper.ended().await.map_err(host("wait for the command"))?;
+                    // What the command left in its process group ends with it.
+                    wrapper.signal(Signal::KILL);
+                    Ok(())
+                }
                 None => {
                     time::sleep(CLAIM_LOOK).await;
                     Ok(())
@@ -199,9 +204,8 @@ impl Runtime for Process {
         async move {
             let notes = self.notes(name);
             if let Some(wrapper) = notes.wrapper().map_err(host("look for the command"))?
-                && notes.plan().is_ok_and(|plan| plan.is_some_and(|plan| plan.boot_id == self.boot_id))
+                && wrapper.is_alive()
             {
-                // What the command left in its process group goes with it.
                 wrapper.signal(Signal::KILL);
             }
             match fs::remove_dir_all(&notes.0) {
@@ -330,7 +334,7 @@ impl Wrapper {
         };
         // Asked after the handle was opened, so that the handle is of this process and no later one.
         if self.is_alive() {
-            let _ = AsyncFd::new(handle)?.readable().await?;
+            let _ = AsyncFd::register(handle)?.readable().await?;
         }
         Ok(())
     }
