@@ -334,7 +334,9 @@ impl Wrapper {
         };
         // Asked after the handle was opened, so that the handle is of this process and no later one.
         if self.is_alive() {
-            let _ = AsyncFd::register(handle)?.readable().await?;
+            #[expect(deprecated, reason = "unsound only for what does not own its descriptor, and this does")]
+            let handle = AsyncFd::new(handle)?;
+            let _ = handle.readable().await?;
         }
         Ok(())
     }
