@@ -62,9 +62,10 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
     let runtime: Arc<dyn Runtime> = match &settings.runtime {
-        RuntimeChoice::Docker { host } => Arc::new(
-            Docker::connect(host.as_deref(), settings.name.clone()).await.map_err(StartError::Runtime)?,
-        ),
+        RuntimeChoice::Docker { host } => {
+            let agent = settings.identity.public_key().fingerprint();
+            Arc::new(Docker::connect(host.as_deref(), agent).await.map_err(StartError::Runtime)?)
+        }
         RuntimeChoice::Process => {
             warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
             Arc::new(Process::new(state_dir.runs(), boot_id.clone()))

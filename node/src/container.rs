@@ -16,6 +16,8 @@ use almanac_schemas::{
 
 use crate::run::{Order, RunKey};
 
+/// The label that names the agent that made the container, by the fingerprint of its key.
+pub const AGENT_LABEL: &str = "almanac.agent";
 /// The label that names the node.
 pub const NODE_LABEL: &str = "almanac.node";
 /// The label that names the run.

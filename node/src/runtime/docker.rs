@@ -22,10 +22,10 @@ use futures::{
 };
 use tokio::{fs::File, io::AsyncWriteExt};
 
-use almanac_schemas::{NodeName, container::Image};
+use almanac_schemas::container::Image;
 
 use crate::{
-    container::{ContainerName, ContainerSpec, NODE_LABEL, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
+    container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
     run::{Exit, RunKey},
 };
 
@@ -40,17 +40,19 @@ const AMBIGUOUS_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct Docker {
     client: bollard::Docker,
-    node: NodeName,
+    /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
+    /// testbeds from having a node of the same name on one engine.
+    agent: String,
 }
 
 impl Docker {
     /// Connects to the engine: at `host` (such as `unix:///run/podman/podman.sock`), or where Docker
-    /// listens by default.
+    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own.
     ///
     /// # Errors
     ///
     /// When no engine answers.
-    pub async fn connect(host: Option<&str>, node: NodeName) -> Result<Self, RuntimeError> {
+    pub async fn connect(host: Option<&str>, agent: String) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
             None => bollard::Docker::connect_with_unix_defaults(),
@@ -61,7 +63,7 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { client, node })
+        Ok(Self { client, agent })
     }
 
     async fn has_image(&self, image: &Image) -> Result<Option<Option<String>>, RuntimeError> {
@@ -160,7 +162,7 @@ impl Runtime for Docker {
                 self.ensure_network(name).await?;
             }
             let options = CreateContainerOptionsBuilder::new().name(spec.name.as_str()).build();
-            match self.client.create_container(Some(options), body(spec)).await {
+            match self.client.create_container(Some(options), body(spec, &self.agent)).await {
                 // 409: it was made before, by this agent before it was killed.
                 Err(error) if status(&error) != Some(409) => Err(engine("make the container", error)),
                 _ => Ok(()),
@@ -266,7 +268,7 @@ impl Runtime for Docker {
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<RunKey>, RuntimeError>> {
         async {
-            let filters = HashMap::from([("label", vec![format!("{NODE_LABEL}={}", self.node)])]);
+            let filters = HashMap::from([("label", vec![format!("{AGENT_LABEL}={}", self.agent)])]);
             let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
             let containers = self
                 .client
@@ -290,7 +292,9 @@ fn pull_name(image: &Image) -> String {
     if last.contains(':') || last.contains('@') { text.to_owned() } else { format!("{text}:latest") }
 }
 
-fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
+    let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
+    labels.insert(AGENT_LABEL.to_owned(), agent.to_owned());
     let bytes = |size: almanac_schemas::Size| size.as_bytes().cast_signed();
     let bridged = matches!(spec.network, NetworkChoice::Bridge(_));
     let ports: Vec<String> = spec.ports.iter().filter(|_| bridged).map(ToString::to_string).collect();
@@ -333,7 +337,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         image: Some(spec.image.to_string()),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(spec.labels.clone().into_iter().collect()),
+        labels: Some(labels),
         exposed_ports: Some(ports),
         host_config: Some(host),
         ..ContainerCreateBody::default()
