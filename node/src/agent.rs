@@ -72,8 +72,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     };
     let engine = runtime.describe().await.map_err(StartError::Runtime)?;
     let path = state_dir.journal();
-    let in_journal =
-        |source| StartError::Journal { path: state_dir.journal().display().to_string(), source };
+    let in_journal = |source| StartError::Journal { path: state_dir.journal().display().to_string(), source };
     let journal = Journal::open(&path).await.map_err(in_journal)?;
     let connection = settings.server.connect(Some(settings.identity.clone()))?;
     info!(node = %settings.name, server = %settings.server, engine, key = settings.identity.public_key().fingerprint(), "agent starts");

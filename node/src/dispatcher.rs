@@ -44,11 +44,7 @@ impl Dispatcher {
     /// # Errors
     ///
     /// When the journal cannot be read.
-    pub async fn load(
-        node: NodeName,
-        tools: Tools,
-        held: watch::Sender<Held>,
-    ) -> Result<Self, JournalError> {
+    pub async fn load(node: NodeName, tools: Tools, held: watch::Sender<Held>) -> Result<Self, JournalError> {
         let mut dispatcher = Self {
             node,
             accounts: tools.journal.accounts().await?,
@@ -61,7 +57,9 @@ impl Dispatcher {
         if let Some(snapshot) = dispatcher.tools.journal.snapshot().await? {
             match Desired::read(&snapshot) {
                 Ok((desired, _)) => dispatcher.hold(desired),
-                Err(error) => warn!(error = chain(&error), "the stored snapshot cannot be read; waiting for another"),
+                Err(error) => {
+                    warn!(error = chain(&error), "the stored snapshot cannot be read; waiting for another")
+                }
             }
         }
         Ok(dispatcher)
@@ -82,8 +80,7 @@ impl Dispatcher {
             let sleep = match self.dispatch().await {
                 Ok(wake_at) => {
                     backoff.reset();
-                    wake_at
-                        .map_or(LONGEST_SLEEP, |at| clock::until(at, clock::now()).min(LONGEST_SLEEP))
+                    wake_at.map_or(LONGEST_SLEEP, |at| clock::until(at, clock::now()).min(LONGEST_SLEEP))
                 }
                 Err(error) => {
                     // Nothing was started: what is not in the journal does not happen.
@@ -177,7 +174,11 @@ impl Dispatcher {
             }
         };
         for unreadable in unreadable {
-            error!(job = unreadable.job, problem = unreadable.problem, "a job is left out; is this agent too old for it?");
+            error!(
+                job = unreadable.job,
+                problem = unreadable.problem,
+                "a job is left out; is this agent too old for it?"
+            );
         }
         let now = clock::now();
         if let Some(held) = &self.desired {
@@ -200,7 +201,12 @@ impl Dispatcher {
         if self.desired.as_ref().is_none_or(|held| held.valid_until <= now) {
             self.operating_since = now;
         }
-        info!(generation = desired.version.generation, commit = desired.commit, jobs = desired.assignments.len(), "following a new state");
+        info!(
+            generation = desired.version.generation,
+            commit = desired.commit,
+            jobs = desired.assignments.len(),
+            "following a new state"
+        );
         self.hold(desired);
     }
 

@@ -79,7 +79,9 @@ pub fn advice(code: Code) -> &'static str {
         }
         Code::PermissionDenied => "the key is known, but not as this node's; check `--name` and `--key`",
         Code::Unimplemented => "what answers is not a reconciler of this version; check `--server`",
-        Code::Unavailable => "check that the reconciler runs, `--server`, and the network; runs go on meanwhile",
+        Code::Unavailable => {
+            "check that the reconciler runs, `--server`, and the network; runs go on meanwhile"
+        }
         _ => "see the reconciler's log",
     }
 }

@@ -81,8 +81,7 @@ struct ConfigFile {
 
 impl ConfigFile {
     fn read(path: &Path) -> Result<Self, SettingsError> {
-        let text =
-            fs::read_to_string(path).map_err(|error| SettingsError::Read(path.to_owned(), error))?;
+        let text = fs::read_to_string(path).map_err(|error| SettingsError::Read(path.to_owned(), error))?;
         toml::from_str(&text).map_err(|error| SettingsError::Form(path.to_owned(), Box::new(error)))
     }
 }
@@ -109,14 +108,9 @@ impl Settings {
             server: Endpoint::new(&server, args.plaintext || file.plaintext)?
                 .with_ca_file(args.ca_file.or(file.ca_file)),
             identity,
-            state_dir: args
-                .state_dir
-                .or(file.state_dir)
-                .ok_or(SettingsError::Missing("state-dir"))?,
+            state_dir: args.state_dir.or(file.state_dir).ok_or(SettingsError::Missing("state-dir"))?,
             runtime: match runtime {
-                RuntimeName::Docker => {
-                    RuntimeChoice::Docker { host: args.docker_host.or(file.docker_host) }
-                }
+                RuntimeName::Docker => RuntimeChoice::Docker { host: args.docker_host.or(file.docker_host) },
                 RuntimeName::Process => RuntimeChoice::Process,
             },
             address: args.address.or(file.address),

@@ -240,10 +240,7 @@ mod tests {
         let messages = chunks("u", 100, &part);
         let shape: Vec<(u64, usize)> =
             messages.iter().map(|message| (message.offset, message.data.len())).collect();
-        assert_eq!(
-            shape,
-            [(100, CHUNK), (100 + CHUNK as u64, CHUNK), (100 + 2 * CHUNK as u64, 3)]
-        );
+        assert_eq!(shape, [(100, CHUNK), (100 + CHUNK as u64, CHUNK), (100 + 2 * CHUNK as u64, 3)]);
         assert!(chunks("u", 0, &bytes::Bytes::new()).is_empty());
     }
 }

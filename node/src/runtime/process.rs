@@ -75,7 +75,9 @@ impl Process {
 
     fn condition(&self, notes: &Notes) -> io::Result<Option<Condition>> {
         let Some(plan) = notes.plan()? else { return Ok(None) };
-        let Some(started_at) = modified(&notes.0.join("claimed"))? else { return Ok(Some(Condition::Created)) };
+        let Some(started_at) = modified(&notes.0.join("claimed"))? else {
+            return Ok(Some(Condition::Created));
+        };
         let ended = |at: Option<DateTime<Utc>>, code| {
             let exit = Exit { at: at.unwrap_or_else(clock::now), code, out_of_memory: false };
             Ok(Some(Condition::Ended { started_at, exit }))
@@ -121,11 +123,8 @@ impl Runtime for Process {
             if spec.command.is_empty() {
                 return Err(RuntimeError::NoCommand);
             }
-            let plan = Plan {
-                command: spec.command.clone(),
-                env: spec.env.clone(),
-                boot_id: self.boot_id.clone(),
-            };
+            let plan =
+                Plan { command: spec.command.clone(), env: spec.env.clone(), boot_id: self.boot_id.clone() };
             self.notes(&spec.name).write_plan(&plan).map_err(host("note the command"))
         }
         .boxed()

@@ -17,27 +17,32 @@ use almanac_proto::{Endpoint, Identity, v1};
 use crate::fake::{Fake, key, unpack};
 
 /// A running agent.
-pub struct Agent {
+pub(crate) struct Agent {
     stop: CancellationToken,
     done: JoinHandle<Result<(), StartError>>,
 }
 
 impl Agent {
-    pub fn start(fake: &Fake, folder: &Path, runtime: RuntimeChoice) -> Self {
+    pub(crate) fn start(fake: &Fake, folder: &Path, runtime: RuntimeChoice) -> Self {
+        Self::start_as(fake, folder, runtime, "london-01")
+    }
+
+    /// Nodes that share an engine need names of their own.
+    pub(crate) fn start_as(fake: &Fake, folder: &Path, runtime: RuntimeChoice, name: &str) -> Self {
         let stop = CancellationToken::new();
-        let settings = settings(fake, folder, runtime);
+        let settings = Settings { name: name.parse().unwrap(), ..settings(fake, folder, runtime) };
         let done = tokio::spawn(agent::run(settings, stop.clone()));
         Self { stop, done }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         let done = tokio::time::timeout(Duration::from_secs(5), self.done).await;
         done.expect("it stops within seconds").unwrap().unwrap();
     }
 }
 
-pub fn settings(fake: &Fake, folder: &Path, runtime: RuntimeChoice) -> Settings {
+pub(crate) fn settings(fake: &Fake, folder: &Path, runtime: RuntimeChoice) -> Settings {
     let path = folder.join("key");
     let path = if path.exists() { path } else { key(folder) };
     Settings {
@@ -50,7 +55,7 @@ pub fn settings(fake: &Fake, folder: &Path, runtime: RuntimeChoice) -> Settings 
     }
 }
 
-pub fn shell(script: &str) -> serde_json::Value {
+pub(crate) fn shell(script: &str) -> serde_json::Value {
     json!({ "container": { "command": ["/bin/sh", "-c", script] } })
 }
 
@@ -68,26 +73,32 @@ async fn a_run_goes_from_a_snapshot_to_its_files() {
         soon(),
         json!({
             "container": {
-                "command": ["/bin/sh", "-c", "echo out $WHO; echo err >&2; cp $ALMANAC_CONFIG $ALMANAC_ARTIFACTS/c; echo $(ALMANAC_ROLE) $$(X) > role"],
-                "env": { "WHO": "$(ALMANAC_JOB) on $(ALMANAC_NODE)" },
+                "command": ["/bin/sh", "-c", "echo out $WHO; echo err >&2; cp $ALMANAC_CONFIG $ALMANAC_ARTIFACTS/c; echo $(ALMANAC_ROLE) \"$ESCAPED\" > role"],
+                "env": { "WHO": "$(ALMANAC_JOB) on $(ALMANAC_NODE)", "ESCAPED": "$$(ALMANAC_JOB) $(UNKNOWN)" },
             },
             "config": { "streams": 4 },
         }),
     );
     let last = fake.ended("hello").await;
-    assert_eq!((last.phase(), last.reason(), last.exit_code), (v1::Phase::Completed, v1::Reason::ExitCode, Some(0)));
+    assert_eq!(
+        (last.phase(), last.reason(), last.exit_code),
+        (v1::Phase::Completed, v1::Reason::ExitCode, Some(0))
+    );
     assert_eq!(last.commit, "c0ffee");
     assert_eq!(fake.phases("hello"), ["DEPLOYING", "RUNNING", "UPLOADING", "COMPLETED"]);
     assert_eq!(fake.file(&last, "run.log").unwrap(), b"out hello on london-01\nerr\n");
     let artifacts = unpack(&fake.file(&last, "artifacts.tar.zst").unwrap());
     assert_eq!(artifacts[Path::new("c")], "streams: 4\n");
-    assert_eq!(artifacts[Path::new("role")], "client $(X)\n");
+    assert_eq!(artifacts[Path::new("role")], "client $(ALMANAC_JOB) $(UNKNOWN)\n");
     let facts: serde_json::Value = serde_json::from_slice(&fake.file(&last, "run.json").unwrap()).unwrap();
     assert_eq!(facts["run"], last.run_id);
     assert_eq!(facts["exitCode"], 0);
     let runs = folder.path().join("state/runs");
-    fake.wait("the run's folder to go", |_| std::fs::read_dir(&runs).unwrap().next().is_none().then_some(())).await;
-    let heartbeat = fake.wait("a heartbeat with the state", |told| told.heartbeat.clone().filter(|h| h.generation == 2)).await;
+    fake.wait("the run's folder to go", |_| std::fs::read_dir(&runs).unwrap().next().is_none().then_some(()))
+        .await;
+    let heartbeat = fake
+        .wait("a heartbeat with the state", |told| told.heartbeat.clone().filter(|h| h.generation == 2))
+        .await;
     assert_eq!((heartbeat.engine.as_str(), heartbeat.address.as_str()), ("process", "203.0.113.7"));
     agent.stop().await;
 }
@@ -101,8 +112,13 @@ async fn a_run_is_stopped_at_its_length_and_that_completes_it() {
     job["schedule"] = json!({ "length": "1s" });
     fake.declare("long", soon(), job);
     let last = fake.ended("long").await;
-    assert_eq!((last.phase(), last.reason(), last.exit_code), (v1::Phase::Completed, v1::Reason::LengthReached, None));
-    assert_eq!(fake.file(&last, "run.log").unwrap(), b"started\nstopped\n");
+    assert_eq!(
+        (last.phase(), last.reason(), last.exit_code),
+        (v1::Phase::Completed, v1::Reason::LengthReached, None)
+    );
+    // A shell says of its own accord that its `sleep` was terminated too.
+    let log = String::from_utf8(fake.file(&last, "run.log").unwrap()).unwrap();
+    assert!(log.starts_with("started\n") && log.ends_with("stopped\n"), "{log}");
     assert_eq!(fake.file(&last, "artifacts.tar.zst"), None);
     agent.stop().await;
 }
@@ -144,7 +160,11 @@ async fn a_stopped_agent_leaves_its_runs_going_and_takes_them_up() {
     let fake = Fake::start().await;
     let agent = Agent::start(&fake, folder.path(), RuntimeChoice::Process);
     let gate = folder.path().join("gate");
-    fake.declare("going", soon(), shell(&format!("echo one; while ! [ -e {0} ]; do sleep 0.05; done; echo two", gate.display())));
+    fake.declare(
+        "going",
+        soon(),
+        shell(&format!("echo one; while ! [ -e {0} ]; do sleep 0.05; done; echo two", gate.display())),
+    );
     let running = fake.reaches("going", v1::Phase::Running).await;
     agent.stop().await;
     let agent = Agent::start(&fake, folder.path(), RuntimeChoice::Process);
@@ -197,7 +217,8 @@ async fn a_state_folder_has_one_agent() {
     let fake = Fake::start().await;
     let agent = Agent::start(&fake, folder.path(), RuntimeChoice::Process);
     fake.wait("a heartbeat", |told| told.heartbeat.clone()).await;
-    let second = agent::run(settings(&fake, folder.path(), RuntimeChoice::Process), CancellationToken::new()).await;
+    let second =
+        agent::run(settings(&fake, folder.path(), RuntimeChoice::Process), CancellationToken::new()).await;
     assert!(matches!(second, Err(StartError::StateDir(StateDirError::Locked(_)))));
     agent.stop().await;
 }
@@ -207,7 +228,8 @@ async fn an_engine_that_is_not_running_is_said_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start().await;
     let host = Some(format!("unix://{}/no.sock", folder.path().display()));
-    let started = agent::run(settings(&fake, folder.path(), RuntimeChoice::Docker { host }), CancellationToken::new());
+    let started =
+        agent::run(settings(&fake, folder.path(), RuntimeChoice::Docker { host }), CancellationToken::new());
     let error = anyhow::Error::from(started.await.unwrap_err());
     assert!(format!("{error:#}").contains("`--runtime process`"), "{error:#}");
 }

@@ -14,7 +14,10 @@ use futures::Stream;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
-use tonic::{Request, Response, Status, Streaming, transport::{Server, server::TcpIncoming}};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
+};
 
 use almanac_proto::{
     convert,
@@ -26,24 +29,24 @@ use almanac_proto::{
 
 /// What it was told.
 #[derive(Debug, Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// Every event that was recorded, in order, repetitions included.
-    pub events: Vec<v1::RunEvent>,
+    pub(crate) events: Vec<v1::RunEvent>,
     /// Files by run and name.
-    pub files: HashMap<(String, String), Vec<u8>>,
+    pub(crate) files: HashMap<(String, String), Vec<u8>>,
     /// Uploads under way, by id.
-    pub uploads: HashMap<String, (v1::BeginUploadRequest, Vec<u8>)>,
+    pub(crate) uploads: HashMap<String, (v1::BeginUploadRequest, Vec<u8>)>,
     /// The latest heartbeat.
-    pub heartbeat: Option<v1::HeartbeatRequest>,
+    pub(crate) heartbeat: Option<v1::HeartbeatRequest>,
     /// How many upload calls are still to be cut off in the middle.
-    pub cut_uploads: u32,
+    pub(crate) cut_uploads: u32,
     /// Answer every call with this.
-    pub refuse: Option<Status>,
+    pub(crate) refuse: Option<Status>,
 }
 
 /// The reconciler.
 #[derive(Clone)]
-pub struct Fake {
+pub(crate) struct Fake {
     told: Arc<Mutex<Told>>,
     snapshot: watch::Sender<v1::Snapshot>,
     address: SocketAddr,
@@ -51,7 +54,7 @@ pub struct Fake {
 
 impl Fake {
     /// Starts one on a port of its own.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = incoming.local_addr().unwrap();
         let snapshot = v1::Snapshot {
@@ -70,16 +73,16 @@ impl Fake {
         fake
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn told(&self) -> MutexGuard<'_, Told> {
+    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap()
     }
 
     /// Publishes a changed snapshot with a new generation.
-    pub fn publish(&self, change: impl FnOnce(&mut v1::Snapshot)) {
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut v1::Snapshot)) {
         self.snapshot.send_modify(|snapshot| {
             snapshot.generation += 1;
             change(snapshot);
@@ -87,7 +90,7 @@ impl Fake {
     }
 
     /// Declares one job that runs once, at an instant.
-    pub fn declare(&self, job: &str, at: DateTime<Utc>, rest: serde_json::Value) {
+    pub(crate) fn declare(&self, job: &str, at: DateTime<Utc>, rest: serde_json::Value) {
         let mut spec = serde_json::json!({
             "owner": "alice",
             "nodes": ["london-01"],
@@ -105,25 +108,29 @@ impl Fake {
     }
 
     /// The phases of a job's runs in the order of their sequence, each once.
-    pub fn phases(&self, job: &str) -> Vec<String> {
+    pub(crate) fn phases(&self, job: &str) -> Vec<String> {
         let told = self.told();
         let mut events: Vec<&v1::RunEvent> = told.events.iter().filter(|event| event.job == job).collect();
         events.sort_by_key(|event| (event.scheduled_at.map(|at| (at.seconds, at.nanos)), event.sequence));
         events.dedup_by_key(|event| (event.run_id.clone(), event.sequence));
-        events.iter().map(|event| event.phase().as_str_name().trim_start_matches("PHASE_").to_owned()).collect()
+        events
+            .iter()
+            .map(|event| event.phase().as_str_name().trim_start_matches("PHASE_").to_owned())
+            .collect()
     }
 
     /// Waits until a job's run has ended, and returns its last event.
-    pub async fn ended(&self, job: &str) -> v1::RunEvent {
+    pub(crate) async fn ended(&self, job: &str) -> v1::RunEvent {
         self.wait(&format!("{job} to end"), |told| {
-            let last = told.events.iter().filter(|event| event.job == job).max_by_key(|event| event.sequence)?;
+            let last =
+                told.events.iter().filter(|event| event.job == job).max_by_key(|event| event.sequence)?;
             (last.phase() as i32 >= v1::Phase::Completed as i32).then(|| last.clone())
         })
         .await
     }
 
     /// Waits until a job's run is in a phase.
-    pub async fn reaches(&self, job: &str, phase: v1::Phase) -> v1::RunEvent {
+    pub(crate) async fn reaches(&self, job: &str, phase: v1::Phase) -> v1::RunEvent {
         self.wait(&format!("{job} to be {phase:?}"), |told| {
             told.events.iter().find(|event| event.job == job && event.phase() == phase).cloned()
         })
@@ -131,7 +138,7 @@ impl Fake {
     }
 
     /// Waits for something to be told.
-    pub async fn wait<T>(&self, what: &str, found: impl Fn(&Told) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, what: &str, found: impl Fn(&Told) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(40);
         loop {
             if let Some(found) = found(&self.told()) {
@@ -142,7 +149,7 @@ impl Fake {
         }
     }
 
-    pub fn file(&self, event: &v1::RunEvent, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn file(&self, event: &v1::RunEvent, name: &str) -> Option<Vec<u8>> {
         self.told().files.get(&(event.run_id.clone(), name.to_owned())).cloned()
     }
 
@@ -153,7 +160,7 @@ impl Fake {
 }
 
 /// Unpacks an archive of artifacts.
-pub fn unpack(archive: &[u8]) -> HashMap<PathBuf, String> {
+pub(crate) fn unpack(archive: &[u8]) -> HashMap<PathBuf, String> {
     let mut archive = tar::Archive::new(zstd::Decoder::new(archive).unwrap());
     let files = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
@@ -165,7 +172,7 @@ pub fn unpack(archive: &[u8]) -> HashMap<PathBuf, String> {
 }
 
 /// Makes a key.
-pub fn key(folder: &Path) -> PathBuf {
+pub(crate) fn key(folder: &Path) -> PathBuf {
     let path = folder.join("key");
     almanac_proto::identity::generate(&path, "london-01").unwrap();
     path
@@ -267,4 +274,3 @@ impl NodeService for Fake {
         Ok(Response::new(v1::CommitUploadResponse { artifact: None }))
     }
 }
-

@@ -2,10 +2,7 @@
 //! and engines.
 
 mod agent;
-mod fake;
-mod journal;
-mod kill;
-mod keygen;
-mod process;
 mod docker;
-mod upload;
+mod fake;
+mod keygen;
+mod kill;
