@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $dir is set by scripts/demo
 # The parts of scripts/demo: processes that it starts and stops, and the display. Sourced, never run.
 
 started=()
@@ -102,7 +103,7 @@ follow() {
         watch_started
         now=$(states) || fail "the runs cannot be listed"
         if [ -t 1 ]; then
-            [ $drawn = 0 ] || printf '\033[%dA' "$drawn"
+            [ "$drawn" = 0 ] || printf '\033[%dA' "$drawn"
             draw <<<"$now"
             drawn=$(wc -l <<<"$now")
         else
