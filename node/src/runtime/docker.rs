@@ -1,6 +1,6 @@
 //! Containers of a Docker-compatible engine, over its socket.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use bollard::{
     errors::Error,
@@ -10,7 +10,7 @@ use bollard::{
     },
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-        InspectNetworkOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, LogsOptionsBuilder,
         RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
         WaitContainerOptions,
     },
@@ -30,6 +30,11 @@ use crate::{
 };
 
 use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
+
+/// How often a container is started while its network is there twice, and the pause in between:
+/// removing a network takes a tenth of a second.
+const AMBIGUOUS_ATTEMPTS: u32 = 10;
+const AMBIGUOUS_PAUSE: Duration = Duration::from_millis(200);
 
 /// A Docker-compatible engine.
 #[derive(Debug, Clone)]
@@ -74,22 +79,44 @@ impl Docker {
         }
     }
 
+    /// Sees to it that there is one network of a name.
+    ///
+    /// A name is not unique: an engine lets two agents that ask at the same moment each make one, and
+    /// from then on starts no container in either. The oldest stays; whoever finds later ones removes
+    /// them, which the engine refuses while they are in use.
     async fn ensure_network(&self, name: &str) -> Result<(), RuntimeError> {
-        match self.client.inspect_network(name, None::<InspectNetworkOptions>).await {
-            Ok(_) => return Ok(()),
-            Err(error) if status(&error) == Some(404) => {}
-            Err(error) => return Err(engine("look for a network", error)),
+        if self.networks(name).await?.is_empty() {
+            let request = NetworkCreateRequest {
+                name: name.to_owned(),
+                driver: Some("bridge".to_owned()),
+                ..NetworkCreateRequest::default()
+            };
+            match self.client.create_network(request).await {
+                // 409: another run or another agent was faster.
+                Err(error) if status(&error) != Some(409) => return Err(engine("make a network", error)),
+                _ => {}
+            }
         }
-        let request = NetworkCreateRequest {
-            name: name.to_owned(),
-            driver: Some("bridge".to_owned()),
-            ..NetworkCreateRequest::default()
-        };
-        match self.client.create_network(request).await {
-            // 409: another run or another agent was faster.
-            Err(error) if status(&error) != Some(409) => Err(engine("make a network", error)),
-            _ => Ok(()),
+        for later in self.networks(name).await?.iter().skip(1) {
+            match self.client.remove_network(later).await {
+                // 404: another agent found it too.
+                Err(error) if status(&error) != Some(404) => return Err(engine("remove a network", error)),
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    /// The ids of the networks of a name, the oldest first.
+    async fn networks(&self, name: &str) -> Result<Vec<String>, RuntimeError> {
+        // The engine's filter also finds names that only contain this one.
+        let filters = HashMap::from([("name", vec![name])]);
+        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+        let networks = self.client.list_networks(Some(options)).await;
+        let mut networks = networks.map_err(|error| engine("look for a network", error))?;
+        networks.retain(|network| network.name.as_deref() == Some(name));
+        networks.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+        Ok(networks.into_iter().filter_map(|network| network.id).collect())
     }
 }
 
@@ -129,8 +156,8 @@ impl Runtime for Docker {
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            if let NetworkChoice::Bridge(network) = &spec.network {
-                self.ensure_network(network).await?;
+            if let NetworkChoice::Bridge(name) = &spec.network {
+                self.ensure_network(name).await?;
             }
             let options = CreateContainerOptionsBuilder::new().name(spec.name.as_str()).build();
             match self.client.create_container(Some(options), body(spec)).await {
@@ -144,10 +171,20 @@ impl Runtime for Docker {
 
     fn start<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            self.client
-                .start_container(name.as_str(), None::<StartContainerOptions>)
-                .await
-                .map_err(|error| engine("start the container", error))
+            let mut attempts = 0;
+            loop {
+                let Err(error) =
+                    self.client.start_container(name.as_str(), None::<StartContainerOptions>).await
+                else {
+                    return Ok(());
+                };
+                attempts += 1;
+                // Another agent made the network at the same moment, and is about to remove it.
+                if attempts == AMBIGUOUS_ATTEMPTS || !error.to_string().contains("ambiguous") {
+                    return Err(engine("start the container", error));
+                }
+                tokio::time::sleep(AMBIGUOUS_PAUSE).await;
+            }
         }
         .boxed()
     }
