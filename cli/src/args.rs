@@ -162,6 +162,9 @@ pub enum Runs {
     ///
     /// Each run's files go to a folder that is named after its id. A file that is already there and whole is
     /// not fetched again, and a partial one is continued. Each is checked against its SHA-256.
+    #[command(
+        override_usage = "almanac runs download [OPTIONS] <ID>...\n       almanac runs download [OPTIONS] <--node|--job|--user|--phase|--since|--until>..."
+    )]
     Download(Download),
 }
 

@@ -3,7 +3,7 @@
 use std::{error::Error as _, io, path::PathBuf};
 
 use thiserror::Error;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, TimeoutExpired};
 
 use almanac_proto::{
     Endpoint, Identity,
@@ -131,20 +131,21 @@ impl Caller {
         let message = status.message().to_owned();
         // A status with a source was made on this side: the connection failed.
         if let Some(source) = status.source() {
-            return match status.code() {
-                Code::DeadlineExceeded | Code::Cancelled => CallError::Late { server },
-                _ => CallError::Unreachable { server, why: root_cause(source) },
+            let cause = root_cause(source);
+            return match cause.is::<TimeoutExpired>() {
+                true => CallError::Late { server },
+                false => CallError::Unreachable { server, why: wording(cause) },
             };
         }
         match status.code() {
-            Code::DeadlineExceeded | Code::Cancelled => CallError::Late { server },
+            Code::DeadlineExceeded => CallError::Late { server },
             Code::Unauthenticated => CallError::Unknown { message, me: Box::new(self.me.clone()) },
             Code::PermissionDenied => CallError::Forbidden(message),
             Code::NotFound => CallError::NotFound(message),
             Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange | Code::AlreadyExists => {
                 CallError::Refused(message)
             }
-            Code::Unavailable | Code::ResourceExhausted | Code::Aborted => {
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::Cancelled => {
                 CallError::Busy { server, message }
             }
             Code::Unimplemented => CallError::Unimplemented(server),
@@ -167,12 +168,16 @@ pub fn request<T>(message: T) -> Request<T> {
     request
 }
 
-/// What the system says where a connection failed; the layers above only say that it did.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+/// What made a connection fail; the layers above only say that it did.
+fn root_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
+    cause
+}
+
+fn wording(cause: &(dyn std::error::Error + 'static)) -> String {
     match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => "the connection is refused".to_owned(),
         _ => cause.to_string(),
@@ -231,5 +236,31 @@ impl CallError {
             Self::Refused(_) => Exit::Usage,
             Self::Unimplemented(_) | Self::Internal { .. } | Self::Answer(_) => Exit::Failed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A deadline that passes on this side comes as an error of the connection.
+    #[tokio::test]
+    async fn a_deadline_is_told_from_a_lost_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        almanac_proto::identity::generate(&key, "").unwrap();
+        let settings = Settings {
+            server: "http://127.0.0.1:1".to_owned(),
+            user: "alice".parse().unwrap(),
+            key,
+            audience: "almanac".to_owned(),
+            ca_file: None,
+            plaintext: false,
+        };
+        let caller = Caller::new(&settings).unwrap();
+        let explain = |cause| caller.explain(&Status::from_error(cause));
+        assert!(matches!(explain(Box::new(TimeoutExpired(()))), CallError::Late { .. }));
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert!(matches!(explain(Box::new(reset)), CallError::Unreachable { .. }));
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn run(
             Ok(()) => {}
             // What holds for one run holds for all: none of the others would fare better.
             Err(failure) if ids.len() == 1 || !is_of_the_run(&failure) => {
-                return show(saved, output).and(Err(failure));
+                return arrived(saved, output).and(Err(failure));
             }
             Err(failure) => {
                 output.note(&format!("run {id}:"));
@@ -54,12 +54,17 @@ pub(super) async fn run(
             }
         }
     }
-    show(saved, output)?;
-    if failed > 0 { Err(Failure::Incomplete(failed, ids.len())) } else { Ok(()) }
+    if failed > 0 {
+        return arrived(saved, output).and(Err(Failure::Incomplete(failed, ids.len())));
+    }
+    Ok(output.list(&Listing { items: saved, more: false })?)
 }
 
 /// What arrived is said even when something else did not.
-fn show(saved: Vec<Saved>, output: &mut Output<'_>) -> Result<(), Failure> {
+fn arrived(saved: Vec<Saved>, output: &mut Output<'_>) -> Result<(), Failure> {
+    if saved.is_empty() {
+        return Ok(());
+    }
     Ok(output.list(&Listing { items: saved, more: false })?)
 }
 
