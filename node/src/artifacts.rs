@@ -124,8 +124,7 @@ fn list(folder: &Path, limit: u64, size: &mut u64, entries: &mut Vec<PathBuf>) -
         listed.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>().map_err(read)?;
     paths.sort();
     for path in paths {
-        let metadata =
-            fs::symlink_metadata(&path).map_err(|error| PackError::Read(path.clone(), error))?;
+        let metadata = fs::symlink_metadata(&path).map_err(|error| PackError::Read(path.clone(), error))?;
         if metadata.is_dir() {
             entries.push(path.clone());
             list(&path, limit, size, entries)?;

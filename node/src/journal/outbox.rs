@@ -22,11 +22,10 @@ impl Journal {
     ///
     /// When the journal cannot be read.
     pub async fn pending_events(&self, most: u32) -> Result<Vec<PendingEvent>, JournalError> {
-        let rows: Vec<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT id, encoded FROM events ORDER BY id LIMIT $1")
-                .bind(most)
-                .fetch_all(&self.pool)
-                .await?;
+        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as("SELECT id, encoded FROM events ORDER BY id LIMIT $1")
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await?;
         rows.into_iter()
             .map(|(id, encoded)| match v1::RunEvent::decode(encoded.as_slice()) {
                 Ok(event) => Ok(PendingEvent { id, event }),

@@ -284,7 +284,8 @@ async fn append(
 
 /// Reads what identifies a run from its columns.
 pub(super) fn key(run: &str, role: &str) -> Result<RunKey, JournalError> {
-    let row = |error: Box<dyn std::error::Error + Send + Sync>| JournalError::row(format!("run `{run}`"), error);
+    let row =
+        |error: Box<dyn std::error::Error + Send + Sync>| JournalError::row(format!("run `{run}`"), error);
     Ok(RunKey {
         id: run.parse::<RunId>().map_err(|error| row(error.into()))?,
         role: role.parse::<RunRole>().map_err(|error| row(error.into()))?,

@@ -260,10 +260,7 @@ fn ended(exit: &Exit) -> Outcome {
 
 fn collecting(started_at: Instant, at: DateTime<Utc>, outcome: Outcome) -> Transition {
     let step = Step { exit_code: outcome.exit_code, ..step(Phase::Uploading, at) };
-    Transition {
-        state: State::Collecting { outcome, started_at, ended_at: Instant(at) },
-        step: Some(step),
-    }
+    Transition { state: State::Collecting { outcome, started_at, ended_at: Instant(at) }, step: Some(step) }
 }
 
 fn finished(outcome: &Outcome, at: DateTime<Utc>) -> Transition {

@@ -3,7 +3,6 @@
 
 use std::{io, sync::Arc};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::{sync::Notify, task, time};
@@ -69,10 +68,7 @@ impl Worker {
                     let facts = self.facts().ended(outcome, *started_at, *ended_at);
                     let (collected, files) = self.collect(facts).await?;
                     let transition = state.next(Observation::Collected(collected), clock::now());
-                    self.tools
-                        .journal
-                        .advance_with(&self.order, &transition, &files, clock::now())
-                        .await?;
+                    self.tools.journal.advance_with(&self.order, &transition, &files, clock::now()).await?;
                     state = transition.state;
                     continue;
                 }

@@ -116,7 +116,12 @@ impl Runtime for Docker {
                 .create_image(Some(options), None, None)
                 .try_for_each(|_progress| async { Ok(()) })
                 .await
-                .map_err(|source| PrepareError::Pull { image: image.clone(), source })?;
+                .map_err(|error| match engine("pull the image", error) {
+                    RuntimeError::Engine { source, .. } => {
+                        PrepareError::Pull { image: image.clone(), source }
+                    }
+                    unreachable => unreachable.into(),
+                })?;
             Ok(self.has_image(image).await?.flatten())
         }
         .boxed()

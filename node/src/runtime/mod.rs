@@ -123,7 +123,9 @@ pub enum RuntimeError {
 #[derive(Debug, Error)]
 pub enum PrepareError {
     /// It could not be pulled.
-    #[error("the image `{image}` is not here and cannot be pulled; check its name and that this node reaches its registry")]
+    #[error(
+        "the image `{image}` is not here and cannot be pulled; check its name and that this node reaches its registry"
+    )]
     Pull {
         /// The image.
         image: Image,

@@ -38,7 +38,7 @@ use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
 /// wrapper, which goes on to write the exit code.
 const WRAPPER: &str = r#"
 notes=$1; shift
-set -C; : > "$notes/claimed" || exit 125; set +C
+set -C; { : > "$notes/claimed"; } 2> /dev/null || exit 125; set +C
 trap : TERM INT HUP
 read -r stat < /proc/$$/stat; echo "$stat" > "$notes/stat"
 "$@"
@@ -75,7 +75,9 @@ impl Process {
 
     fn condition(&self, notes: &Notes) -> io::Result<Option<Condition>> {
         let Some(plan) = notes.plan()? else { return Ok(None) };
-        let Some(started_at) = modified(&notes.0.join("claimed"))? else { return Ok(Some(Condition::Created)) };
+        let Some(started_at) = modified(&notes.0.join("claimed"))? else {
+            return Ok(Some(Condition::Created));
+        };
         let ended = |at: Option<DateTime<Utc>>, code| {
             let exit = Exit { at: at.unwrap_or_else(clock::now), code, out_of_memory: false };
             Ok(Some(Condition::Ended { started_at, exit }))
@@ -121,11 +123,8 @@ impl Runtime for Process {
             if spec.command.is_empty() {
                 return Err(RuntimeError::NoCommand);
             }
-            let plan = Plan {
-                command: spec.command.clone(),
-                env: spec.env.clone(),
-                boot_id: self.boot_id.clone(),
-            };
+            let plan =
+                Plan { command: spec.command.clone(), env: spec.env.clone(), boot_id: self.boot_id.clone() };
             self.notes(&spec.name).write_plan(&plan).map_err(host("note the command"))
         }
         .boxed()
@@ -159,7 +158,12 @@ impl Runtime for Process {
     fn wait<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
             match self.notes(name).wrapper().map_err(host("look for the command"))? {
-                Some(wrapper) => wrapper.ended().await.map_err(host("wait for the command")),
+                Some(wrapper) => {
+                    wrapper.ended().await.map_err(host("wait for the command"))?;
+                    // What the command left in its process group ends with it.
+                    wrapper.signal(Signal::KILL);
+                    Ok(())
+                }
                 None => {
                     time::sleep(CLAIM_LOOK).await;
                     Ok(())
@@ -199,9 +203,8 @@ impl Runtime for Process {
         async move {
             let notes = self.notes(name);
             if let Some(wrapper) = notes.wrapper().map_err(host("look for the command"))?
-                && notes.plan().is_ok_and(|plan| plan.is_some_and(|plan| plan.boot_id == self.boot_id))
+                && wrapper.is_alive()
             {
-                // What the command left in its process group goes with it.
                 wrapper.signal(Signal::KILL);
             }
             match fs::remove_dir_all(&notes.0) {
@@ -330,7 +333,9 @@ impl Wrapper {
         };
         // Asked after the handle was opened, so that the handle is of this process and no later one.
         if self.is_alive() {
-            let _ = AsyncFd::new(handle)?.readable().await?;
+            #[expect(deprecated, reason = "unsound only for what does not own its descriptor, and this does")]
+            let handle = AsyncFd::new(handle)?;
+            let _ = handle.readable().await?;
         }
         Ok(())
     }
