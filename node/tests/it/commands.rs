@@ -48,14 +48,21 @@ fn it_finds_out_what_it_is_part_of() {
 fn variables_in_arguments_are_expanded() {
     let mut world = World::new();
     let script = "for argument; do echo \"[$argument]\"; done";
-    let job = Job::soon("expand")
-        .container("env", json!({"SIZE": "64"}))
-        .container(
-            "command",
-            json!([
-                "sh", "-c", script, "sh", "$(ALMANAC_JOB)-$(SIZE)", "$$(SIZE)", "$(UNKNOWN)", "$SIZE", "a b  c", ""
-            ]),
-        );
+    let job = Job::soon("expand").container("env", json!({"SIZE": "64"})).container(
+        "command",
+        json!([
+            "sh",
+            "-c",
+            script,
+            "sh",
+            "$(ALMANAC_JOB)-$(SIZE)",
+            "$$(SIZE)",
+            "$(UNKNOWN)",
+            "$SIZE",
+            "a b  c",
+            ""
+        ]),
+    );
     let (_, log) = world.run("expand", job);
     assert_eq!(log, "[expand-64]\n[$(SIZE)]\n[$(UNKNOWN)]\n[$SIZE]\n[a b  c]\n[]\n");
 }

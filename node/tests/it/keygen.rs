@@ -20,8 +20,7 @@ fn it_writes_a_key_that_its_owner_alone_can_read_and_prints_the_line_of_the_mani
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(&path.with_extension("pub")), 0o644);
     let identity = Identity::read(&path, "london-01".parse().unwrap(), "almanac").unwrap();
-    let public: PublicKey =
-        fs::read_to_string(path.with_extension("pub")).unwrap().trim().parse().unwrap();
+    let public: PublicKey = fs::read_to_string(path.with_extension("pub")).unwrap().trim().parse().unwrap();
     assert_eq!(*identity.public_key(), public);
 
     // It can be pasted below `spec:` as it is.

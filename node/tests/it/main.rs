@@ -14,7 +14,6 @@ mod commands;
 mod connection;
 mod crashes;
 mod docker;
-mod engine_missing;
 mod heartbeats;
 mod keygen;
 mod length;

@@ -35,7 +35,8 @@ fn a_job_that_runs_once_goes_through_its_phases_in_order() {
 fn a_recurring_job_runs_at_every_instant_once() {
     let mut world = World::new();
     let ran = world.path("ran");
-    world.declare([Job::every_second("tick").sh(&format!("echo $ALMANAC_SCHEDULED_AT >> {}", ran.display()))]);
+    world
+        .declare([Job::every_second("tick").sh(&format!("echo $ALMANAC_SCHEDULED_AT >> {}", ran.display()))]);
     world.start();
     let runs = world.wait_ended("tick", 5);
     for pair in runs.windows(2) {
@@ -93,9 +94,9 @@ fn several_jobs_run_at_the_same_instant() {
     let mut world = World::new();
     let at = Utc::now() + TimeDelta::milliseconds(500);
     let names = ["a", "b", "c", "d"];
-    world.declare(
-        names.map(|name| Job::once(name, at).spec("exclusive", serde_json::json!(false)).sh("sleep 1; echo done")),
-    );
+    world.declare(names.map(|name| {
+        Job::once(name, at).spec("exclusive", serde_json::json!(false)).sh("sleep 1; echo done")
+    }));
     world.start();
     let runs = names.map(|name| world.wait_end(name));
     let last_start = runs.iter().map(|run| run.at(Phase::Running)).max().unwrap();

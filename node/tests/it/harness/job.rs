@@ -31,7 +31,8 @@ impl Job {
     /// A job that runs every second. Its runs may overlap.
     pub(crate) fn every_second(name: &str) -> Self {
         let end = (Utc::now() + TimeDelta::days(1)).to_rfc3339_opts(SecondsFormat::Secs, true);
-        Self::new(name, json!({"cron": "* * * * * *", "end": end, "length": "20s"})).spec("exclusive", json!(false))
+        Self::new(name, json!({"cron": "* * * * * *", "end": end, "length": "20s"}))
+            .spec("exclusive", json!(false))
     }
 
     fn new(name: &str, schedule: Value) -> Self {

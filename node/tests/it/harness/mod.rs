@@ -18,5 +18,5 @@ pub(crate) use job::Job;
 pub(crate) use reconciler::Desired;
 pub(crate) use record::{Record, Run};
 pub(crate) use service::Faults;
-pub(crate) use wait::{LIMIT, pause, wait_for};
+pub(crate) use wait::{pause, wait_for};
 pub(crate) use world::World;

@@ -166,8 +166,8 @@ impl NodeService for Service {
         }
         let run: RunKey = (request.run_id, request.role);
         let mut record = self.0.record();
-        let last = record.events.get(&run).and_then(|events| events.last());
-        if !last.is_some_and(|event| event.phase() == Phase::Uploading) {
+        let last = record.events.get(&run).and_then(|events| events.last()).cloned();
+        if last.as_ref().is_none_or(|event| event.phase() != Phase::Uploading) {
             record.violations.push(format!("a file of {run:?}, which is not uploading: {last:?}"));
         }
         let file = record.files.entry((run.clone(), request.name.clone())).or_default();

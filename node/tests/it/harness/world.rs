@@ -14,9 +14,7 @@ use almanac_proto::{identity, v1::RunEvent};
 use almanac_schemas::NodeName;
 
 use super::{
-    Agent, Desired, Engine, Job, Record, Run, command, pause, processes,
-    reconciler::Reconciler,
-    wait::LIMIT,
+    Agent, Desired, Engine, Job, Record, Run, command, pause, processes, reconciler::Reconciler, wait::LIMIT,
 };
 
 /// Everything that a test needs. It fails when an agent dies or does what it must not.
