@@ -13,7 +13,8 @@ fn reaching_it_stops_the_command_and_completes_the_run() {
     let script = "trap 'echo stopping; exit 7' TERM; echo up; while :; do sleep 0.05; done";
     let (run, log) = world.run("measure", Job::once("measure", at).length("2s").sh(script));
     assert_eq!(run.end(), Some((Phase::Completed, Reason::LengthReached)), "{:?}", run.last());
-    assert_eq!(log, "up\nstopping\n");
+    // The whole group gets the signal, so that the shell may say of its `sleep` that it was terminated.
+    assert!(log.starts_with("up\n") && log.ends_with("stopping\n"), "{log}");
     let ended = run.at(Phase::Uploading) - at;
     assert!(ended >= TimeDelta::seconds(2) && ended < TimeDelta::seconds(5), "{ended}");
     world.wait_tidy();

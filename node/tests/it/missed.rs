@@ -34,14 +34,15 @@ fn instants_before_the_declaration_are_neither_run_nor_recorded() {
 fn instants_that_passed_while_nobody_was_there_are_recorded_once_each() {
     let mut world = World::new();
     let since = seconds_ago(5);
-    let job = || Job::every_second("tick").since(since).start_deadline("0s").length("1s");
-    world.declare([job()]);
+    let job = Job::every_second("tick").since(since).start_deadline("1s").length("1s");
+    world.declare([job]);
     world.start();
     let runs = world.wait_ended("tick", 7);
     for (index, run) in (0..).zip(&runs) {
         assert_eq!(run.scheduled_at(), since + TimeDelta::seconds(index), "each, and in order");
     }
-    assert!(runs[..5].iter().all(|run| run.end() == OFFLINE && run.events.len() == 1), "{runs:#?}");
+    // The latest of them may still start in time.
+    assert!(runs[..4].iter().all(|run| run.end() == OFFLINE && run.events.len() == 1), "{runs:#?}");
     assert!(!runs[0].last().message.is_empty());
 
     // Nothing of it is said twice by the next agent.
@@ -56,7 +57,7 @@ fn instants_that_passed_while_nobody_was_there_are_recorded_once_each() {
 #[test]
 fn instants_between_two_agents_are_missed_too() {
     let mut world = World::new();
-    world.declare([Job::every_second("tick").start_deadline("0s").length("1s")]);
+    world.declare([Job::every_second("tick").start_deadline("1s").length("1s")]);
     world.start();
     world.wait_ended("tick", 2);
     world.terminate();
@@ -72,8 +73,8 @@ fn instants_between_two_agents_are_missed_too() {
         after.then_some(runs)
     });
     let whole: Vec<_> =
-        gap.iter().filter(|run| run.scheduled_at() > down && run.scheduled_at() < up).collect();
-    assert!(whole.len() >= 2, "{gap:#?}");
+        gap.iter().filter(|run| run.scheduled_at() > down && run.scheduled_at() < up - TimeDelta::seconds(1)).collect();
+    assert!(!whole.is_empty(), "{gap:#?}");
     assert!(whole.iter().all(|run| run.end() == OFFLINE), "{whole:#?}");
     for pair in gap.windows(2) {
         assert_eq!(
