@@ -18,6 +18,9 @@ use almanac_node::{
 /// How long what blocks (packing artifacts) may hold up the end. It is done again at the next start.
 const END: Duration = Duration::from_secs(2);
 
+/// The exit code where something that is needed is wrong or missing, as for a wrong option.
+const COULD_NOT_RUN: u8 = 2;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(COULD_NOT_RUN)
         }
     }
 }

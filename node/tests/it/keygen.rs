@@ -1,69 +1,60 @@
-//! What is typed, and what comes of mistakes.
+//! `almanac-node keygen`: a key, and the line that declares it.
 
-use std::{
-    fs,
-    process::{Command, Output},
-};
+use std::{fs, os::unix::fs::PermissionsExt};
 
-fn node(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_almanac-node"))
-        .args(arguments)
-        .env_remove("DOCKER_HOST")
-        .output()
-        .unwrap()
-}
+use almanac_proto::Identity;
+use almanac_schemas::PublicKey;
 
-fn fails(arguments: &[&str], message: &str) {
-    let output = node(arguments);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
-    assert!(text.contains(message), "{arguments:?}: {text}");
+use crate::harness::{command, output};
+
+#[test]
+fn it_writes_a_key_that_its_owner_alone_can_read_and_prints_the_line_of_the_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("london-01");
+    let mut keygen = command();
+    keygen.args(["keygen", "--name", "london-01", "--out"]).arg(&path);
+    let done = output(keygen);
+    assert!(done.status.success(), "{done:?}");
+
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&path.with_extension("pub")), 0o644);
+    let identity = Identity::read(&path, "london-01".parse().unwrap(), "almanac").unwrap();
+    let public: PublicKey = fs::read_to_string(path.with_extension("pub")).unwrap().trim().parse().unwrap();
+    assert_eq!(*identity.public_key(), public);
+
+    // It can be pasted below `spec:` as it is.
+    let stdout = String::from_utf8(done.stdout).unwrap();
+    let printed: serde_json::Value = serde_yaml::from_str(&stdout).unwrap();
+    let line = printed["keys"][0].as_str().unwrap();
+    assert_eq!(line.parse::<PublicKey>().unwrap(), public);
+    assert!(line.ends_with(" london-01"), "{line}");
 }
 
 #[test]
-fn a_key_is_made_once_and_its_manifest_line_printed() {
+fn an_existing_key_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let path = path.to_str().unwrap();
-    let output = node(&["keygen", "--out", path, "--name", "london-01"]);
-    assert!(output.status.success());
-    let line = String::from_utf8(output.stdout).unwrap();
-    assert!(line.starts_with("keys: [ssh-ed25519 ") && line.ends_with("]\n"), "{line}");
-    let public = fs::read_to_string(format!("{path}.pub")).unwrap();
-    let key: Vec<&str> = public.split_whitespace().collect();
-    assert!(line.contains(key[1]) && key[2] == "london-01");
-    fails(&["keygen", "--out", path], "exists");
+    fs::write(&path, "precious").unwrap();
+    let mut keygen = command();
+    keygen.args(["keygen", "--out"]).arg(&path);
+    let refused = output(keygen);
+    assert!(!refused.status.success());
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains(path.to_str().unwrap()) && stderr.contains("exists"), "{stderr}");
+    assert!(refused.stdout.is_empty());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    assert!(!path.with_extension("pub").exists());
 }
 
 #[test]
-fn mistakes_are_named() {
+fn a_folder_that_does_not_exist_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    assert!(node(&["keygen", "--out", &path("key")]).status.success());
-    let with = |key: &str, server: &str, state: &str, message: &str| {
-        let arguments = [
-            "run",
-            "--name",
-            "n",
-            "--runtime",
-            "process",
-            "--server",
-            server,
-            "--key",
-            key,
-            "--state-dir",
-            state,
-        ];
-        fails(&arguments, message);
-    };
-    let server = "http://127.0.0.1:1";
-    with(&path("none"), server, &path("s"), "cannot read the key file");
-    with(&path("key.pub"), server, &path("s"), "name the private one");
-    with(&path("key"), "nonsense", &path("s"), "expected `http://HOST:PORT`");
-    with(&path("key"), "http://testbed.example.org:7600", &path("s"), "use https://");
-    with(&path("key"), server, &path("key/s"), "--state-dir");
-    fails(&["run", "--name", "n"], "`server` is not given");
-    fs::write(path("c.toml"), "sever = \"x\"").unwrap();
-    fails(&["run", "--config", &path("c.toml")], "unknown field `sever`");
-    fails(&["run", "--name", "Not A Name"], "is not a name");
+    let path = folder.path().join("nowhere").join("key");
+    let mut keygen = command();
+    keygen.args(["keygen", "--out"]).arg(&path);
+    let refused = output(keygen);
+    assert!(!refused.status.success());
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains(path.parent().unwrap().to_str().unwrap()), "{stderr}");
 }
