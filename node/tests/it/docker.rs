@@ -110,7 +110,7 @@ async fn an_image_that_does_not_exist_fails_the_run() {
     let last = fake.ended("program").await;
     assert_eq!((last.phase(), last.reason()), (v1::Phase::Failed, v1::Reason::Runtime));
     assert!(last.message.contains("/no/such/program"), "{}", last.message);
-    assert_eq!(containers(&last.run_id), "");
+    fake.wait("its container to go", |_| containers(&last.run_id).is_empty().then_some(())).await;
     agent.stop().await;
 }
 

@@ -6,3 +6,4 @@ mod docker;
 mod fake;
 mod keygen;
 mod kill;
+mod upload;
