@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use almanac_schemas::{Phase, Reason};
+use almanac_schemas::{Phase, PublicKey, Reason};
 
 use crate::harness::{IMAGE, Job, World, docker, unpack};
 
@@ -203,11 +203,12 @@ fn a_container_that_belongs_to_no_run_is_removed_at_the_start() {
     let mut world = World::with_docker();
     let stray = format!("almanac-{}", uuid::Uuid::new_v4());
     let node = format!("almanac.node={}", world.node);
+    let key: PublicKey = fs::read_to_string(world.path("key.pub")).unwrap().parse().unwrap();
+    let agent = format!("almanac.agent={}", key.fingerprint());
     let run = format!("almanac.run={}", stray.trim_start_matches("almanac-"));
-    let labels =
-        ["--label", &node, "--label", &run, "--label", "almanac.role=client", "--label", "almanac.job=x"];
+    let labels = [&node, &agent, &run, "almanac.role=client", "almanac.job=x"];
     let mut arguments = vec!["run", "--detach", "--network", "none", "--name", &stray];
-    arguments.extend(labels);
+    arguments.extend(labels.iter().flat_map(|label| ["--label", *label]));
     arguments.extend([IMAGE, "sleep", "300"]);
     docker(&arguments);
     assert_eq!(world.containers(), [stray]);
