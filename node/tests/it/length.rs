@@ -6,6 +6,10 @@ use almanac_schemas::{Phase, Reason};
 
 use crate::harness::{Job, World};
 
+/// When a process ended is the time of a file, and those come from a clock that ticks every few
+/// milliseconds.
+const COARSE: TimeDelta = TimeDelta::milliseconds(10);
+
 #[test]
 fn reaching_it_stops_the_command_and_completes_the_run() {
     let mut world = World::new();
@@ -16,7 +20,7 @@ fn reaching_it_stops_the_command_and_completes_the_run() {
     // The whole group gets the signal, so that the shell may say of its `sleep` that it was terminated.
     assert!(log.starts_with("up\n") && log.ends_with("stopping\n"), "{log}");
     let ended = run.at(Phase::Uploading) - at;
-    assert!(ended >= TimeDelta::seconds(2) && ended < TimeDelta::seconds(5), "{ended}");
+    assert!(ended >= TimeDelta::seconds(2) - COARSE && ended < TimeDelta::seconds(5), "{ended}");
     world.wait_tidy();
 }
 
@@ -56,6 +60,6 @@ fn it_is_kept_by_the_next_agent_when_one_is_killed() {
     let run = world.wait_end("measure");
     assert_eq!(run.end(), Some((Phase::Completed, Reason::LengthReached)));
     let ended = run.at(Phase::Uploading) - at;
-    assert!(ended >= TimeDelta::seconds(3) && ended < TimeDelta::seconds(8), "{ended}");
+    assert!(ended >= TimeDelta::seconds(3) - COARSE && ended < TimeDelta::seconds(8), "{ended}");
     world.wait_tidy();
 }
