@@ -72,8 +72,10 @@ fn instants_between_two_agents_are_missed_too() {
         let after = runs.iter().any(|run| run.scheduled_at() > up && run.end() == DONE);
         after.then_some(runs)
     });
-    let whole: Vec<_> =
-        gap.iter().filter(|run| run.scheduled_at() > down && run.scheduled_at() < up - TimeDelta::seconds(1)).collect();
+    let whole: Vec<_> = gap
+        .iter()
+        .filter(|run| run.scheduled_at() > down && run.scheduled_at() < up - TimeDelta::seconds(1))
+        .collect();
     assert!(!whole.is_empty(), "{gap:#?}");
     assert!(whole.iter().all(|run| run.end() == OFFLINE), "{whole:#?}");
     for pair in gap.windows(2) {

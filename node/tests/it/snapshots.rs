@@ -126,8 +126,9 @@ fn nothing_is_started_once_the_snapshot_is_no_longer_valid() {
             "none is left out"
         );
     }
-    let between =
-        |run: &&crate::harness::Run| run.scheduled_at() >= until && run.scheduled_at() < valid_again - TimeDelta::seconds(1);
+    let between = |run: &&crate::harness::Run| {
+        run.scheduled_at() >= until && run.scheduled_at() < valid_again - TimeDelta::seconds(1)
+    };
     assert!(runs.iter().filter(between).all(|run| run.phases() == [Phase::Missed]), "{runs:#?}");
 }
 

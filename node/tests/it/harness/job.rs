@@ -20,7 +20,7 @@ impl Job {
     /// A job that runs once.
     pub(crate) fn once(name: &str, at: DateTime<Utc>) -> Self {
         let at = at.to_rfc3339_opts(SecondsFormat::Micros, true);
-        Self::new(name, json!({"at": at, "length": "20s"}))
+        Self::new(name, &json!({"at": at, "length": "20s"}))
     }
 
     /// A job that runs in a moment.
@@ -31,11 +31,11 @@ impl Job {
     /// A job that runs every second. Its runs may overlap.
     pub(crate) fn every_second(name: &str) -> Self {
         let end = (Utc::now() + TimeDelta::days(1)).to_rfc3339_opts(SecondsFormat::Secs, true);
-        Self::new(name, json!({"cron": "* * * * * *", "end": end, "length": "20s"}))
+        Self::new(name, &json!({"cron": "* * * * * *", "end": end, "length": "20s"}))
             .spec("exclusive", json!(false))
     }
 
-    fn new(name: &str, schedule: Value) -> Self {
+    fn new(name: &str, schedule: &Value) -> Self {
         let spec = json!({
             "owner": "alice",
             "nodes": ["some-node"],

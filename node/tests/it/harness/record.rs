@@ -77,7 +77,8 @@ impl Record {
         // The reason comes before the files only for a run that never had any.
         let had_container = known.iter().any(|event| phase(event) == Phase::Uploading);
         let refused = event.reason() == v1::Reason::Artifacts;
-        if phase(&event).is_terminal() && had_container && !refused && self.stored(&key, "run.log").is_none() {
+        if phase(&event).is_terminal() && had_container && !refused && self.stored(&key, "run.log").is_none()
+        {
             problem = Some("finished before its log was delivered");
         }
         if let Some(problem) = problem {
