@@ -69,3 +69,14 @@ fn slow_answers_hold_up_no_run() {
     world.reconciler.faults().delay = Duration::ZERO;
     world.wait_ended("tick", 5);
 }
+
+#[test]
+fn a_report_that_is_recorded_in_part_is_continued() {
+    let mut world = World::new();
+    world.reconciler.faults().accept = Some(1);
+    world.declare([Job::every_second("tick")]);
+    world.start();
+    for run in world.wait_ended("tick", 3) {
+        assert_eq!(run.end(), DONE);
+    }
+}

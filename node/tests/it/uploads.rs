@@ -82,6 +82,15 @@ fn an_agent_that_is_killed_in_the_middle_of_one_sends_the_rest_later() {
 }
 
 #[test]
+fn one_that_arrives_broken_is_sent_again() {
+    let mut world = World::new();
+    world.reconciler.faults().corrupt = true;
+    let (run, _) = world.run("large", large("large"));
+    assert_whole(&world, &run);
+    assert!(!world.reconciler.faults().corrupt, "it was broken once");
+}
+
+#[test]
 fn one_that_is_refused_for_a_while_holds_up_no_run() {
     for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal, Code::Aborted, Code::NotFound] {
         let mut world = World::new();

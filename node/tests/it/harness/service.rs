@@ -1,6 +1,7 @@
 //! `NodeService`, as a reconciler offers it, with faults on demand.
 
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -38,6 +39,10 @@ pub(crate) struct Faults {
     pub(crate) delay: Duration,
     /// Every part of a file takes this long.
     pub(crate) part_delay: Duration,
+    /// At most so many events of a report are recorded.
+    pub(crate) accept: Option<usize>,
+    /// A file arrives with a wrong byte, once.
+    pub(crate) corrupt: bool,
     /// An upload is cut off, once, when this many bytes of a file are there.
     pub(crate) cut_at: Option<u64>,
 }
@@ -146,12 +151,12 @@ impl NodeService for Service {
         if events.is_empty() || events.len() > limits::MAX_EVENTS {
             return Err(self.0.violation(format!("a report of {} events", events.len())));
         }
-        let accepted = u32::try_from(events.len()).unwrap();
+        let accepted = self.0.faults().accept.unwrap_or(usize::MAX).min(events.len());
         let mut record = self.0.record();
-        for event in events {
+        for event in events.into_iter().take(accepted) {
             record.event(&self.0.node, event);
         }
-        Ok(Response::new(ReportRunsResponse { accepted }))
+        Ok(Response::new(ReportRunsResponse { accepted: u32::try_from(accepted).unwrap() }))
     }
 
     async fn begin_upload(
@@ -230,7 +235,11 @@ impl NodeService for Service {
         if file.data.len() as u64 != file.size {
             return Err(Status::failed_precondition("the file is not complete"));
         }
+        if mem::take(&mut self.0.faults().corrupt) {
+            file.data[0] ^= 1;
+        }
         if Sha256::digest(&file.data).as_slice() != file.sha256 {
+            file.data.clear();
             return Err(Status::data_loss("the hash is another"));
         }
         file.stored = true;
