@@ -1,1 +1,35 @@
-//! x
+//! The check of a tree of manifests: everything that is wrong with it, in one go.
+//!
+//! - [`Source::read`] looks at one file alone: its bytes, its YAML, and the fields of its documents.
+//!   It depends on the file only, so its result can be kept for as long as the file stays the same.
+//! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
+//!   instant as an argument and gives the same findings whatever the order of the files.
+//!
+
+mod check;
+pub mod conflict;
+mod document;
+mod edits;
+mod finding;
+mod positions;
+pub mod render;
+mod rule;
+mod rules;
+mod shape;
+mod source;
+mod suggest;
+mod syntax;
+mod testbed;
+mod text;
+mod tree;
+mod walk;
+mod wording;
+mod yaml;
+
+pub use check::{Report, check};
+pub use finding::{Finding, Location, Related, Severity};
+pub use rule::Rule;
+pub use source::Source;
+pub use testbed::{Assignment, NodeEntry, Testbed};
+pub use tree::{Entry, IGNORE_FILE, Selection};
+pub use walk::{WalkError, walk};

@@ -1,0 +1,71 @@
+//! The check of a whole tree: the findings of each file, and those that need all files together.
+
+use std::{cell::OnceCell, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    Finding, Related, Severity, Source, Testbed,
+    positions::Positions,
+    rules::{self, Context, Draft, Place},
+};
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Report {
+    /// Everything that is wrong, by file, line, column and rule.
+    pub findings: Vec<Finding>,
+    /// What is declared. It is there exactly when no finding is an error.
+    pub testbed: Option<Testbed>,
+}
+
+impl Report {
+    /// How many findings are of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+/// Checks a tree. Only instants from `now` on count. The order of the sources does not matter.
+pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
+    let mut sources: Vec<&Source> = sources.iter().map(Arc::as_ref).collect();
+    sources.sort_by_key(|source| source.path());
+    let context = Context::new(&sources, now);
+    let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources: &sources };
+
+    let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();
+    findings.extend(rules::check(&context).into_iter().map(|draft| locator.finding(draft)));
+    findings.sort_by(|a, b| {
+        (&a.location, a.rule.as_str(), &a.message).cmp(&(&b.location, b.rule.as_str(), &b.message))
+    });
+    let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
+    Report { testbed: sound.then(|| context.testbed()), findings }
+}
+
+/// Finds places in files, and parses a file for it when the first place in it is asked for.
+struct Locator<'a> {
+    sources: &'a [&'a Source],
+    positions: Vec<OnceCell<Positions>>,
+}
+
+impl Locator<'_> {
+    fn finding(&self, draft: Draft) -> Finding {
+        let related = draft.related.into_iter();
+        Finding {
+            rule: draft.rule,
+            severity: draft.rule.severity(),
+            message: draft.message,
+            location: Some(self.location(&draft.place)),
+            related: related
+                .map(|(message, place)| Related { message, location: self.location(&place) })
+                .collect(),
+            help: draft.help,
+        }
+    }
+
+    fn location(&self, place: &Place) -> crate::Location {
+        let source = self.sources[place.file];
+        let positions = self.positions[place.file].get_or_init(|| Positions::read(source.text()));
+        source.locate(positions, &place.spot)
+    }
+}

@@ -1,0 +1,204 @@
+//! One document: from a value to a manifest, with everything that is wrong on the way.
+//!
+//! The types stop at the first thing that is wrong. So a document is read again and again, each time
+//! with what was reported last taken out or put right, until it is a manifest or nothing is left to
+//! try. What follows from a thing that was taken out is not reported.
+
+use std::collections::BTreeSet;
+
+use almanac_schemas::{
+    Kind, Manifest,
+    manifest::{ManifestError, PathStep},
+};
+use serde_yaml::Value;
+
+use crate::{
+    Rule,
+    edits::Edits,
+    positions::{Focus, Spot},
+    shape,
+    wording::{self, Class},
+};
+
+/// How often a document is read at most. Each time costs as much as the document is long.
+const MAX_READINGS: usize = 100;
+
+/// What a document says.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// Which document of the file, from 0.
+    pub(crate) index: usize,
+    /// What it declares.
+    pub(crate) content: Content,
+}
+
+/// What a document declares.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A manifest. Unknown fields, which are reported, are left out.
+    Manifest(Box<Manifest>),
+    /// A manifest with wrong or missing values, which are reported. Its name counts, so that those
+    /// who refer to it are not reported as well.
+    Damaged {
+        /// The kind.
+        kind: Kind,
+        /// The name, as it is written.
+        name: String,
+    },
+    /// Something that is not even known by name.
+    Unknown,
+}
+
+/// Something that is wrong within a document.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) rule: Rule,
+    pub(crate) message: String,
+    pub(crate) spot: Spot,
+    pub(crate) help: Option<String>,
+}
+
+/// Reads a document.
+pub(crate) fn read(index: usize, mut value: Value) -> (Document, Vec<Problem>) {
+    let name = name(&value);
+    let mut repair =
+        Repair { index, problems: Vec::new(), edits: Edits::default(), removed: BTreeSet::new() };
+    let mut manifest = None;
+    for _ in 0..MAX_READINGS {
+        match Manifest::from_value(value.clone()) {
+            Ok(read) => {
+                manifest = Some(read);
+                break;
+            }
+            Err(error) => {
+                if !repair.step(&mut value, error) {
+                    break;
+                }
+            }
+        }
+    }
+    let content = match (manifest, name) {
+        (Some(manifest), _) if repair.removed.is_empty() => Content::Manifest(Box::new(manifest)),
+        (_, Some((kind, name))) => Content::Damaged { kind, name },
+        _ => Content::Unknown,
+    };
+    (Document { index, content }, repair.problems)
+}
+
+/// The kind and name of a document that need not be right otherwise.
+fn name(value: &Value) -> Option<(Kind, String)> {
+    let kind = value.get("kind")?.as_str()?;
+    let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+    Some((kind, value.get("metadata")?.get("name")?.as_str()?.to_owned()))
+}
+
+struct Repair {
+    index: usize,
+    problems: Vec<Problem>,
+    edits: Edits,
+    /// Where in the file something was taken out because it is wrong, or lacks something.
+    removed: BTreeSet<Vec<PathStep>>,
+}
+
+impl Repair {
+    /// Reports an error, and changes the value so that it does not happen again. Whether that was possible.
+    fn step(&mut self, value: &mut Value, error: ManifestError) -> bool {
+        let ManifestError { path, message } = error;
+        let found = find(value, &path);
+        match wording::classify(&message) {
+            Class::UnknownField { expected } => {
+                let Some((PathStep::Key(field), parent)) = path.split_last() else { return false };
+                let (message, help, meant) = wording::unknown_field(field, &expected);
+                self.report(Rule::UnknownField, message, &path, Focus::Key, Some(help));
+                let Some(Value::Mapping(mapping)) = find_mut(value, parent) else { return false };
+                let Some(content) = mapping.remove(field.as_str()) else { return false };
+                if let Some(meant) = meant.filter(|meant| !mapping.contains_key(meant.as_str())) {
+                    self.edits.renamed(parent, field, &meant);
+                    mapping.insert(meant.into(), content);
+                }
+                true
+            }
+            Class::MissingField { field } => {
+                let mut inner = path.clone();
+                inner.push(PathStep::Key(field.clone()));
+                if !self.removed.contains(&self.edits.original(&inner)) {
+                    self.missing(value, &path, field);
+                }
+                self.remove(value, &path)
+            }
+            Class::Invalid { message } => {
+                let wording = wording::invalid(&message, found);
+                self.report(wording.rule, wording.message, &path, wording.focus, wording.help);
+                // With another version in place, the rest can still be checked.
+                if path == [PathStep::Key("apiVersion".to_owned())]
+                    && let Some(version) = value.get_mut("apiVersion")
+                    && version.as_str() != Some("almanac/v1")
+                {
+                    *version = "almanac/v1".into();
+                    self.removed.insert(path);
+                    return true;
+                }
+                self.remove(value, &path)
+            }
+        }
+    }
+
+    /// Reports a field that is missing, and all others that the same mapping lacks: it is not read again.
+    fn missing(&mut self, value: &Value, path: &[PathStep], field: String) {
+        let kind = name_of_kind(value);
+        let mut fields = vec![field];
+        if let (Some(kind), Some(Value::Mapping(mapping))) = (kind, find(value, path)) {
+            for other in shape::required(kind, path) {
+                let mut inner = path.to_vec();
+                inner.push(PathStep::Key(other.clone()));
+                let known = fields.contains(&other) || self.removed.contains(&self.edits.original(&inner));
+                if !known && !mapping.contains_key(other.as_str()) {
+                    fields.push(other);
+                }
+            }
+        }
+        for field in fields {
+            let message = format!("missing field `{field}`");
+            let help = wording::missing_help(&field);
+            self.report(Rule::MissingField, message, path, Focus::Key, help);
+        }
+    }
+
+    fn remove(&mut self, value: &mut Value, path: &[PathStep]) -> bool {
+        let Some((last, parent)) = path.split_last() else { return false };
+        self.removed.insert(self.edits.original(path));
+        match (find_mut(value, parent), last) {
+            (Some(Value::Mapping(mapping)), PathStep::Key(key)) => mapping.remove(key.as_str()).is_some(),
+            (Some(Value::Sequence(items)), PathStep::Index(index)) if *index < items.len() => {
+                items.remove(*index);
+                self.edits.removed(parent, *index);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn report(&mut self, rule: Rule, message: String, path: &[PathStep], focus: Focus, help: Option<String>) {
+        let spot = Spot { document: self.index, path: self.edits.original(path), focus };
+        self.problems.push(Problem { rule, message, spot, help });
+    }
+}
+
+fn name_of_kind(value: &Value) -> Option<Kind> {
+    let kind = value.get("kind")?.as_str()?;
+    Kind::ALL.into_iter().find(|known| known.as_str() == kind)
+}
+
+fn find<'a>(value: &'a Value, path: &[PathStep]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        PathStep::Key(key) => value.get(key.as_str()),
+        PathStep::Index(index) => value.get(*index),
+    })
+}
+
+fn find_mut<'a>(value: &'a mut Value, path: &[PathStep]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        PathStep::Key(key) => value.get_mut(key.as_str()),
+        PathStep::Index(index) => value.get_mut(*index),
+    })
+}

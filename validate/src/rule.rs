@@ -1,0 +1,90 @@
+//! The rules by name.
+
+use std::fmt;
+
+use crate::Severity;
+
+/// The rules with their names, severities and summaries, in the order in which they are listed.
+macro_rules! rules {
+    ($($variant:ident = $name:literal, $severity:ident, $summary:literal;)+) => {
+        /// What a finding is about. Each rule is of one severity.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $(#[doc = $summary] $variant,)+
+        }
+
+        impl Rule {
+            /// All rules.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The rule's name, such as `schedule-conflict`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// How bad it is to break the rule.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+
+            /// What the rule demands, in one line.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)+ }
+            }
+        }
+    };
+}
+
+rules! {
+    FileTooLarge = "file-too-large", Error, "a manifest file has at most 1 MiB";
+    SymbolicLink = "symbolic-link", Error, "the tree holds no symbolic links";
+    Submodule = "submodule", Error, "the tree holds no Git submodules";
+    FileEncoding = "file-encoding", Error, "a manifest file is UTF-8 without control characters";
+    FileName = "file-name", Error, "the name of a manifest file is UTF-8";
+    Syntax = "syntax", Error, "a manifest file is YAML";
+    UnknownField = "unknown-field", Error, "every field is one that its kind has";
+    MissingField = "missing-field", Error, "every field that is required is there";
+    InvalidValue = "invalid-value", Error, "every value has the form that its field demands";
+    Cron = "cron", Error, "a cron expression is well-formed and fires at least once";
+    DuplicateName = "duplicate-name", Error, "each name is declared once; users and nodes share one namespace";
+    DuplicateKey = "duplicate-key", Error, "each public key belongs to one user or node";
+    UnknownUser = "unknown-user", Error, "every user that is referred to is declared";
+    UnknownNode = "unknown-node", Error, "every node that is referred to is declared";
+    UnmatchedSelector = "unmatched-selector", Warning, "a node selector selects at least one node";
+    Targets = "targets", Error, "a job runs on nodes that it lists or selects, each once";
+    Server = "server", Error, "a job's server runs on another node than its clients";
+    Access = "access", Error, "a job's owner may schedule on each of its nodes";
+    KernelAccess = "kernel-access", Error, "kernel settings need a privileged owner and a node that allows them";
+    Schedule = "schedule", Error, "a schedule has one timing, a window and a length that agree with each other";
+    ScheduleBounds = "schedule-bounds", Error, "a schedule keeps within the testbed's bounds";
+    SchedulePast = "schedule-past", Warning, "a schedule does not lie in the past";
+    ScheduleEmpty = "schedule-empty", Warning, "a schedule has at least one occurrence";
+    SelfOverlap = "self-overlap", Error, "an exclusive job's run is over before its next one starts";
+    ScheduleConflict = "schedule-conflict", Error, "two exclusive jobs never reserve a node at the same time";
+    Resources = "resources", Error, "a container asks for no more than its node's limits";
+    Environment = "environment", Error, "the names of environment variables are valid and not reserved";
+    ArtifactsPath = "artifacts-path", Error, "the folder of artifacts is an absolute path without `..`";
+    ValueRange = "value-range", Error, "numbers are within their ranges";
+    Heartbeat = "heartbeat", Error, "a node becomes stale after more than a heartbeat, and offline later than stale";
+    Store = "store", Error, "the store of artifacts is an address that Almanac knows";
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_kebab_case_and_differ() {
+        let names: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+        assert_eq!(names.len(), Rule::ALL.len());
+        assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+    }
+}

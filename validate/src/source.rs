@@ -1,0 +1,180 @@
+//! One file: what can be said about it without the others.
+
+use almanac_schemas::manifest::MAX_FILE;
+
+use crate::{
+    Entry, Finding, Location, Related, Rule,
+    document::{self, Content, Document},
+    positions::{Hazard, Positions, Spot, hazard},
+    syntax::{self, Flaw},
+    text::Text,
+    yaml,
+};
+
+/// One file, parsed. It depends on nothing but its path and content.
+#[derive(Debug)]
+pub struct Source {
+    path: String,
+    text: Text,
+    documents: Vec<Document>,
+    findings: Vec<Finding>,
+    /// Whether everything that the file declares is known, at least by name.
+    complete: bool,
+}
+
+impl Source {
+    /// Reads a file, or whatever else has a path. It is never followed and nothing else is read.
+    pub fn read(path: &str, entry: Entry<'_>) -> Self {
+        let refuse = |rule: Rule, message: String, help: &str| Self {
+            path: path.to_owned(),
+            text: Text::new(String::new()),
+            documents: Vec::new(),
+            findings: vec![Finding {
+                rule,
+                severity: rule.severity(),
+                message,
+                location: Some(Location::whole_file(path)),
+                related: Vec::new(),
+                help: Some(help.to_owned()),
+            }],
+            complete: false,
+        };
+        match entry {
+            Entry::File(bytes) if bytes.len() <= MAX_FILE => Self::parse(path, bytes),
+            Entry::File(bytes) => Self::read(path, Entry::TooLarge(bytes.len() as u64)),
+            Entry::TooLarge(size) => refuse(
+                Rule::FileTooLarge,
+                format!("the file has {size} bytes, at most {MAX_FILE} are allowed"),
+                "split it into several files: any number of them may hold manifests",
+            ),
+            Entry::Symlink => refuse(
+                Rule::SymbolicLink,
+                "this is a symbolic link, which is not followed".to_owned(),
+                "put the file itself here, or list the link in `.almanacignore`",
+            ),
+            Entry::Submodule => refuse(
+                Rule::Submodule,
+                "this is a Git submodule, which is not followed".to_owned(),
+                "put the manifests themselves here, or list the folder in `.almanacignore`",
+            ),
+            Entry::NotUtf8Name => refuse(
+                Rule::FileName,
+                "the name of the file is not UTF-8".to_owned(),
+                "give it a name of letters, digits, `-` and `.`",
+            ),
+        }
+    }
+
+    /// The path from the root of the tree, with `/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The text, without a byte-order mark.
+    pub fn text(&self) -> &str {
+        self.text.as_str()
+    }
+
+    fn parse(path: &str, bytes: &[u8]) -> Self {
+        let (text, bad_bytes) = syntax::decode(bytes);
+        let mut source = Self {
+            path: path.to_owned(),
+            text: Text::new(text),
+            documents: Vec::new(),
+            findings: Vec::new(),
+            complete: true,
+        };
+        let flaws = source.read_documents(bad_bytes);
+        source.findings.extend(flaws);
+        source
+    }
+
+    /// Reads the documents, and returns what is wrong with them.
+    fn read_documents(&mut self, bad_bytes: Option<Flaw>) -> Vec<Finding> {
+        let text = self.text.as_str();
+        if let Some(flaw) = bad_bytes.or_else(|| syntax::characters(text)) {
+            self.complete = false;
+            return vec![self.finding(flaw)];
+        }
+        match hazard(text) {
+            Some(Hazard::Unknown(at)) => {
+                // The parser of positions lost its way, so that the file cannot be judged. The other
+                // parser explains syntax errors better, but may only be given text up to that point.
+                let (_, errors) = yaml::documents(&text[..at.min(text.len())]);
+                self.complete = false;
+                return vec![self.finding(syntax::broken(&self.text, at, errors))];
+            }
+            Some(hazard) => {
+                self.complete = false;
+                return vec![self.finding(syntax::refused(&self.text, hazard))];
+            }
+            None => {}
+        }
+        let (parsed, errors) = yaml::documents(text);
+        let read: Vec<_> =
+            parsed.into_iter().map(|parsed| document::read(parsed.index, parsed.value)).collect();
+        self.complete = errors.is_empty();
+        // Positions cost a second pass, so they are looked up when there is something to say.
+        let mut positions = None;
+        let mut findings = Vec::new();
+        for error in errors {
+            let positions = positions.get_or_insert_with(|| Positions::read(text));
+            findings.extend(
+                syntax::explain(&self.text, positions, &error).into_iter().map(|flaw| self.finding(flaw)),
+            );
+        }
+        for (document, problems) in read {
+            for problem in problems {
+                let positions = positions.get_or_insert_with(|| Positions::read(text));
+                let range = positions.range(&problem.spot).unwrap_or_default();
+                let flaw = Flaw {
+                    rule: problem.rule,
+                    message: problem.message,
+                    range,
+                    related: None,
+                    help: problem.help,
+                };
+                findings.push(self.finding(flaw));
+            }
+            self.complete &= !matches!(document.content, Content::Unknown);
+            self.documents.push(document);
+        }
+        findings
+    }
+
+    fn finding(&self, flaw: Flaw) -> Finding {
+        let related = flaw
+            .related
+            .map(|(message, range)| Related { message, location: self.text.location(&self.path, &range) });
+        Finding {
+            rule: flaw.rule,
+            severity: flaw.rule.severity(),
+            message: flaw.message,
+            location: Some(self.text.location(&self.path, &flaw.range)),
+            related: related.into_iter().collect(),
+            help: flaw.help,
+        }
+    }
+
+    pub(crate) fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(crate) fn lines(&self) -> &Text {
+        &self.text
+    }
+
+    /// Where something of the file is.
+    pub(crate) fn locate(&self, positions: &Positions, spot: &Spot) -> Location {
+        let range = positions.range(spot).unwrap_or_default();
+        self.text.location(&self.path, &range)
+    }
+}

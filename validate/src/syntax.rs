@@ -1,0 +1,184 @@
+//! What is wrong with a file before anything it says is understood: bytes, characters, YAML.
+
+use std::ops::Range;
+
+use crate::{
+    Rule,
+    positions::{Hazard, Positions},
+    text::Text,
+    yaml::{YamlError, YamlProblem},
+};
+
+/// Something that is wrong with a file's text.
+#[derive(Debug)]
+pub(crate) struct Flaw {
+    pub(crate) rule: Rule,
+    pub(crate) message: String,
+    pub(crate) range: Range<usize>,
+    pub(crate) related: Option<(String, Range<usize>)>,
+    pub(crate) help: Option<String>,
+}
+
+/// The text of a file, without a byte-order mark, and the first byte that is no text.
+pub(crate) fn decode(bytes: &[u8]) -> (String, Option<Flaw>) {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return (text.to_owned(), None),
+        Err(error) => error,
+    };
+    let start = error.valid_up_to();
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    // The replacement character stands where the first wrong byte was.
+    let range = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+    let help = match bytes {
+        [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => "the file is UTF-16: save it as UTF-8",
+        _ => "save the file as UTF-8",
+    };
+    let message = format!("the byte 0x{:02X} is not UTF-8", bytes[start]);
+    (
+        text,
+        Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help.to_owned()) }),
+    )
+}
+
+/// The first character that must not be in a file.
+pub(crate) fn characters(text: &str) -> Option<Flaw> {
+    let unwanted = |c: char| match c {
+        '\t' | '\n' | '\r' => false,
+        // Versions of YAML differ on whether these end a line, so two readers may see two files.
+        '\u{85}' | '\u{2028}' | '\u{2029}' => true,
+        '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}' => true,
+        c => c.is_control(),
+    };
+    let (start, found) = text.char_indices().find(|(_, c)| unwanted(*c))?;
+    let code = u32::from(found);
+    let (message, help) = match found {
+        '\u{85}' | '\u{2028}' | '\u{2029}' => (
+            format!("the line separator U+{code:04X} is not allowed"),
+            "end lines with a line feed".to_owned(),
+        ),
+        '\u{FEFF}' => (
+            "a byte-order mark is allowed at the start of a file only".to_owned(),
+            "remove it: two files were probably joined".to_owned(),
+        ),
+        '\0' => ("the file contains a NUL character".to_owned(), "manifests are text: remove it".to_owned()),
+        _ => (
+            format!("the control character U+{code:04X} is not allowed"),
+            format!("remove it, or write `\\u{code:04X}` in double quotes"),
+        ),
+    };
+    let range = start..start + found.len_utf8();
+    Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help) })
+}
+
+/// What is wrong with a file that no parser of values should be given.
+pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
+    match hazard {
+        Hazard::Depth(at) | Hazard::Unknown(at) => too_deep(text, at),
+        Hazard::Expansion => too_many_aliases(),
+    }
+}
+
+/// What is wrong with a file that the parser of positions could not read beyond a byte.
+pub(crate) fn broken(text: &Text, at: usize, errors: Vec<YamlError>) -> Flaw {
+    let explained = errors.into_iter().find_map(|error| explain(text, &Positions::default(), &error).pop());
+    explained.unwrap_or_else(|| Flaw {
+        rule: Rule::Syntax,
+        message: "this is not YAML".to_owned(),
+        range: one_character(text, at),
+        related: None,
+        help: None,
+    })
+}
+
+/// Puts the parser's errors in words.
+pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> Vec<Flaw> {
+    let at = error.at.map_or(0, |(line, column)| text.offset(line, column));
+    let flaw = |message: String, related, help| Flaw {
+        rule: Rule::Syntax,
+        message,
+        range: one_character(text, at),
+        related,
+        help,
+    };
+    match &error.problem {
+        YamlProblem::Form { message, context } => {
+            let related = context.as_ref().and_then(|(what, place)| {
+                let (line, column) = (*place)?;
+                let start = text.offset(line, column);
+                Some((format!("while {what} that starts here"), one_character(text, start)))
+            });
+            // Where the cause is on the same character, one arrow is enough.
+            let related = related.filter(|(_, range)| range.start != at);
+            vec![flaw(message.clone(), related, form_help(text.as_str(), at, message))]
+        }
+        YamlProblem::DuplicateKey => {
+            let found = positions.duplicates(error.document).map(|duplicate| Flaw {
+                rule: Rule::Syntax,
+                message: format!("the key `{}` occurs twice", duplicate.key),
+                range: duplicate.second.clone(),
+                related: Some(("it occurs first here".to_owned(), duplicate.first.clone())),
+                help: Some("remove one of the two".to_owned()),
+            });
+            let found: Vec<_> = found.collect();
+            if found.is_empty() {
+                return vec![flaw("a key occurs twice in this mapping".to_owned(), None, None)];
+            }
+            found
+        }
+        YamlProblem::TooDeep => vec![too_deep(text, at)],
+        YamlProblem::TooManyAliases => vec![too_many_aliases()],
+        YamlProblem::UnknownAlias => vec![flaw(
+            "the alias refers to an anchor that does not exist".to_owned(),
+            None,
+            Some("a value that starts with `*` must be in quotes".to_owned()),
+        )],
+        YamlProblem::HugeNumber => {
+            let help = Some("put it in quotes if it is meant as a string".to_owned());
+            vec![flaw("the number is too large".to_owned(), None, help)]
+        }
+    }
+}
+
+fn too_deep(text: &Text, at: usize) -> Flaw {
+    Flaw {
+        rule: Rule::Syntax,
+        message: "the file nests more than 128 levels deep".to_owned(),
+        range: one_character(text, at),
+        related: None,
+        help: None,
+    }
+}
+
+fn too_many_aliases() -> Flaw {
+    Flaw {
+        rule: Rule::Syntax,
+        message: "the aliases of the file expand to more than is allowed".to_owned(),
+        range: 0..0,
+        related: None,
+        help: Some("write the values out instead of repeating anchors".to_owned()),
+    }
+}
+
+fn one_character(text: &Text, at: usize) -> Range<usize> {
+    let text = text.as_str();
+    let at = at.min(text.len());
+    let width = text.get(at..).and_then(|rest| rest.chars().next()).filter(|c| !c.is_whitespace());
+    at..at + width.map_or(0, char::len_utf8)
+}
+
+fn form_help(text: &str, at: usize, message: &str) -> Option<String> {
+    let rest = text.get(at..).unwrap_or_default();
+    let help = if rest.starts_with('\t') {
+        "YAML is indented with spaces: replace the tab"
+    } else if rest.starts_with(['@', '`', '%']) {
+        "a value that starts with this character must be in quotes"
+    } else if message.starts_with("mapping values are not allowed") {
+        "put a value that contains `: ` in quotes, or check the indentation of this line"
+    } else if message.contains("unexpected end of stream") {
+        "something that was opened is not closed, such as a quote or a bracket"
+    } else {
+        return None;
+    };
+    Some(help.to_owned())
+}

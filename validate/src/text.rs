@@ -1,0 +1,75 @@
+//! A file's text, and its lines.
+
+use std::ops::Range;
+
+use crate::Location;
+
+/// A text with the start of each line.
+#[derive(Debug)]
+pub(crate) struct Text {
+    content: String,
+    /// The byte at which each line starts. A line ends at `\n`, which a `\r` may precede.
+    lines: Vec<usize>,
+}
+
+impl Text {
+    pub(crate) fn new(content: String) -> Self {
+        let breaks = content.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(index, _)| index + 1)).collect();
+        Self { content, lines }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.content
+    }
+
+    /// The location of a range of bytes.
+    pub(crate) fn location(&self, file: &str, range: &Range<usize>) -> Location {
+        let ((line, column), (end_line, end_column)) = (self.place(range.start), self.place(range.end));
+        Location { file: file.to_owned(), line, column, end_line, end_column }
+    }
+
+    /// The bytes of a location. Places beyond the text are cut to it.
+    pub(crate) fn range(&self, location: &Location) -> Range<usize> {
+        let start = self.offset(location.line, location.column);
+        start..self.offset(location.end_line, location.end_column).max(start)
+    }
+
+    /// The byte at a line and a column, both from 1.
+    pub(crate) fn offset(&self, line: u32, column: u32) -> usize {
+        let line = line.saturating_sub(1) as usize;
+        let Some(start) = self.lines.get(line) else { return self.content.len() };
+        let end = self.lines.get(line + 1).map_or(self.content.len(), |next| next - 1);
+        let text = &self.content[*start..end.max(*start)];
+        let column = column.saturating_sub(1) as usize;
+        start + text.char_indices().nth(column).map_or(text.len(), |(offset, _)| offset)
+    }
+
+    fn place(&self, byte: usize) -> (u32, u32) {
+        let mut byte = byte.min(self.content.len());
+        while !self.content.is_char_boundary(byte) {
+            byte -= 1;
+        }
+        let line = self.lines.partition_point(|start| *start <= byte) - 1;
+        let column = self.content[self.lines[line]..byte].chars().count();
+        let number = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
+        (number(line), number(column))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_and_lead_back() {
+        let text = Text::new("äb\r\nc: é x\n".to_owned());
+        let range = text.as_str().find('x').map(|start| start..start + 1).unwrap();
+        let location = text.location("f", &range);
+        assert_eq!((location.line, location.column, location.end_line, location.end_column), (2, 6, 2, 7));
+        assert_eq!(text.range(&location), range);
+        let end = text.location("f", &(text.as_str().len()..text.as_str().len()));
+        assert_eq!((end.line, end.column), (3, 1));
+        assert_eq!(text.offset(9, 9), text.as_str().len());
+    }
+}

@@ -1,0 +1,247 @@
+//! What the types say, in words for people.
+//!
+//! `serde` speaks of Rust types and lists every field it knows. The texts are rebuilt here: the only
+//! module that depends on how `serde` puts things.
+
+use almanac_schemas::{Cron, Timezone, container::CAPABILITIES};
+use serde_yaml::Value;
+
+use crate::{
+    Rule,
+    positions::Focus,
+    suggest::{did_you_mean, listed, nearest},
+};
+
+/// What an error of the types is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A field that does not exist here; these do.
+    UnknownField { expected: Vec<String> },
+    /// A field that must be here.
+    MissingField { field: String },
+    /// A value that is not what its field wants.
+    Invalid { message: String },
+}
+
+/// How to put a wrong value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wording {
+    pub(crate) rule: Rule,
+    pub(crate) message: String,
+    pub(crate) focus: Focus,
+    pub(crate) help: Option<String>,
+}
+
+/// Tells the errors of the types apart.
+pub(crate) fn classify(message: &str) -> Class {
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        return Class::UnknownField { expected: expected(rest) };
+    }
+    if let Some(rest) = message.strip_prefix("missing field `") {
+        return Class::MissingField { field: rest.trim_end_matches('`').to_owned() };
+    }
+    Class::Invalid { message: message.to_owned() }
+}
+
+/// The message and the help for a field that does not exist, and the field that was meant.
+pub(crate) fn unknown_field(field: &str, expected: &[String]) -> (String, String, Option<String>) {
+    let message = format!("unknown field `{field}`");
+    if field == "<<" {
+        return (message, "merge keys are not part of YAML 1.2: write the fields out".to_owned(), None);
+    }
+    if expected.is_empty() {
+        return (message, "no fields are expected here".to_owned(), None);
+    }
+    match nearest(field, expected.iter().map(String::as_str)) {
+        Some(meant) => (message, did_you_mean(meant), Some(meant.to_owned())),
+        None => {
+            let all: Vec<_> = expected.iter().map(|field| format!("`{field}`")).collect();
+            (message, format!("the fields that exist here are {}", all.join(", ")), None)
+        }
+    }
+}
+
+/// What a field that is missing might look like.
+pub(crate) fn missing_help(field: &str) -> Option<String> {
+    let example = match field {
+        "apiVersion" => "apiVersion: almanac/v1",
+        "kind" => "kind: Job (or User, Node, Config)",
+        "metadata" | "name" => "metadata: { name: london-01 }",
+        "owner" => "owner: alice",
+        "schedule" => {
+            "schedule: { cron: \"*/15 * * * *\", start: 2027-01-01T00:00:00Z, end: 2027-03-01T00:00:00Z, length: 2m }"
+        }
+        "length" => "length: 2m",
+        "container" => "container: { image: registry.example.org/probes/iperf:3.17 }",
+        "image" => "image: registry.example.org/probes/iperf:3.17",
+        _ => return None,
+    };
+    Some(format!("write, for example, `{example}`"))
+}
+
+/// How to put a wrong value. `found` is the value.
+pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
+    let text = found.and_then(Value::as_str);
+    if let Some(cron) = text.filter(|_| message.contains("is not a cron expression")) {
+        return invalid_cron(cron, message);
+    }
+    let plain =
+        |message: String, help| Wording { rule: Rule::InvalidValue, message, focus: Focus::Value, help };
+    if let Some(rest) = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: ")) {
+        let (what, wanted) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
+        let help = match found {
+            Some(Value::Number(_) | Value::Bool(_)) if wanted == "a string" => {
+                Some(format!("put it in quotes to make it a string: `\"{}\"`", scalar(found)))
+            }
+            _ => None,
+        };
+        return plain(
+            format!("expected {}, found {}", wanted_in_words(wanted), found_in_words(what, found)),
+            help,
+        );
+    }
+    if let Some(rest) = message.strip_prefix("unknown variant `").or(message.strip_prefix("unknown kind `")) {
+        let word = rest.split('`').next().unwrap_or_default();
+        let expected = expected(rest);
+        let words = || expected.iter().map(String::as_str);
+        let help = match nearest(word, words()) {
+            Some(meant) => did_you_mean(meant),
+            None => format!("expected {}", listed(words())),
+        };
+        return plain(format!("unknown value `{word}`"), Some(help));
+    }
+    let names = Timezone::names();
+    let meant = text.and_then(|text| match () {
+        () if message.contains("is not a time zone") => nearest(text, names),
+        () if message.contains("is not a Linux capability") => {
+            let bare = text.to_uppercase();
+            nearest_or_same(bare.trim_start_matches("CAP_"))
+        }
+        () => None,
+    });
+    let help = meant.map(did_you_mean);
+    // "`x` is not a duration: expected ..." reads better in two parts.
+    match message.split_once("; expected ").or(message.split_once(": expected ")) {
+        Some((wrong, wanted)) => plain(wrong.to_owned(), help.or_else(|| Some(format!("expected {wanted}")))),
+        None => plain(message.to_owned(), help),
+    }
+}
+
+fn nearest_or_same(capability: &str) -> Option<&'static str> {
+    let same = CAPABILITIES.into_iter().find(|known| *known == capability);
+    same.or_else(|| nearest(capability, CAPABILITIES))
+}
+
+/// The error of a cron expression knows which part of it is wrong.
+fn invalid_cron(cron: &str, message: &str) -> Wording {
+    let (message, focus) = match cron.parse::<Cron>() {
+        Err(error) => (error.problem.to_string(), Focus::Within(error.range)),
+        Ok(_) => (message.to_owned(), Focus::Value),
+    };
+    let help = Some(
+        "a cron expression has the fields minute, hour, day of the month, month, day of the week, such as `*/15 * * * *`"
+            .to_owned(),
+    );
+    Wording { rule: Rule::Cron, message: format!("wrong cron expression: {message}"), focus, help }
+}
+
+/// The words in backticks after "expected".
+fn expected(message: &str) -> Vec<String> {
+    let Some((_, list)) = message.split_once("expected ") else { return Vec::new() };
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn scalar(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(value)) => value.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn wanted_in_words(wanted: &str) -> &str {
+    match wanted {
+        "f64" => "a number",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "a boolean" => "`true` or `false`",
+        "string or map" | "string or singleton map" => "a word",
+        _ if wanted.starts_with("struct ") => "a mapping",
+        _ if wanted.contains("enum ") => "a word",
+        _ => wanted,
+    }
+}
+
+fn found_in_words(what: &str, found: Option<&Value>) -> String {
+    match found {
+        Some(Value::Null) => "nothing".to_owned(),
+        Some(Value::Number(number)) => format!("the number `{number}`"),
+        Some(Value::Bool(value)) => format!("`{value}`"),
+        Some(Value::String(text)) => format!("the string `{}`", text.escape_debug()),
+        Some(Value::Sequence(_)) => "a list".to_owned(),
+        Some(Value::Mapping(_)) => "a mapping".to_owned(),
+        Some(Value::Tagged(tagged)) => format!("a value with the tag `{}`", tagged.tag),
+        None => what.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_of_serde_are_understood() {
+        assert_eq!(
+            classify("unknown field `x`, expected one of `a`, `b`"),
+            Class::UnknownField { expected: vec!["a".to_owned(), "b".to_owned()] }
+        );
+        assert_eq!(
+            classify("unknown field `x`, there are no fields"),
+            Class::UnknownField { expected: vec![] }
+        );
+        assert_eq!(classify("missing field `x`"), Class::MissingField { field: "x".to_owned() });
+    }
+
+    #[test]
+    fn wrong_types_are_put_in_words() {
+        let put = |message: &str, value: Value| {
+            let wording = invalid(message, Some(&value));
+            (wording.message, wording.help)
+        };
+        assert_eq!(
+            put("invalid type: integer `4`, expected a string", 4.into()),
+            (
+                "expected a string, found the number `4`".to_owned(),
+                Some("put it in quotes to make it a string: `\"4\"`".to_owned())
+            )
+        );
+        assert_eq!(
+            put("invalid type: unit value, expected struct NodeSpec", Value::Null).0,
+            "expected a mapping, found nothing"
+        );
+        assert_eq!(
+            put("unknown variant `Admin`, expected one of `user`, `privileged`, `admin`", "Admin".into()).1,
+            Some("did you mean `admin`?".to_owned())
+        );
+        let zone = "`Europe/Londn` is not a time zone: expected an IANA name, such as `UTC`";
+        assert_eq!(
+            put(zone, "Europe/Londn".into()),
+            (
+                "`Europe/Londn` is not a time zone".to_owned(),
+                Some("did you mean `Europe/London`?".to_owned())
+            )
+        );
+        let capability = "`CAP_NET_RAW` is not a Linux capability: expected a name";
+        assert_eq!(put(capability, "CAP_NET_RAW".into()).1, Some("did you mean `NET_RAW`?".to_owned()));
+    }
+
+    #[test]
+    fn a_wrong_cron_expression_is_pointed_into() {
+        let message = "*/70 * * * *".parse::<Cron>().unwrap_err().to_string();
+        let wording = invalid(&message, Some(&"*/70 * * * *".into()));
+        assert_eq!((wording.rule, wording.focus), (Rule::Cron, Focus::Within(0..4)));
+    }
+}
