@@ -58,7 +58,7 @@ impl Dispatcher {
             match Desired::read(&snapshot) {
                 Ok((desired, _)) => dispatcher.hold(desired),
                 Err(error) => {
-                    warn!(error = chain(&error), "the stored snapshot cannot be read; waiting for another")
+                    warn!(error = chain(&error), "the stored snapshot cannot be read; waiting for another");
                 }
             }
         }

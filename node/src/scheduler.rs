@@ -86,8 +86,7 @@ pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
             .accounts
             .get(&assignment.job)
             .map_or(assignment.since, |settled| assignment.since.max(*settled + STEP));
-        loop {
-            let Some(next) = assignment.schedule.next(from) else { break };
+        while let Some(next) = assignment.schedule.next(from) {
             if next.start >= situation.desired.valid_until {
                 // Held back, not settled: a newer snapshot may still say what becomes of it.
                 break;

@@ -195,7 +195,8 @@ fn is_final(error: &UploadError) -> bool {
         UploadError::File(_, error) => {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
         }
-        UploadError::Call(status) => matches!(status.code(), Code::InvalidArgument | Code::OutOfRange),
+        // Not `OutOfRange`: that is a part at a wrong offset, and the next try asks for the right one.
+        UploadError::Call(status) => status.code() == Code::InvalidArgument,
         UploadError::Offset { .. } => false,
     }
 }
