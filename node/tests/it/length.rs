@@ -6,9 +6,8 @@ use almanac_schemas::{Phase, Reason};
 
 use crate::harness::{Job, World};
 
-/// When a process ended is the time of a file, and those come from a clock that ticks every few
-/// milliseconds.
-const COARSE: TimeDelta = TimeDelta::milliseconds(10);
+/// By how much the clock that files are dated by may be behind: the end of a command is a file's date.
+const COARSE: TimeDelta = TimeDelta::milliseconds(20);
 
 #[test]
 fn reaching_it_stops_the_command_and_completes_the_run() {
@@ -32,7 +31,7 @@ fn it_counts_from_the_scheduled_instant_however_late_the_start() {
     let (run, _) = world.run("late", job);
     assert_eq!(run.end(), Some((Phase::Completed, Reason::LengthReached)));
     let ended = run.at(Phase::Uploading) - at;
-    assert!(ended >= TimeDelta::seconds(4) && ended < TimeDelta::seconds(7), "{ended}");
+    assert!(ended >= TimeDelta::seconds(4) - COARSE && ended < TimeDelta::seconds(7), "{ended}");
 }
 
 #[test]
@@ -44,7 +43,7 @@ fn a_command_that_does_not_listen_is_killed_after_ten_seconds_with_all_its_child
     assert_eq!(run.end(), Some((Phase::Completed, Reason::LengthReached)));
     assert_eq!(log, "up\n");
     let ended = run.at(Phase::Uploading) - at;
-    assert!(ended >= TimeDelta::seconds(11) && ended < TimeDelta::seconds(15), "{ended}");
+    assert!(ended >= TimeDelta::seconds(11) - COARSE && ended < TimeDelta::seconds(15), "{ended}");
     world.wait_tidy();
 }
 

@@ -139,6 +139,29 @@ fn an_engine_that_does_not_run() {
 }
 
 #[test]
+fn the_configuration_file() {
+    let world = World::new();
+    let file = world.path("agent.toml");
+    let with_file = || {
+        let mut bare = command();
+        bare.arg("run").arg("--config").arg(&file);
+        refusal(bare)
+    };
+    let place = file.display().to_string();
+    let missing = with_file();
+    assert!(missing.contains(&place) && missing.contains("No such file"), "{missing}");
+    fs::write(&file, "name = \"london-01\"\nsevrer = \"http://127.0.0.1:7600\"\n").unwrap();
+    let unknown = with_file();
+    assert!(
+        unknown.contains(&place) && unknown.contains("sevrer") && unknown.contains("server"),
+        "{unknown}"
+    );
+    fs::write(&file, "name = \"london-01\"\n").unwrap();
+    let incomplete = with_file();
+    assert!(incomplete.contains("--server"), "{incomplete}");
+}
+
+#[test]
 fn a_log_filter_that_makes_no_sense() {
     let world = World::new();
     let mut command = world.command();

@@ -92,7 +92,14 @@ fn one_that_arrives_broken_is_sent_again() {
 
 #[test]
 fn one_that_is_refused_for_a_while_holds_up_no_run() {
-    for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal, Code::Aborted, Code::NotFound] {
+    for code in [
+        Code::Unavailable,
+        Code::ResourceExhausted,
+        Code::Internal,
+        Code::Aborted,
+        Code::NotFound,
+        Code::OutOfRange,
+    ] {
         let mut world = World::new();
         world.reconciler.faults().refuse_uploads = Some(code);
         world.declare([Job::every_second("tick").sh("echo $ALMANAC_RUN")]);
