@@ -1,9 +1,9 @@
 //! `sync --once`: one round, told to a person.
 
 use anyhow::Context;
-use chrono::Utc;
 
 use crate::{
+    clock,
     config::Settings,
     exit::Exit,
     source::Repository,
@@ -31,7 +31,7 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let repository = Repository::new(location.clone(), branch, subdir, store.path());
     let mut reconciler =
         Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
-    let round = reconciler.round(Utc::now()).await?;
+    let round = reconciler.round(clock::now()).await?;
     store.close().await;
     let commit = round.sync.commit.id.get(..12).unwrap_or(&round.sync.commit.id);
     let subject = &round.sync.commit.subject;
