@@ -13,6 +13,7 @@
 //! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, a tick | [`applied::Applied`] and [`follow::LookStatus`] (`watch`) | at `stop`, after its round |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory | rows | at `stop`, after a last write |
 //! | the server | [`serve`] | connections | answers | at `stop`, when its calls have ended |
+//! | the end of health | [`serve`] | | the end of every watch of the health | at `stop` |
 //! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when its key is revoked |
 //! | the signal task | [`serve`] | SIGTERM, SIGINT | `stop` | with the program |
 //!
@@ -21,6 +22,7 @@
 pub mod applied;
 pub mod artifacts;
 pub mod auth;
+pub mod clock;
 pub mod config;
 pub mod desired;
 pub mod exit;

@@ -1,9 +1,10 @@
 //! `sync --once`: one round, told to a person.
 
+use almanac_validate::Finding;
 use anyhow::Context;
-use chrono::Utc;
 
 use crate::{
+    clock,
     config::Settings,
     exit::Exit,
     source::Repository,
@@ -31,15 +32,14 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let repository = Repository::new(location.clone(), branch, subdir, store.path());
     let mut reconciler =
         Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
-    let round = reconciler.round(Utc::now()).await?;
+    let round = reconciler.round(clock::now()).await?;
     store.close().await;
     let commit = round.sync.commit.id.get(..12).unwrap_or(&round.sync.commit.id);
     let subject = &round.sync.commit.subject;
     let (exit, text) = match (round.news, round.sync.outcome) {
         (Some(News::Applied(plan, _)), _) => (Exit::Success, format!("{plan}applied {commit} ({subject})\n")),
         (Some(News::Rejected(report)), _) => {
-            let findings: String =
-                report.findings.iter().map(|finding| format!("{}\n", finding.message)).collect();
+            let findings: String = report.findings.iter().map(line).collect();
             (Exit::Rejected, format!("{findings}rejected {commit} ({subject}): {}\n", round.sync.message))
         }
         (None, SyncOutcome::Applied) => {
@@ -51,4 +51,13 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
         ),
     };
     Ok(Told { exit, text })
+}
+
+/// A finding in a line that editors can jump from. `almanac-validate` shows more of it.
+fn line(finding: &Finding) -> String {
+    let place =
+        finding.location.as_ref().map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column));
+    let help = finding.help.as_ref().map(|help| format!(" ({help})"));
+    let (severity, rule, message) = (finding.severity.as_str(), finding.rule.as_str(), &finding.message);
+    format!("{}{severity}: {message}{} [{rule}]\n", place.unwrap_or_default(), help.unwrap_or_default())
 }

@@ -15,9 +15,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    server::NamedService,
     service::Routes,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
+
+use tonic_health::server::HealthReporter;
 
 use crate::{
     artifacts::{Staging, Uploads},
@@ -92,7 +95,8 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
             .tls_config(ServerTlsConfig::new().identity(identity))
             .context("cannot use the certificate of `--tls-cert` with the key of `--tls-key`")?;
     }
-    let server = server.add_routes(routes(context).await?);
+    let (routes, mut health) = routes(context).await?;
+    let server = server.add_routes(routes);
     let stopped = stop.clone().cancelled_owned();
 
     let mut tasks = JoinSet::new();
@@ -101,6 +105,16 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     });
     tasks.spawn(async move {
         follow.run().await;
+        Ok(())
+    });
+    let stopping = stop.clone();
+    tasks.spawn(async move {
+        stopping.cancelled().await;
+        // Whoever watches the health is told no more, or the server would wait for them.
+        for service in ["", NodeServiceServer::<NodeCalls>::NAME, TestbedServiceServer::<TestbedCalls>::NAME]
+        {
+            health.clear_service_status(service).await;
+        }
         Ok(())
     });
     let beats = heartbeats.run(store.clone(), stop.clone());
@@ -112,7 +126,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     Ok(Serving { address, stop, tasks, store })
 }
 
-async fn routes(context: Context) -> anyhow::Result<Routes> {
+async fn routes(context: Context) -> anyhow::Result<(Routes, HealthReporter)> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<NodeServiceServer<NodeCalls>>().await;
     health.set_serving::<TestbedServiceServer<TestbedCalls>>().await;
@@ -126,7 +140,8 @@ async fn routes(context: Context) -> anyhow::Result<Routes> {
     let testbed =
         TestbedServiceServer::new(TestbedCalls::new(context)).max_decoding_message_size(limits::MAX_MESSAGE);
     let routes = Routes::new(health_service).add_service(reflection).add_service(node).add_service(testbed);
-    Ok(routes.into_axum_router().route("/healthz", get(async || "ok\n")).into())
+    let routes = routes.into_axum_router().route("/healthz", get(async || "ok\n")).into();
+    Ok((routes, health))
 }
 
 impl Serving {
@@ -139,7 +154,7 @@ impl Serving {
     ///
     /// # Errors
     ///
-    /// When something failed, or did not end in time.
+    /// When something failed. What did not end in time is a client that does not listen.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         let ended = timeout(GRACE, async {
@@ -149,7 +164,10 @@ impl Serving {
             self.store.close().await;
             anyhow::Ok(())
         });
-        ended.await.context("something was still under way at the end; it is given up")?
+        ended.await.unwrap_or_else(|_| {
+            tracing::warn!("something was still under way at the end; it is given up");
+            Ok(())
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, or until something fails.

@@ -12,6 +12,7 @@ use tokio::{sync::watch, task::JoinError};
 
 use crate::{
     applied::{Applied, AppliedSync},
+    clock,
     plan::Plan,
     source::{LookError, Repository, Tree},
     store::{Apply, Store, StoreError, SyncOutcome, SyncRow},
@@ -97,7 +98,7 @@ impl Reconciler {
             id: 0,
             commit: tree.commit.clone(),
             started_at: now,
-            ended_at: Utc::now(),
+            ended_at: clock::now(),
             outcome,
             message,
             added: 0,

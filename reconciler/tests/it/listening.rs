@@ -151,8 +151,8 @@ fn a_certificate_that_cannot_be_used_is_named() {
     testbed.repository.push("users and nodes");
     let (ours, others) = (Certificate::make(&testbed, "ours"), Certificate::make(&testbed, "others"));
     let serve = |certificate: &PathBuf, key: Option<&PathBuf>| {
-        let mut command = testbed.command(&["serve", "--listen", "127.0.0.1:0", "--tls-cert"]);
-        command.arg(certificate);
+        let mut command = testbed.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.arg("--tls-cert").arg(certificate);
         if let Some(key) = key {
             command.arg("--tls-key").arg(key);
         }
