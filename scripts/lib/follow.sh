@@ -19,19 +19,21 @@ show_cursor() { ! $live || printf '\e[?25h'; }
 
 # Follows the occurrences of a plan, as `almanac -o json schedule` prints it. Answers 1 when not every run completed.
 follow() {
-    local plan=$1 rows='' drawn=0 last total
+    local plan=$1 runs rows='' drawn=0 last total
     declare -A seen=()
     total=$(jq length "$plan")
     last=$(date -d "$(jq -r 'map(.end) | max' "$plan")" +%s)
     hide_cursor
     while true; do
         check_daemons
-        rows=$(almanac -o json runs list --limit 0 | jq -r --slurpfile plan "$plan" '
+        # That there are no runs yet is said on stderr, and shows in the table.
+        runs=$(almanac -o json runs list --limit 0 2>/dev/null) || runs=[]
+        rows=$(jq -r --slurpfile plan "$plan" '
             (map({ key: "\(.job) \(.node) \(.scheduledAt)", value: . }) | from_entries) as $runs
             | $plan[0] | sort_by(.start, .job, .node)[]
             | $runs["\(.job) \(.node) \(.start)"] as $run
             | [.start, .job, .node, $run.phase // "WAITING", $run.reason // "-", $run.exitCode // "-", $run.message // "-"]
-            | map(tostring) | join("\t")')
+            | map(tostring) | join("\t")' <<<"$runs")
         if $live; then draw "$rows"; else print_changes "$rows"; fi
         if [ "$(grep -cE $'\t(WAITING|DEPLOYING|RUNNING|UPLOADING)\t' <<<"$rows")" = 0 ]; then break; fi
         if [ "$(date +%s)" -gt $((last + GRACE)) ]; then
