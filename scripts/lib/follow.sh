@@ -88,8 +88,13 @@ remark() {
         ;;
     DEPLOYING | RUNNING | UPLOADING) ;;
     *)
-        if [ "$reason" = exit_code ]; then printf 'exit code %s' "$code"; else printf '%s' "${reason//_/ }"; fi
-        [ "$message" = - ] || printf ': %s' "$message"
+        if [ "$message" != - ]; then
+            printf '%s' "$message"
+        elif [ "$reason" = exit_code ]; then
+            printf 'exit code %s' "$code"
+        else
+            printf '%s' "${reason//_/ }"
+        fi
         ;;
     esac
 }

@@ -63,6 +63,7 @@ start_docker() {
     fi
     for _ in $(seq 60); do
         docker_runs && return 0
+        if [ -n "${DOCKERD_PID:-}" ] && ! kill -0 "$DOCKERD_PID" 2>/dev/null; then return 1; fi
         sleep 0.5
     done
     return 1
