@@ -85,7 +85,8 @@ impl TestbedService for TestbedCalls {
         let nodes = nodes
             .into_iter()
             .map(|(name, entry)| {
-                message::node(&applied, name, entry, self.0.heartbeats.get(name), next.of_node(name), now)
+                let heartbeat = self.0.heartbeats.get(name);
+                message::node(&applied, name, entry, heartbeat.as_ref(), next.of_node(name), now)
             })
             .collect();
         Ok(Response::new(v1::ListNodesResponse { nodes, next_page_token }))
@@ -103,7 +104,8 @@ impl TestbedService for TestbedCalls {
         })?;
         let now = Utc::now();
         let next = NextRuns::new(&applied, now).of_node(&name);
-        let node = message::node(&applied, &name, entry, self.0.heartbeats.get(&name), next, now);
+        let heartbeat = self.0.heartbeats.get(&name);
+        let node = message::node(&applied, &name, entry, heartbeat.as_ref(), next, now);
         Ok(Response::new(v1::GetNodeResponse { node: Some(node) }))
     }
 

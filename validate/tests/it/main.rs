@@ -1,0 +1,11 @@
+//! What the crate promises to its neighbours and to people.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod command;
+mod conflicts;
+mod findings_schema;
+mod nasty;
+mod order;
+mod specs;
+mod walking;
