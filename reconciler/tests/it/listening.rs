@@ -81,7 +81,11 @@ async fn sigterm_ends_everything_within_ten_seconds() {
     assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
     assert!(status.success(), "{status}");
     let end = timeout(Duration::from_secs(5), watch.message()).await.expect("the stream ends");
-    assert_eq!(end.unwrap_err().code(), tonic::Code::Unavailable);
+    // Told to come back, unless the connection was gone before it could be said.
+    assert!(
+        end.as_ref().map_or_else(|status| status.code() == tonic::Code::Unavailable, Option::is_none),
+        "{end:?}"
+    );
     assert!(timeout(Duration::from_secs(5), upload).await.expect("the upload ends").unwrap().is_err());
 
     // And nothing of it is lost.
