@@ -21,6 +21,15 @@ pub(crate) fn did_you_mean(candidate: &str) -> String {
 
 /// "`a`, `b` and `c`", at most six of them.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    joined(words, "and")
+}
+
+/// "`a`, `b` or `c`", at most six of them.
+pub(crate) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    joined(words, "or")
+}
+
+fn joined<'a>(words: impl IntoIterator<Item = &'a str>, last_word: &str) -> String {
     const SHOWN: usize = 6;
     let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
     if words.len() > SHOWN {
@@ -28,7 +37,7 @@ pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
     match words.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {last_word} {last}", rest.join(", ")),
         None => "none".to_owned(),
     }
 }
@@ -58,5 +67,6 @@ mod tests {
             "`a`, `b`, `c`, `d`, `e`, `f` and 2 more"
         );
         assert_eq!(listed([]), "none");
+        assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
     }
 }

@@ -91,6 +91,8 @@ pub(crate) fn broken(text: &Text, at: usize, errors: Vec<YamlError>) -> Flaw {
     })
 }
 
+const ASTERISK: &str = "a value that starts with `*` must be in quotes";
+
 /// Puts the parser's errors in words.
 pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> Vec<Flaw> {
     let at = error.at.map_or(0, |(line, column)| text.offset(line, column));
@@ -110,7 +112,9 @@ pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> 
             });
             // Where the cause is on the same character, one arrow is enough.
             let related = related.filter(|(_, range)| range.start != at);
-            vec![flaw(message.clone(), related, form_help(text.as_str(), at, message))]
+            let alias = context.as_ref().is_some_and(|(what, _)| what.contains("alias"));
+            let help = if alias { Some(ASTERISK.to_owned()) } else { form_help(text.as_str(), at, message) };
+            vec![flaw(message.clone(), related, help)]
         }
         YamlProblem::DuplicateKey => {
             let found = positions.duplicates(error.document).map(|duplicate| Flaw {
@@ -131,7 +135,7 @@ pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> 
         YamlProblem::UnknownAlias => vec![flaw(
             "the alias refers to an anchor that does not exist".to_owned(),
             None,
-            Some("a value that starts with `*` must be in quotes".to_owned()),
+            Some(ASTERISK.to_owned()),
         )],
         YamlProblem::HugeNumber => {
             let help = Some("put it in quotes if it is meant as a string".to_owned());

@@ -42,7 +42,12 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
     if !metadata.is_dir() {
         return Err(WalkError::NotAFolder(root.to_owned()));
     }
-    let mut walk = Walk { selection: selection(root)?, sources: Vec::new() };
+    let mut walk = Walk { selection: Selection::new(None), sources: Vec::new() };
+    if fs::symlink_metadata(root.join(IGNORE_FILE)).is_ok_and(|metadata| metadata.is_symlink()) {
+        walk.add(IGNORE_FILE, Entry::Symlink);
+    } else {
+        walk.selection = selection(root)?;
+    }
     // Folders that wait, so that a deep tree needs no deep stack.
     let mut folders = vec![(root.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {

@@ -3,13 +3,13 @@
 //! `serde` speaks of Rust types and lists every field it knows. The texts are rebuilt here: the only
 //! module that depends on how `serde` puts things.
 
-use almanac_schemas::{Cron, Timezone, container::CAPABILITIES};
+use almanac_schemas::{Cron, Timezone, container::CAPABILITIES, cron::CronProblem};
 use serde_yaml::Value;
 
 use crate::{
     Rule,
     positions::Focus,
-    suggest::{did_you_mean, listed, nearest},
+    suggest::{did_you_mean, nearest, one_of},
 };
 
 /// What an error of the types is about.
@@ -65,7 +65,7 @@ pub(crate) fn unknown_field(field: &str, expected: &[String]) -> (String, String
 pub(crate) fn missing_help(field: &str) -> Option<String> {
     let example = match field {
         "apiVersion" => "apiVersion: almanac/v1",
-        "kind" => "kind: Job (or User, Node, Config)",
+        "kind" => "kind: Job",
         "metadata" | "name" => "metadata: { name: london-01 }",
         "owner" => "owner: alice",
         "schedule" => {
@@ -106,7 +106,7 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
         let words = || expected.iter().map(String::as_str);
         let help = match nearest(word, words()) {
             Some(meant) => did_you_mean(meant),
-            None => format!("expected {}", listed(words())),
+            None => format!("expected {}", one_of(words())),
         };
         return plain(format!("unknown value `{word}`"), Some(help));
     }
@@ -119,7 +119,10 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
         }
         () => None,
     });
-    let help = meant.map(did_you_mean);
+    let help = meant.map(did_you_mean).or_else(|| {
+        let name = text.filter(|_| message.contains("is not a name: ")).and_then(as_name)?;
+        Some(format!("names consist of a-z, 0-9 and `-`: write, for example, `{name}`"))
+    });
     // "`x` is not a duration: expected ..." reads better in two parts.
     match message.split_once("; expected ").or(message.split_once(": expected ")) {
         Some((wrong, wanted)) => plain(wrong.to_owned(), help.or_else(|| Some(format!("expected {wanted}")))),
@@ -132,17 +135,32 @@ fn nearest_or_same(capability: &str) -> Option<&'static str> {
     same.or_else(|| nearest(capability, CAPABILITIES))
 }
 
+/// The name that is nearest to a text, if it holds anything that a name may.
+fn as_name(text: &str) -> Option<String> {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = text.chars().map(allowed).collect();
+    let name = name.trim_matches('-');
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// The error of a cron expression knows which part of it is wrong.
 fn invalid_cron(cron: &str, message: &str) -> Wording {
     let (message, focus) = match cron.parse::<Cron>() {
-        Err(error) => (error.problem.to_string(), Focus::Within(error.range)),
+        Err(error) => {
+            let message = match error.problem {
+                CronProblem::Field { field, reason } => format!("in the {field}, {reason}"),
+                CronProblem::FieldCount(_) | CronProblem::Never => {
+                    format!("the cron expression is wrong: {}", error.problem)
+                }
+                problem => problem.to_string(),
+            };
+            (message, Focus::Within(error.range))
+        }
         Ok(_) => (message.to_owned(), Focus::Value),
     };
-    let help = Some(
-        "a cron expression has the fields minute, hour, day of the month, month, day of the week, such as `*/15 * * * *`"
-            .to_owned(),
-    );
-    Wording { rule: Rule::Cron, message: format!("wrong cron expression: {message}"), focus, help }
+    let help =
+        "the fields are minute, hour, day of the month, month and day of the week, such as `*/15 * * * *`";
+    Wording { rule: Rule::Cron, message, focus, help: Some(help.to_owned()) }
 }
 
 /// The words in backticks after "expected".

@@ -8,18 +8,18 @@ use super::{
     sweep::{Event, Verdict, sweep},
 };
 
-/// How many reservations are looked at in the search for one offset. It is a courtesy, and must not
-/// take longer than the check.
-const MAX_STEPS: u32 = 200_000;
-
 /// A cron expression with the period of `claim`'s at which it gets in nobody's way: neither in its own
 /// nor in that of any of the `others` of each node. The offset is the next larger one that is free.
 ///
-/// `None` when there is none, when it takes too long to find, or when the expression's minutes are
-/// neither a single one nor plain steps.
-pub fn free_offset(claim: &Claim<'_>, nodes: &[Vec<Claim<'_>>], from: DateTime<Utc>) -> Option<Cron> {
+/// `None` when there is none, or when the expression's minutes are neither a single one nor plain
+/// steps. Each reservation that is looked at takes one of `steps`; without any left, there is no answer.
+pub fn free_offset(
+    claim: &Claim<'_>,
+    nodes: &[Vec<Claim<'_>>],
+    from: DateTime<Utc>,
+    steps: &mut u32,
+) -> Option<Cron> {
     let Timing::Cron { cron, zone } = &claim.schedule.timing else { return None };
-    let mut steps = 0;
     candidates(cron.as_str()).into_iter().find_map(|text| {
         let cron: Cron = text.parse().ok()?;
         let timing = Timing::Cron { cron: cron.clone(), zone: *zone };
@@ -28,14 +28,15 @@ pub fn free_offset(claim: &Claim<'_>, nodes: &[Vec<Claim<'_>>], from: DateTime<U
             let mut claims = others.clone();
             claims.push(Claim { schedule: &schedule, ..claim.clone() });
             let own = claims.len() - 1;
-            let outcome = sweep(&claims, from, |event| match event {
-                Event::Reserved if steps == MAX_STEPS => Verdict::Stop,
-                Event::Reserved => {
-                    steps += 1;
-                    Verdict::Continue
+            let outcome = sweep(&claims, from, |event| {
+                let Some(left) = steps.checked_sub(1) else { return Verdict::Stop };
+                *steps = left;
+                match event {
+                    Event::Met { earlier, later } if earlier.0 == own || later.0 == own => Verdict::Stop,
+                    // What overlaps itself must change anyway, and would fill the search with itself.
+                    Event::Met { earlier, later } if earlier.0 == later.0 => Verdict::Drop(earlier.0),
+                    Event::Met { .. } | Event::Reserved => Verdict::Continue,
                 }
-                Event::Met { earlier, later } if earlier.0 == own || later.0 == own => Verdict::Stop,
-                Event::Met { .. } => Verdict::Continue,
             });
             outcome.is_continue()
         });

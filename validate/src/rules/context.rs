@@ -1,6 +1,6 @@
 //! What rules look at, and how they say what they found.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
 
 use almanac_schemas::{
     Config, Job, Kind, Manifest, Node, RunRole, User, config::ConfigSpec, job::Targets, manifest::PathStep,
@@ -231,12 +231,6 @@ impl Place {
     /// The key of the value at this place.
     pub(crate) fn on_key(mut self) -> Self {
         self.spot.focus = Focus::Key;
-        self
-    }
-
-    /// Some bytes of the string at this place.
-    pub(crate) fn within(mut self, bytes: Range<usize>) -> Self {
-        self.spot.focus = Focus::Within(bytes);
         self
     }
 

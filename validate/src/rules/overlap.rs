@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use almanac_schemas::{Instant, Job, Schedule};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Context, Draft, Place,
@@ -16,8 +16,9 @@ use crate::{
     suggest::listed,
 };
 
-/// For how many conflicts a free offset is searched: the search may take as long as the check.
-const MAX_SEARCHES: usize = 20;
+/// How many reservations are looked at in the search for free offsets. They are a courtesy, and must
+/// not take much longer than the check.
+const SEARCH_STEPS: u32 = 1_000_000;
 
 /// An exclusive job that can be reasoned about.
 struct Exclusive<'a> {
@@ -88,18 +89,22 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         }
     }
 
-    let mut searches = 0;
+    let mut advice = Advice { jobs: &jobs, calendars: &calendars, from: context.now, steps: SEARCH_STEPS };
     for ((a, b), conflict) in &conflicts {
         let Party::Job(first) = *a else { continue };
         drafts.push(match *b {
             Party::Job(second) if first == second => self_overlap(&jobs[first], conflict),
             Party::Job(second) => {
                 let draft = between_jobs(&jobs[first], &jobs[second], conflict);
-                with_help(draft, second, &jobs, &calendars, context, &mut searches)
+                let otherwise =
+                    "let one of them start at another time, shorten its `length`, or set `exclusive: false`";
+                advice.give(draft, second, otherwise)
             }
             Party::Maintenance(node, index) => {
                 let draft = with_maintenance(context, &jobs[first], node, index, conflict);
-                with_help(draft, first, &jobs, &calendars, context, &mut searches)
+                let otherwise =
+                    "leave the hours of the maintenance out, or ask the node's owner to move the maintenance";
+                advice.give(draft, first, otherwise)
             }
         });
     }
@@ -241,38 +246,37 @@ fn nodes_in_words(nodes: &[&str]) -> String {
     format!("{word} {}", listed(nodes.iter().copied()))
 }
 
-/// Adds what would make a conflict go away: a free offset for the job, if one is easily found.
-fn with_help(
-    draft: Draft,
-    job: usize,
-    jobs: &[Exclusive<'_>],
-    calendars: &BTreeMap<&str, Calendar<'_>>,
-    context: &Context<'_>,
-    searches: &mut usize,
-) -> Draft {
-    const OTHERWISE: &str =
-        "let one of them start at another time, shorten its `length`, or set `exclusive: false`";
-    if *searches == MAX_SEARCHES {
-        return draft.help(OTHERWISE);
-    }
-    *searches += 1;
-    let concerned: Vec<_> = calendars.values().filter(|calendar| calendar.jobs.contains(&job)).collect();
-    let others: Vec<Vec<Claim<'_>>> = concerned
-        .iter()
-        .map(|calendar| {
-            let (parties, claims) = calendar.claims(jobs);
-            let pairs = parties.into_iter().zip(claims);
-            pairs.filter(|(party, _)| *party != Party::Job(job)).map(|(_, claim)| claim).collect()
-        })
-        .collect();
-    // The longest guard of its nodes suits all of them.
-    let guard = concerned.iter().map(|calendar| calendar.guard).max().unwrap_or_default();
-    let claim = Claim { schedule: &jobs[job].schedule, guard, holder: Holder::Job };
-    match free_offset(&claim, &others, context.now) {
-        Some(cron) => {
-            let name = &jobs[job].job.metadata.name;
-            draft.help(format!("`cron: \"{cron}\"` is free for `{name}` on all of its nodes"))
+/// Looks for what would make a conflict go away.
+struct Advice<'c, 'a> {
+    jobs: &'c [Exclusive<'a>],
+    calendars: &'c BTreeMap<&'a str, Calendar<'a>>,
+    from: DateTime<Utc>,
+    /// How many reservations may still be looked at.
+    steps: u32,
+}
+
+impl Advice<'_, '_> {
+    /// Adds a free offset for a job, if one is easily found, and `otherwise` if not.
+    fn give(&mut self, draft: Draft, job: usize, otherwise: &str) -> Draft {
+        let concerned: Vec<_> =
+            self.calendars.values().filter(|calendar| calendar.jobs.contains(&job)).collect();
+        let others: Vec<Vec<Claim<'_>>> = concerned
+            .iter()
+            .map(|calendar| {
+                let (parties, claims) = calendar.claims(self.jobs);
+                let pairs = parties.into_iter().zip(claims);
+                pairs.filter(|(party, _)| *party != Party::Job(job)).map(|(_, claim)| claim).collect()
+            })
+            .collect();
+        // The longest guard of its nodes suits all of them.
+        let guard = concerned.iter().map(|calendar| calendar.guard).max().unwrap_or_default();
+        let claim = Claim { schedule: &self.jobs[job].schedule, guard, holder: Holder::Job };
+        match free_offset(&claim, &others, self.from, &mut self.steps) {
+            Some(cron) => {
+                let name = &self.jobs[job].job.metadata.name;
+                draft.help(format!("`cron: \"{cron}\"` is free for `{name}` on all of its nodes"))
+            }
+            None => draft.help(otherwise),
         }
-        None => draft.help(OTHERWISE),
     }
 }
