@@ -24,6 +24,7 @@ need_packages() {
 
 # The toolchain that `rust-version` in Cargo.toml asks for.
 need_rust() {
+    # shellcheck source=/dev/null
     [ -f "$HOME/.cargo/env" ] && source "$HOME/.cargo/env"
     local wanted have
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -32,6 +33,7 @@ need_rust() {
     say "installing Rust $wanted or newer with rustup, for this user"
     need_packages curl
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy,rustfmt >&2
+    # shellcheck source=/dev/null
     source "$HOME/.cargo/env"
 }
 
@@ -56,10 +58,12 @@ start_docker() {
         fi
         say "starting the Docker engine"
         nohup dockerd >/tmp/almanac-dockerd.log 2>&1 &
+        # shellcheck disable=SC2034 # for the script that sources this
         DOCKERD_PID=$!
     fi
     for _ in $(seq 60); do
         docker_runs && return 0
+        if [ -n "${DOCKERD_PID:-}" ] && ! kill -0 "$DOCKERD_PID" 2>/dev/null; then return 1; fi
         sleep 0.5
     done
     return 1

@@ -25,13 +25,14 @@ pub enum Runtime {
 /// A testbed with an admin `alice`, users `bob` and `carol`, and nodes `london-01` and `paris-01`.
 #[derive(Debug)]
 pub struct Testbed {
-    folder: TempDir,
     /// Its repository.
     pub repository: Repository,
     port: u16,
     reconciler: Option<Daemon>,
     agents: BTreeMap<String, Daemon>,
     runtime: Runtime,
+    /// The last to be dropped: the daemons' logs are in it.
+    folder: TempDir,
 }
 
 /// How long anything may take before the test has failed.
@@ -66,7 +67,7 @@ impl Testbed {
             repository.write(&format!("nodes/{name}.yaml"), manifest::node(name, &key(name)));
         }
         repository.write("config.yaml", manifest::config());
-        Self { folder, repository, port, reconciler: None, agents: BTreeMap::new(), runtime }
+        Self { repository, port, reconciler: None, agents: BTreeMap::new(), runtime, folder }
     }
 
     /// The folder that everything is in.

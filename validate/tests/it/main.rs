@@ -1,6 +1,6 @@
 //! What the crate promises to its neighbours and to people.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod command;
 mod conflicts;

@@ -1,0 +1,286 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+
+use almanac_schemas::{JobName, NodeName, Phase, PrincipalName, RunRole, UserName};
+
+use crate::{output::Format, settings::Given, when::When};
+
+/// Look at an Almanac testbed: its nodes, jobs, schedule, runs and syncs.
+///
+/// Settings come from options, then from the environment, then from ~/.config/almanac/config.toml, whose
+/// fields are named like the options: server, user, key, audience, ca-file, plaintext, output.
+#[derive(Debug, Parser)]
+#[command(name = "almanac", version, max_term_width = 100, subcommand_required = true)]
+pub struct Cli {
+    /// Who you are: the name of your User manifest
+    // Not global: after a list's command, `--user` is a filter.
+    #[arg(long, env = "ALMANAC_USER", value_name = "NAME", help_heading = GLOBAL, hide_env_values = true)]
+    user: Option<PrincipalName>,
+    #[command(flatten)]
+    global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The heading of the options that every command has.
+pub const GLOBAL: &str = "Global options";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = GLOBAL)]
+struct Global {
+    /// The reconciler's address [default: http://127.0.0.1:7600]
+    #[arg(long, global = true, env = "ALMANAC_SERVER", value_name = "URL", hide_env_values = true)]
+    server: Option<String>,
+    /// Your OpenSSH private key, of type ed25519 [default: ~/.ssh/id_ed25519]
+    #[arg(long, global = true, env = "ALMANAC_KEY", value_name = "FILE", hide_env_values = true)]
+    key: Option<PathBuf>,
+    /// The reconciler's name, which tokens are made for [default: almanac]
+    #[arg(long, global = true, env = "ALMANAC_AUDIENCE", value_name = "NAME", hide_env_values = true)]
+    audience: Option<String>,
+    /// Trust the certificates in this PEM file instead of the system's
+    #[arg(long, global = true, env = "ALMANAC_CA_FILE", value_name = "FILE", hide_env_values = true)]
+    ca_file: Option<PathBuf>,
+    /// Allow http:// to another machine: whoever listens in can use your token for five minutes
+    #[arg(long, global = true)]
+    plaintext: bool,
+    /// How data is written [default: table]
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// The settings file
+    #[arg(long, global = true, env = "ALMANAC_CONFIG", value_name = "FILE", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Takes the settings apart from the command.
+    pub fn split(self) -> (Given, Command) {
+        let Global { server, key, audience, ca_file, plaintext, output, config } = self.global;
+        (Given { server, user: self.user, key, audience, ca_file, plaintext, output, config }, self.command)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Hosts that run an agent
+    #[command(subcommand)]
+    Nodes(Nodes),
+    /// Declared experiments
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// What ran, and what it left
+    #[command(subcommand)]
+    Runs(Runs),
+    /// What is to run when
+    Schedule(Schedule),
+    /// How the testbed follows its repository
+    #[command(subcommand)]
+    Sync(Sync),
+    /// Who the reconciler takes you for
+    Whoami,
+    /// Write a script that completes commands in a shell
+    ///
+    /// For example: almanac completions bash > ~/.local/share/bash-completion/completions/almanac
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Hosts that run an agent.
+#[derive(Debug, Subcommand)]
+pub enum Nodes {
+    /// List nodes
+    List {
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Show a node
+    Show {
+        /// Its name
+        name: NodeName,
+    },
+}
+
+/// Declared experiments.
+#[derive(Debug, Subcommand)]
+pub enum Jobs {
+    /// List jobs
+    List {
+        /// Only those that run on this node
+        #[arg(long)]
+        node: Option<NodeName>,
+        /// Whose.
+        #[command(flatten)]
+        owner: Owner,
+        /// Also those that were removed from the repository
+        #[arg(long)]
+        deleted: bool,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Show a job
+    Show {
+        /// Its name
+        name: JobName,
+    },
+}
+
+/// What ran, and what it left.
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List runs, the latest first
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: RunFilter,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Show a run, its steps and its files
+    Show {
+        /// Its id, or the beginning of it (4 characters or more)
+        id: String,
+    },
+    /// Print what a run wrote to its standard output and error
+    Logs {
+        /// Its id, or the beginning of it (4 characters or more)
+        id: String,
+        /// Which part of the job
+        #[arg(long, value_parser = role(), default_value = "client")]
+        role: RunRole,
+    },
+    /// Download what runs left: their logs and artifacts
+    ///
+    /// Each run's files go to a folder that is named after its id. A file that is already there and whole is
+    /// not fetched again, and a partial one is continued. Each is checked against its SHA-256.
+    #[command(
+        override_usage = "almanac runs download [OPTIONS] <ID>...\n       almanac runs download [OPTIONS] <--node|--job|--user|--phase|--since|--until>..."
+    )]
+    Download(Download),
+}
+
+/// Which runs to download, and where to.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "node", "job", "owner", "phases", "since", "until"]))]
+pub struct Download {
+    /// Ids of runs, or their beginnings (4 characters or more)
+    #[arg(value_name = "ID", conflicts_with_all = ["node", "job", "owner", "phases", "since", "until", "limit"])]
+    pub ids: Vec<String>,
+    /// Which.
+    #[command(flatten)]
+    pub filter: RunFilter,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+    /// The folder that the runs' folders are put into
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub to: PathBuf,
+    /// Also unpack `artifacts.tar.zst`, into a folder `artifacts` beside it
+    #[arg(long)]
+    pub extract: bool,
+}
+
+/// Which runs are meant. Filters that are not given match everything.
+#[derive(Debug, Args)]
+pub struct RunFilter {
+    /// Only those on this node
+    #[arg(long)]
+    pub node: Option<NodeName>,
+    /// Only those of this job
+    #[arg(long)]
+    pub job: Option<JobName>,
+    /// Whose.
+    #[command(flatten)]
+    pub owner: Owner,
+    /// Only those in these phases
+    #[arg(long = "phase", value_name = "PHASE", value_delimiter = ',', value_parser = phase(), ignore_case = true)]
+    pub phases: Vec<Phase>,
+    /// Only those scheduled at or after this time: RFC 3339, a date, `today`, `-2h`
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<When>,
+    /// Only those scheduled before this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<When>,
+}
+
+/// Whose jobs are meant.
+#[derive(Debug, Args)]
+pub struct Owner {
+    /// Only those of this user's jobs
+    // Its own id: the option `--user` before the command says who asks.
+    #[arg(id = "owner", long = "user", value_name = "NAME")]
+    pub name: Option<UserName>,
+}
+
+/// How much of a list is wanted.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Limit {
+    /// At most so many; 0 for all
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// What is to run when.
+#[derive(Debug, Args)]
+pub struct Schedule {
+    /// Only on this node
+    #[arg(long)]
+    pub node: Option<NodeName>,
+    /// Only this job
+    #[arg(long)]
+    pub job: Option<JobName>,
+    /// Whose.
+    #[command(flatten)]
+    pub owner: Owner,
+    /// From this time on: RFC 3339, a date, `now`, `today`, `tomorrow`, `-2h`, `+1d`
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
+    pub from: When,
+    /// Up to this time, at most 92 days later
+    #[arg(long, value_name = "TIME", default_value = "+1d", allow_hyphen_values = true)]
+    pub to: When,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// How the testbed follows its repository.
+#[derive(Debug, Subcommand)]
+pub enum Sync {
+    /// Show which commit is in force and what came of the latest
+    Status,
+    /// List syncs, the latest first
+    List {
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Show a sync, what it found and what it changed
+    Show {
+        /// Its number, or a commit's hash or the beginning of it; the latest if absent
+        #[arg(value_name = "SYNC", default_value = "", hide_default_value = true)]
+        id: String,
+    },
+    /// Look at the repository now, and wait for what comes of it
+    Now,
+}
+
+/// A phase, in either case.
+fn phase() -> impl TypedValueParser<Value = Phase> {
+    PossibleValuesParser::new(Phase::ALL.iter().map(|phase| phase.as_str()))
+        .try_map(|word| word.to_uppercase().parse::<Phase>())
+}
+
+fn role() -> impl TypedValueParser<Value = RunRole> {
+    PossibleValuesParser::new(RunRole::ALL.iter().map(|role| role.as_str()))
+        .try_map(|word| word.parse::<RunRole>())
+}

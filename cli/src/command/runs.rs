@@ -1,0 +1,97 @@
+//! `almanac runs`.
+
+use chrono::{DateTime, Utc};
+
+use almanac_proto::{convert, v1};
+use almanac_schemas::RunRole;
+
+use crate::{
+    args::{Limit, RunFilter, Runs},
+    call::{CallError, Caller, request},
+    failure::Failure,
+    fetch::Stored,
+    invocation::World,
+    output::{Listing, Output},
+    pages,
+    view::{Run, RunDetail},
+};
+
+/// The name under which a run's standard output and error are stored.
+const LOG: &str = "run.log";
+
+pub(super) async fn run(
+    command: Runs,
+    caller: &Caller,
+    world: &World,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match command {
+        Runs::List { filter, limit } => {
+            let listing = list(&filter, limit, caller, output.look.now).await?;
+            output.list(&listing)?;
+        }
+        Runs::Show { id } => output.one(&get(&id, caller).await?)?,
+        Runs::Logs { id, role } => logs(&get(&id, caller).await?, role, caller, output).await?,
+        Runs::Download(wanted) => super::download::run(&wanted, caller, world, output).await?,
+    }
+    Ok(())
+}
+
+/// The runs that a filter lets through.
+pub(super) async fn list(
+    filter: &RunFilter,
+    limit: Limit,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Listing<Run>, CallError> {
+    let phases: Vec<i32> = filter.phases.iter().map(|phase| v1::Phase::from(*phase).into()).collect();
+    let listing = pages::collect(limit, async |page_size, page_token| {
+        let question = v1::ListRunsRequest {
+            page_size,
+            page_token,
+            node: super::filter(filter.node.as_ref()),
+            job: super::filter(filter.job.as_ref()),
+            user: super::filter(filter.owner.name.as_ref()),
+            phases: phases.clone(),
+            since: filter.since.map(|time| convert::timestamp(time.resolve(now))),
+            until: filter.until.map(|time| convert::timestamp(time.resolve(now))),
+        };
+        let answer = caller.client().list_runs(request(question)).await?.into_inner();
+        Ok((answer.runs, answer.next_page_token))
+    });
+    let listing = listing.await.map_err(|status| caller.explain(&status))?;
+    Ok(listing.try_map(Run::try_from)?)
+}
+
+/// A run by its id or the beginning of it.
+pub(super) async fn get(id: &str, caller: &Caller) -> Result<RunDetail, CallError> {
+    let question = v1::GetRunRequest { id: id.to_owned() };
+    let answer = caller.client().get_run(request(question)).await;
+    Ok(answer.map_err(|status| caller.explain(&status))?.into_inner().try_into()?)
+}
+
+async fn logs(
+    detail: &RunDetail,
+    role: RunRole,
+    caller: &Caller,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let RunDetail { run, artifacts, .. } = detail;
+    let log = artifacts.iter().find(|artifact| artifact.name == LOG && artifact.role == role);
+    let Some(artifact) = log else { return Err(Failure::NoLog(no_log(run, role))) };
+    Ok(Stored { run: run.id, artifact }.print(caller, output.out).await?)
+}
+
+fn no_log(run: &Run, role: RunRole) -> String {
+    let whose = match role {
+        RunRole::Client => "no log".to_owned(),
+        RunRole::Server => "no log of its server".to_owned(),
+    };
+    let Run { id, phase, .. } = run;
+    if !phase.is_terminal() {
+        return format!("run {id} is {phase} and has {whose} yet: it is stored when the run ends");
+    }
+    let reason = run.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let message = run.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
+    format!("run {id} ended {phase}{reason} and left {whose}{message}")
+}

@@ -1,0 +1,86 @@
+//! How a command fails: the sentence, what to do about it, the exit code.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::{
+    call::{CallError, ConnectError},
+    exit::Exit,
+    fetch::FetchError,
+    output::Output,
+    settings::SettingsError,
+};
+
+/// Why a command did not do what was asked.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// Settings are missing or wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Address or key cannot be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The reconciler did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A file did not arrive.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// There is no log.
+    #[error("{0}")]
+    NoLog(String),
+    /// A download covered several runs, and some failed. Each was told about already.
+    #[error("{0} of {1} runs could not be downloaded")]
+    Incomplete(usize, usize),
+    /// The latest commit is not in force. What came of it was shown already.
+    #[error("the commit is not in force")]
+    NotApplied,
+    /// Standard output does not take what is written.
+    #[error("cannot write to standard output")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// How the command ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Settings(_) | Self::Connect(_) => Exit::Usage,
+            Self::Call(error) => error.exit(),
+            Self::Fetch(error) => error.exit(),
+            Self::NoLog(_) | Self::NotApplied => Exit::Negative,
+            // Whoever reads has seen enough, as `head` has.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Output(_) | Self::Incomplete(..) => Exit::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Settings(error) => error.help(),
+            Self::Connect(error) => error.help(),
+            Self::Call(error) => error.help(),
+            Self::Fetch(error) => error.help(),
+            Self::NotApplied => Some("`almanac sync show` says why".to_owned()),
+            Self::Incomplete(..) => Some("the same command again goes on where this one stopped".to_owned()),
+            Self::NoLog(_) | Self::Output(_) => None,
+        }
+    }
+
+    /// Says it on standard error.
+    pub fn tell(&self, output: &mut Output<'_>) {
+        if self.exit() == Exit::Done {
+            return;
+        }
+        let mut text = format!("error: {self}");
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {}", cause.to_string().trim_end()));
+            source = cause.source();
+        }
+        output.note(&text);
+        if let Some(help) = self.help() {
+            output.note(&format!("help: {help}"));
+        }
+    }
+}

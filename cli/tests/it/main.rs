@@ -1,0 +1,11 @@
+//! The command as people and programs meet it, against a reconciler with fixed answers.
+
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+
+mod downloads;
+mod failures;
+mod help;
+mod output;
+mod reconciler;
+mod settings;
+mod typed;

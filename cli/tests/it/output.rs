@@ -1,0 +1,128 @@
+//! Every command's output, as a table, as JSON and as YAML.
+
+use almanac_cli::Exit;
+
+use crate::{
+    reconciler::{COMPLETED, File, State},
+    typed::{Desk, named},
+};
+
+fn files() -> Vec<File> {
+    vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
+}
+
+const COMMANDS: [&str; 12] = [
+    "nodes list",
+    "nodes show london-01",
+    "jobs list",
+    "jobs show ping-london",
+    "runs list",
+    "runs show 8d86",
+    "schedule",
+    "sync status",
+    "sync list",
+    "sync show",
+    "sync show 11",
+    "whoami",
+];
+
+#[tokio::test]
+async fn every_command_in_every_format() {
+    let desk = Desk::new(State { files: files(), ..State::default() }).await;
+    for command in COMMANDS {
+        for format in ["table", "json", "yaml"] {
+            let said = desk.type_(&format!("-o {format} {command}")).await;
+            insta::assert_snapshot!(named(&format!("{command} {format}")), said);
+        }
+    }
+}
+
+#[tokio::test]
+async fn tables_fit_a_terminal() {
+    let desk = Desk::new(State { files: files(), ..State::default() }).await;
+    for command in COMMANDS {
+        let said = desk.type_(command).await;
+        // Findings and single values are never cut.
+        if !command.contains("show") {
+            assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn removed_jobs_are_shown_on_request() {
+    let desk = Desk::new(State::default()).await;
+    insta::assert_snapshot!("jobs_list_deleted", desk.type_("jobs list --deleted").await);
+}
+
+#[tokio::test]
+async fn empty_lists_say_so_beside_the_data() {
+    let desk = Desk::new(State { empty: true, ..State::default() }).await;
+    for (command, note) in [
+        ("nodes list", "no nodes\n"),
+        ("jobs list", "no jobs\n"),
+        ("runs list", "no runs\n"),
+        ("schedule", "nothing is scheduled in that time\n"),
+        ("sync list", "no syncs\n"),
+        ("runs download --job ping", "there is nothing to download\n"),
+    ] {
+        let said = desk.type_(command).await;
+        assert_eq!((said.exit, said.out.as_str(), said.err.as_str()), (Exit::Done, "", note));
+        let said = desk.type_(&format!("-o json {command}")).await;
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("[]\n", note));
+    }
+}
+
+#[tokio::test]
+async fn pages_are_followed_up_to_the_limit() {
+    let desk = Desk::new(State::default()).await;
+    let count = async |options: &str| {
+        let said = desk.type_(&format!("-o json runs list {options}")).await;
+        let runs: Vec<serde_json::Value> = serde_json::from_str(&said.out).unwrap();
+        (runs.len(), said.err)
+    };
+    let more = "there are more than these 3: ask for them with `--limit` (0 for all)\n";
+    assert_eq!(count("--limit 3").await, (3, more.to_owned()));
+    assert_eq!(count("--limit 4").await, (4, String::new()));
+    assert_eq!(count("--limit 0").await, (4, String::new()));
+    assert!(desk.reconciler.asked()[0].contains("page_size: 3"), "{:?}", desk.reconciler.asked());
+}
+
+#[tokio::test]
+async fn filters_reach_the_reconciler() {
+    let desk = Desk::new(State::default()).await;
+    let line = "runs list --node london-01 --job ping-london --user bob --phase completed,FAILED --since -2h --until now";
+    insta::assert_snapshot!("filtered_runs", desk.type_(line).await);
+    desk.type_("schedule --node london-01 --job ping-london --user bob --from today --to +1d").await;
+    desk.type_("jobs list --node london-01 --user bob").await;
+    insta::assert_snapshot!("questions", desk.reconciler.asked().join("\n"));
+}
+
+#[tokio::test]
+async fn logs_are_printed_as_they_are() {
+    let desk = Desk::new(State { files: files(), ..State::default() }).await;
+    let said = desk.type_(&format!("runs logs {COMPLETED}")).await;
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "64 bytes from 192.0.2.1: time=31.2 ms\n"));
+    for run in ["8d86 --role server", "2f4f", "0c5a"] {
+        let said = desk.type_(&format!("runs logs {run}")).await;
+        insta::assert_snapshot!(named(&format!("runs logs {run}")), said);
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_is_rejected_is_an_answer_of_no() {
+    let desk = Desk::new(State::default()).await;
+    insta::assert_snapshot!("sync_now_applied", desk.type_("sync now").await);
+    desk.reconciler.state.lock().unwrap().rejects = true;
+    insta::assert_snapshot!("sync_now_rejected", desk.type_("sync now").await);
+}
+
+#[tokio::test]
+async fn completions_need_no_settings() {
+    let desk = Desk::new(State::default()).await;
+    for shell in ["bash", "zsh", "fish"] {
+        let said = desk.type_words(&format!("almanac completions {shell}")).await;
+        assert_eq!(said.exit, Exit::Done);
+        assert!(said.out.contains("download"), "{}", said.out);
+    }
+}

@@ -1,0 +1,500 @@
+//! A reconciler with fixed answers, in this process.
+
+use std::{collections::VecDeque, pin::Pin, sync::Arc, sync::Mutex};
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio_stream::{Stream, iter, wrappers::TcpListenerStream};
+use tonic::{Request, Response, Status};
+
+use almanac_proto::{
+    convert::timestamp,
+    v1::{
+        self,
+        testbed_service_server::{TestbedService, TestbedServiceServer},
+    },
+};
+use almanac_schemas::Instant;
+
+/// The current instant of all tests.
+pub(crate) const NOW: &str = "2027-01-10T12:00:00Z";
+
+/// The run that completed and left files.
+pub(crate) const COMPLETED: &str = "8d863d4f-9fe6-5c16-837c-10e6c0fa0321";
+/// The run that is under way.
+pub(crate) const RUNNING: &str = "2f4f3c1f-1c5a-5f0e-9d5e-7b110c5a5a53";
+/// The run that never was.
+pub(crate) const MISSED: &str = "0c5a5a53-1c5a-5f0e-9d5e-2f4f3c1f7b11";
+
+const APPLIED: &str = "1f0e9d5e2f4f3c1f7b110c5a5a531c5a5f0e9d5e";
+const REJECTED: &str = "7b110c5a5a531c5a5f0e9d5e2f4f3c1f1c5a5f0e";
+
+/// What the reconciler holds, and what it was asked.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The files of the completed run. What is announced of a file can differ from what is sent.
+    pub(crate) files: Vec<File>,
+    /// How many bytes of the following downloads are sent before the connection breaks.
+    pub(crate) breaks: VecDeque<usize>,
+    /// The questions that matter to tests, in order.
+    pub(crate) asked: Vec<String>,
+    /// What every call is answered instead.
+    pub(crate) refusal: Option<Status>,
+    /// Lists are empty.
+    pub(crate) empty: bool,
+    /// What `sync now` answers.
+    pub(crate) rejects: bool,
+}
+
+/// A stored file.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) announced: v1::Artifact,
+    pub(crate) content: Vec<u8>,
+}
+
+impl File {
+    pub(crate) fn new(name: &str, content: &[u8]) -> Self {
+        use sha2::{Digest, Sha256};
+        let announced = v1::Artifact {
+            run_id: COMPLETED.to_owned(),
+            role: v1::Role::Client.into(),
+            name: name.to_owned(),
+            size: content.len() as u64,
+            sha256: Sha256::digest(content).to_vec().into(),
+            path: format!("london-01/ping-london/2027/01/10/{COMPLETED}/{name}"),
+            stored_at: at("2027-01-10T11:46:02Z"),
+        };
+        Self { announced, content: content.to_vec() }
+    }
+}
+
+/// A running reconciler.
+#[derive(Clone)]
+pub(crate) struct Reconciler {
+    pub(crate) state: Arc<Mutex<State>>,
+}
+
+impl Reconciler {
+    /// Starts it on a free port and answers its address.
+    pub(crate) async fn start(state: State) -> (Self, String) {
+        let reconciler = Self { state: Arc::new(Mutex::new(state)) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let service = TestbedServiceServer::new(reconciler.clone());
+        let server = tonic::transport::Server::builder().add_service(service);
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        (reconciler, address)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
+    /// Notes a question and whether it carries a token.
+    fn ask<T: std::fmt::Debug>(&self, request: &Request<T>) -> Result<(), Status> {
+        let mut state = self.state.lock().unwrap();
+        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        if !token.is_some_and(|token| token.starts_with("Bearer ey")) {
+            return Err(Status::unauthenticated("the call carries no token"));
+        }
+        state.asked.push(format!("{:?}", request.get_ref()));
+        state.refusal.clone().map_or(Ok(()), Err)
+    }
+
+    fn page<T>(&self, items: Vec<T>, size: i32, token: &str) -> (Vec<T>, String) {
+        if self.state.lock().unwrap().empty {
+            return (vec![], String::new());
+        }
+        let start: usize = token.parse().unwrap_or(0);
+        let end = items.len().min(start + usize::try_from(size).unwrap());
+        let next = if end < items.len() { end.to_string() } else { String::new() };
+        (items.into_iter().skip(start).take(end - start).collect(), next)
+    }
+}
+
+pub(crate) fn at(text: &str) -> Option<prost_types::Timestamp> {
+    Some(timestamp(text.parse::<Instant>().unwrap().0))
+}
+
+fn nodes() -> Vec<v1::Node> {
+    let spec = |location: &str, cordoned: bool| {
+        format!(r#"{{"owner":"alice","location":"{location}","guard":"5s","cordoned":{cordoned}}}"#)
+    };
+    vec![
+        v1::Node {
+            name: "london-01".to_owned(),
+            labels: [("country".to_owned(), "gb".to_owned()), ("provider".to_owned(), "starlink".to_owned())]
+                .into(),
+            spec: spec("London, UK", false),
+            liveness: v1::Liveness::Online.into(),
+            last_seen: at("2027-01-10T11:59:48Z"),
+            address: "203.0.113.7".to_owned(),
+            agent_version: "0.1.0".to_owned(),
+            engine: "docker 28.2.2".to_owned(),
+            generation: 4,
+            held_generation: 4,
+            next_run: at("2027-01-10T12:15:00Z"),
+        },
+        v1::Node {
+            name: "paris-01".to_owned(),
+            spec: spec("Paris, France", true),
+            liveness: v1::Liveness::Stale.into(),
+            last_seen: at("2027-01-10T11:55:00Z"),
+            agent_version: "0.1.0".to_owned(),
+            generation: 7,
+            held_generation: 6,
+            ..v1::Node::default()
+        },
+        v1::Node {
+            name: "tromso-01".to_owned(),
+            spec: spec("Tromsø, Norway", false),
+            liveness: v1::Liveness::Never.into(),
+            generation: 1,
+            next_run: at("2027-01-10T13:00:00Z"),
+            ..v1::Node::default()
+        },
+    ]
+}
+
+fn jobs() -> Vec<v1::Job> {
+    let job = |name: &str, nodes: &[&str], schedule: &str| v1::Job {
+        name: name.to_owned(),
+        owner: "alice".to_owned(),
+        spec: format!(
+            r#"{{"owner":"alice","nodes":["london-01"],"schedule":{{{schedule},"length":"1m"}},"exclusive":true,"container":{{"image":"almanac/probe:1","command":["ping","-c","10","example.org"]}}}}"#
+        ),
+        nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        commit: APPLIED.to_owned(),
+        created_at: at("2027-01-01T08:00:00Z"),
+        updated_at: at("2027-01-09T12:00:00Z"),
+        ..v1::Job::default()
+    };
+    vec![
+        v1::Job {
+            next_run: at("2027-01-10T12:15:00Z"),
+            ..job("ping-london", &["london-01"], r#""cron":"*/15 * * * *""#)
+        },
+        v1::Job {
+            next_run: at("2027-01-10T13:00:00Z"),
+            ..job("congestion-control-bbr", &["london-01", "paris-01", "tromso-01"], r#""cron":"0 * * * *""#)
+        },
+        v1::Job {
+            deleted_at: at("2027-01-09T12:00:00Z"),
+            ..job("once", &["paris-01"], r#""at":"2027-01-05T12:00:00Z""#)
+        },
+    ]
+}
+
+fn occurrences() -> Vec<v1::Occurrence> {
+    let occurrence = |job: &str, node: &str, start: &str, end: &str| v1::Occurrence {
+        job: job.to_owned(),
+        node: node.to_owned(),
+        role: v1::Role::Client.into(),
+        owner: "alice".to_owned(),
+        start: at(start),
+        end: at(end),
+        exclusive: true,
+        maintenance: false,
+    };
+    vec![
+        occurrence("ping-london", "london-01", "2027-01-10T12:15:00Z", "2027-01-10T12:16:00Z"),
+        v1::Occurrence {
+            role: v1::Role::Server.into(),
+            ..occurrence("throughput", "paris-01", "2027-01-10T12:20:00Z", "2027-01-10T12:22:00Z")
+        },
+        v1::Occurrence {
+            job: String::new(),
+            owner: String::new(),
+            role: v1::Role::Unspecified.into(),
+            exclusive: false,
+            maintenance: true,
+            ..occurrence("", "tromso-01", "2027-01-11T03:00:00Z", "2027-01-11T04:00:00Z")
+        },
+    ]
+}
+
+fn runs() -> Vec<v1::Run> {
+    let run = |id: &str, node: &str, scheduled: &str, phase: v1::Phase| v1::Run {
+        id: id.to_owned(),
+        job: "ping-london".to_owned(),
+        node: node.to_owned(),
+        owner: "alice".to_owned(),
+        scheduled_at: at(scheduled),
+        phase: phase.into(),
+        commit: APPLIED.to_owned(),
+        role: v1::Role::Client.into(),
+        ..v1::Run::default()
+    };
+    vec![
+        v1::Run {
+            job: "congestion-control-bbr".to_owned(),
+            started_at: at("2027-01-10T11:59:30Z"),
+            image_digest: "sha256:0123456789abcdef".to_owned(),
+            ..run(RUNNING, "london-01", "2027-01-10T11:59:30Z", v1::Phase::Running)
+        },
+        v1::Run {
+            reason: v1::Reason::ExitCode.into(),
+            started_at: at("2027-01-10T11:45:00Z"),
+            ended_at: at("2027-01-10T11:46:00Z"),
+            exit_code: Some(0),
+            image_digest: "sha256:0123456789abcdef".to_owned(),
+            ..run(COMPLETED, "london-01", "2027-01-10T11:45:00Z", v1::Phase::Completed)
+        },
+        v1::Run {
+            reason: v1::Reason::NodeOffline.into(),
+            message: "the agent was not running".to_owned(),
+            ..run(MISSED, "tromso-01", "2027-01-10T09:00:00Z", v1::Phase::Missed)
+        },
+        v1::Run {
+            reason: v1::Reason::ExitCode.into(),
+            started_at: at("2027-01-09T11:45:00Z"),
+            ended_at: at("2027-01-09T11:45:03Z"),
+            exit_code: Some(2),
+            ..run(
+                "9d5e7b11-0c5a-5a53-9c5a-5f0e2f4f3c1f",
+                "paris-01",
+                "2027-01-09T11:45:00Z",
+                v1::Phase::Failed,
+            )
+        },
+    ]
+}
+
+fn syncs() -> Vec<v1::Sync> {
+    let sync = |id: u64, commit: &str, subject: &str, ended: &str| v1::Sync {
+        id,
+        commit: commit.to_owned(),
+        author: "Alice Example <alice@example.org>".to_owned(),
+        subject: subject.to_owned(),
+        committed_at: at("2027-01-10T11:50:00Z"),
+        started_at: at(ended),
+        ended_at: at(ended),
+        ..v1::Sync::default()
+    };
+    vec![
+        v1::Sync {
+            outcome: v1::SyncOutcome::Rejected.into(),
+            message: "the commit has errors".to_owned(),
+            findings: 2,
+            ..sync(12, REJECTED, "Measure twice as often", "2027-01-10T11:51:00Z")
+        },
+        v1::Sync {
+            outcome: v1::SyncOutcome::Applied.into(),
+            added: 1,
+            changed: 1,
+            removed: 1,
+            findings: 1,
+            ..sync(11, APPLIED, "Add the comparison of congestion controls", "2027-01-09T12:00:00Z")
+        },
+    ]
+}
+
+fn finding(rule: &str, severity: &str, line: u32, message: &str, help: &str) -> v1::Finding {
+    v1::Finding {
+        rule: rule.to_owned(),
+        severity: severity.to_owned(),
+        message: message.to_owned(),
+        file: "jobs/ping.yaml".to_owned(),
+        line,
+        column: line.min(5),
+        end_line: line,
+        end_column: line.min(9),
+        help: help.to_owned(),
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl TestbedService for Reconciler {
+    async fn list_nodes(&self, request: Request<v1::ListNodesRequest>) -> Answer<v1::ListNodesResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let (nodes, next_page_token) = self.page(nodes(), question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListNodesResponse { nodes, next_page_token }))
+    }
+
+    async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Answer<v1::GetNodeResponse> {
+        self.ask(&request)?;
+        let name = &request.get_ref().name;
+        let node = nodes().into_iter().find(|node| node.name == *name);
+        let missing = || Status::not_found(format!("node `{name}` not found (did you mean `paris-01`?)"));
+        Ok(Response::new(v1::GetNodeResponse { node: Some(node.ok_or_else(missing)?) }))
+    }
+
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let mut jobs = jobs();
+        jobs.retain(|job| question.deleted || job.deleted_at.is_none());
+        let (jobs, next_page_token) = self.page(jobs, question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListJobsResponse { jobs, next_page_token }))
+    }
+
+    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Answer<v1::GetJobResponse> {
+        self.ask(&request)?;
+        let name = &request.get_ref().name;
+        let job = jobs().into_iter().find(|job| job.name == *name);
+        let missing = || Status::not_found(format!("job `{name}` not found"));
+        Ok(Response::new(v1::GetJobResponse { job: Some(job.ok_or_else(missing)?) }))
+    }
+
+    async fn list_occurrences(
+        &self,
+        request: Request<v1::ListOccurrencesRequest>,
+    ) -> Answer<v1::ListOccurrencesResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let (occurrences, next_page_token) =
+            self.page(occurrences(), question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListOccurrencesResponse { occurrences, next_page_token }))
+    }
+
+    async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let mut runs = runs();
+        runs.retain(|run| question.phases.is_empty() || question.phases.contains(&run.phase));
+        let (runs, next_page_token) = self.page(runs, question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
+    }
+
+    async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
+        self.ask(&request)?;
+        let id = &request.get_ref().id;
+        let run = runs().into_iter().find(|run| run.id.starts_with(id));
+        let run = run.ok_or_else(|| Status::not_found(format!("run `{id}` not found")))?;
+        let step = |sequence, phase: v1::Phase, reason: v1::Reason, message: &str, when| v1::RunStep {
+            sequence,
+            phase: phase.into(),
+            reason: reason.into(),
+            message: message.to_owned(),
+            at: at(when),
+        };
+        let none = v1::Reason::Unspecified;
+        let (steps, artifacts) = match run.id.as_str() {
+            COMPLETED => (
+                vec![
+                    step(1, v1::Phase::Deploying, none, "pulling almanac/probe:1", "2027-01-10T11:44:51Z"),
+                    step(2, v1::Phase::Running, none, "", "2027-01-10T11:45:00.013Z"),
+                    step(3, v1::Phase::Uploading, none, "", "2027-01-10T11:46:00.250Z"),
+                    step(4, v1::Phase::Completed, v1::Reason::ExitCode, "", "2027-01-10T11:46:02.500Z"),
+                ],
+                self.state.lock().unwrap().files.iter().map(|file| file.announced.clone()).collect(),
+            ),
+            _ => (vec![], vec![]),
+        };
+        Ok(Response::new(v1::GetRunResponse { run: Some(run), steps, artifacts }))
+    }
+
+    async fn list_artifacts(
+        &self,
+        request: Request<v1::ListArtifactsRequest>,
+    ) -> Answer<v1::ListArtifactsResponse> {
+        self.ask(&request)?;
+        Err(Status::unimplemented("the command asks for runs as a whole"))
+    }
+
+    type DownloadArtifactStream =
+        Pin<Box<dyn Stream<Item = Result<v1::DownloadArtifactResponse, Status>> + Send>>;
+
+    async fn download_artifact(
+        &self,
+        request: Request<v1::DownloadArtifactRequest>,
+    ) -> Answer<Self::DownloadArtifactStream> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let mut state = self.state.lock().unwrap();
+        let breaks = state.breaks.pop_front();
+        let file = state
+            .files
+            .iter()
+            .find(|file| file.announced.name == question.name && file.announced.role == question.role);
+        let file = file.ok_or_else(|| Status::not_found("no such file"))?;
+        let rest = file.content[usize::try_from(question.offset).unwrap()..].to_vec();
+        let length = breaks.unwrap_or(usize::MAX).min(rest.len());
+        let rest = Bytes::from(rest).slice(..length);
+        let parts: Vec<_> = rest.chunks(1_000).map(Bytes::copy_from_slice).collect();
+        let parts = parts.into_iter().map(|data| Ok(v1::DownloadArtifactResponse { data }));
+        let end = breaks.map(|_| Err(Status::unavailable("the reconciler is stopping")));
+        Ok(Response::new(Box::pin(iter(parts.chain(end).collect::<Vec<_>>()))))
+    }
+
+    async fn sync_now(&self, request: Request<v1::SyncNowRequest>) -> Answer<v1::SyncNowResponse> {
+        self.ask(&request)?;
+        let wanted = if self.state.lock().unwrap().rejects { 0 } else { 1 };
+        Ok(Response::new(v1::SyncNowResponse { sync: syncs().into_iter().nth(wanted) }))
+    }
+
+    async fn get_sync_status(
+        &self,
+        request: Request<v1::GetSyncStatusRequest>,
+    ) -> Answer<v1::GetSyncStatusResponse> {
+        self.ask(&request)?;
+        let status = v1::GetSyncStatusResponse {
+            repository: "/srv/testbed.git".to_owned(),
+            branch: "main".to_owned(),
+            applied_commit: APPLIED.to_owned(),
+            applied_at: at("2027-01-09T12:00:00Z"),
+            latest: syncs().into_iter().next(),
+            last_look: at("2027-01-10T11:59:45Z"),
+            look_error: "cannot reach the repository".to_owned(),
+            nodes: 3,
+            nodes_current: 1,
+        };
+        Ok(Response::new(status))
+    }
+
+    async fn list_syncs(&self, request: Request<v1::ListSyncsRequest>) -> Answer<v1::ListSyncsResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let (syncs, next_page_token) = self.page(syncs(), question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncsResponse { syncs, next_page_token }))
+    }
+
+    async fn get_sync(&self, request: Request<v1::GetSyncRequest>) -> Answer<v1::GetSyncResponse> {
+        self.ask(&request)?;
+        let id = &request.get_ref().id;
+        let sync = syncs().into_iter().find(|sync| sync.id.to_string() == *id || id.is_empty());
+        let sync = sync.ok_or_else(|| Status::not_found(format!("sync `{id}` not found")))?;
+        if sync.id == 12 {
+            let findings = vec![
+                finding(
+                    "schedule-conflict",
+                    "error",
+                    12,
+                    "`ping-london` and `throughput` overlap on `london-01`, first at 2027-01-11T00:00:00Z",
+                    "`cron: \"7-59/15 * * * *\"` is free",
+                ),
+                v1::Finding { column: 0, ..finding("empty-file", "warning", 0, "the file is empty", "") },
+            ];
+            return Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings, changes: vec![] }));
+        }
+        let change = |name: &str, action: v1::ChangeAction, before: &str, after: &str| v1::Change {
+            kind: "Job".to_owned(),
+            name: name.to_owned(),
+            action: action.into(),
+            before: before.to_owned(),
+            after: after.to_owned(),
+        };
+        let old = r#"{"spec":{"owner":"alice","schedule":{"cron":"0 * * * *"}}}"#;
+        let new = r#"{"spec":{"owner":"alice","schedule":{"cron":"5 * * * *"},"exclusive":false}}"#;
+        let changes = vec![
+            change("congestion-control-bbr", v1::ChangeAction::Added, "", new),
+            change("ping-london", v1::ChangeAction::Changed, old, new),
+            change("once", v1::ChangeAction::Removed, old, ""),
+        ];
+        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes }))
+    }
+
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
+        self.ask(&request)?;
+        Ok(Response::new(v1::WhoAmIResponse {
+            name: "alice".to_owned(),
+            role: "privileged".to_owned(),
+            team: "surrey".to_owned(),
+            key: "SHA256:0000000000000000000000000000000000000000000".to_owned(),
+        }))
+    }
+}

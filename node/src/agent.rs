@@ -1,0 +1,165 @@
+//! The agent as a whole: opens what it needs, takes up what was going on, starts its tasks, and
+//! waits for them.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use chrono::TimeDelta;
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use almanac_proto::client::EndpointError;
+
+use crate::{
+    clock,
+    connection::{self, Held},
+    container::ContainerName,
+    dispatcher::Dispatcher,
+    heartbeat::{self, Pulse},
+    journal::{Journal, JournalError},
+    link::Link,
+    report::{self, Reporter},
+    run::{RunKey, Tools},
+    runtime::{Docker, Process, Runtime, RuntimeError, chain},
+    settings::{RuntimeChoice, Settings},
+    state_dir::{StateDir, StateDirError},
+    upload::{self, Uploader},
+};
+
+/// Why the agent does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The journal cannot be used.
+    #[error("the journal {path} cannot be opened")]
+    Journal {
+        /// Its file.
+        path: String,
+        /// Why.
+        #[source]
+        source: JournalError,
+    },
+    /// The engine cannot be used.
+    #[error("no containers can be run")]
+    Runtime(#[source] RuntimeError),
+    /// The connection cannot be set up.
+    #[error("the reconciler cannot be spoken to")]
+    Endpoint(#[from] EndpointError),
+}
+
+/// How long finished runs are remembered here; the reconciler has them.
+const MEMORY: TimeDelta = TimeDelta::days(30);
+
+/// Runs the agent until `stop`. Containers that run then go on, and the next start takes them up.
+///
+/// # Errors
+///
+/// When something that it cannot do without is missing. Once it runs, it does not fail.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), StartError> {
+    let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
+    let boot_id = boot_id();
+    let runtime: Arc<dyn Runtime> = match &settings.runtime {
+        RuntimeChoice::Docker { host } => {
+            let agent = settings.identity.public_key().fingerprint();
+            Arc::new(Docker::connect(host.as_deref(), agent).await.map_err(StartError::Runtime)?)
+        }
+        RuntimeChoice::Process => {
+            warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
+            Arc::new(Process::new(state_dir.runs(), boot_id.clone()))
+        }
+    };
+    let engine = runtime.describe().await.map_err(StartError::Runtime)?;
+    let path = state_dir.journal();
+    let in_journal = |source| StartError::Journal { path: state_dir.journal().display().to_string(), source };
+    let journal = Journal::open(&path).await.map_err(in_journal)?;
+    let connection = settings.server.connect(Some(settings.identity.clone()))?;
+    info!(node = %settings.name, server = %settings.server, engine, key = settings.identity.public_key().fingerprint(), "agent starts");
+
+    let tools = Tools {
+        journal: journal.clone(),
+        runtime: runtime.clone(),
+        state_dir: state_dir.clone(),
+        report: Arc::new(Notify::new()),
+        upload: Arc::new(Notify::new()),
+    };
+    let open = journal.open_runs().await.map_err(in_journal)?;
+    journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;
+    let keys: Vec<RunKey> = open.iter().map(|run| run.order.key()).collect();
+    remove_strays(runtime.as_ref(), &state_dir, &keys).await.map_err(StartError::Runtime)?;
+
+    let (held, held_receiver) = watch::channel(Held::default());
+    let (snapshots, snapshot_receiver) = mpsc::channel(connection::SNAPSHOTS);
+    let (link, online) = Link::new(settings.name.clone(), connection);
+    let mut dispatcher =
+        Dispatcher::load(settings.name.clone(), tools.clone(), held).await.map_err(in_journal)?;
+    dispatcher.resume(open);
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(connection::watch_desired_state(
+        link.clone(),
+        online,
+        held_receiver.clone(),
+        snapshots,
+        stop.clone(),
+    ));
+    let pulse = Pulse { runtime, boot_id, address: settings.address };
+    tasks.spawn(heartbeat::beat(link.clone(), pulse, held_receiver, stop.clone()));
+    let reporter = Reporter {
+        link: link.clone(),
+        journal: journal.clone(),
+        work: tools.report.clone(),
+        upload: tools.upload.clone(),
+    };
+    tasks.spawn(report::report(reporter, stop.clone()));
+    let uploader = Uploader {
+        link,
+        journal: journal.clone(),
+        state_dir,
+        work: tools.upload.clone(),
+        report: tools.report,
+    };
+    tasks.spawn(upload::upload(uploader, stop.clone()));
+    tasks.spawn(dispatcher.run(snapshot_receiver, stop));
+    tasks.close();
+    tasks.wait().await;
+    journal.close().await;
+    info!("agent stops; what runs goes on and is taken up at the next start");
+    Ok(())
+}
+
+/// Removes this node's containers and folders of runs that the journal does not know as open: of
+/// finished ones, whose removal was cut off, and of nobody's.
+async fn remove_strays(
+    runtime: &dyn Runtime,
+    state_dir: &StateDir,
+    open: &[RunKey],
+) -> Result<(), RuntimeError> {
+    for key in runtime.list().await? {
+        if !open.contains(&key) {
+            info!(run = %key, "removing a container that belongs to no open run");
+            if let Err(error) = runtime.remove(&ContainerName::of(&key)).await {
+                warn!(run = %key, error = chain(&error), "it cannot be removed");
+            }
+        }
+    }
+    let folders = fs::read_dir(state_dir.runs())
+        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+        .map_err(|source| RuntimeError::Host { doing: "list the folders of runs", source })?;
+    for folder in folders {
+        let key = folder.file_name().to_str().and_then(RunKey::from_text);
+        if let Some(key) = key.filter(|key| !open.contains(key))
+            && let Err(error) = state_dir.run(&key).remove()
+        {
+            warn!(folder = %folder.path().display(), %error, "the folder of a run cannot be removed");
+        }
+    }
+    Ok(())
+}
+
+/// Linux's name for this boot of the host; empty where there is none.
+fn boot_id() -> String {
+    fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).unwrap_or_default().trim().to_owned()
+}

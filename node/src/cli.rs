@@ -1,0 +1,88 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+use almanac_schemas::NodeName;
+
+/// Almanac's agent: keeps a node's schedule, runs its containers and reports every run.
+#[derive(Debug, Parser)]
+#[command(name = "almanac-node", version)]
+pub struct Cli {
+    /// What to log: error, warn, info, debug, trace, or filters such as `almanac_node=debug`
+    #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key for a node and print the line for its manifest
+    Keygen(KeygenArgs),
+    /// Run the agent of a node
+    Run(Box<RunArgs>),
+}
+
+/// What a key is made from.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// The file for the private key; the public one gets `.pub` added. Neither is ever overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The node's name, as the key's comment
+    #[arg(long, value_name = "NODE")]
+    pub name: Option<NodeName>,
+}
+
+/// What the agent is told.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// A TOML file with any of the other options, without `--`; an option goes before it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The node that this is, as its manifest names it
+    #[arg(long, value_name = "NODE")]
+    pub name: Option<NodeName>,
+    /// The reconciler, such as https://testbed.example.org:7600
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// The node's private key, an OpenSSH file
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The folder for the journal and for what runs leave; made if need be
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// What runs containers. `process` isolates nothing: jobs run as this user [default: docker]
+    #[arg(long, value_name = "RUNTIME")]
+    pub runtime: Option<RuntimeName>,
+    /// Trust the certificates in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The reconciler's name, if it has one of its own
+    #[arg(long, value_name = "NAME")]
+    pub audience: Option<String>,
+    /// The address that other nodes reach this one at
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// The engine's socket, such as unix:///run/podman/podman.sock
+    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
+    pub docker_host: Option<String>,
+    /// Speak to a reconciler on another machine without TLS
+    #[arg(long)]
+    pub plaintext: bool,
+}
+
+/// What runs containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeName {
+    /// A Docker-compatible engine
+    Docker,
+    /// Plain processes of the host, for trying things out
+    Process,
+}

@@ -1,0 +1,119 @@
+//! Keeps the stream of desired states open.
+
+use chrono::{DateTime, Utc};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status};
+use tracing::{info, warn};
+
+use almanac_proto::v1;
+
+use crate::{
+    backoff::Backoff,
+    clock,
+    desired::{Desired, Version},
+    link::{Link, Online, advice},
+};
+
+/// How many snapshots may wait for the dispatcher. It takes each at once; one is kept in hand.
+pub const SNAPSHOTS: usize = 1;
+
+/// What the node holds of its desired state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Which state.
+    pub version: Version,
+    /// When it should be renewed although nothing has changed: in the middle between when it was
+    /// made and when it ends.
+    pub renew_at: Option<DateTime<Utc>>,
+}
+
+impl Held {
+    /// What a node holds that holds this state.
+    pub fn of(desired: &Desired) -> Self {
+        let half = (desired.valid_until - desired.server_time) / 2;
+        Self { version: desired.version.clone(), renew_at: Some(desired.valid_until - half) }
+    }
+}
+
+/// Keeps the stream open until the agent stops, and hands on every snapshot.
+pub async fn watch_desired_state(
+    mut link: Link,
+    online: Online,
+    held: watch::Receiver<Held>,
+    snapshots: mpsc::Sender<v1::Snapshot>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::for_calls();
+    loop {
+        let ended = tokio::select! {
+            // Cancel-safe: the stream is dropped as a whole, and the next one begins with a snapshot.
+            () = stop.cancelled() => return,
+            ended = follow(&link, &online, &held, &snapshots, &mut backoff) => ended,
+        };
+        match ended {
+            Ok(()) => continue,
+            Err(status) => warn!(
+                code = ?status.code(),
+                status = status.message(),
+                todo = advice(status.code()),
+                "not connected to the reconciler; trying again"
+            ),
+        }
+        tokio::select! {
+            // Cancel-safe: waiting holds nothing.
+            () = stop.cancelled() => return,
+            () = link.back_off(&mut backoff) => {}
+        }
+    }
+}
+
+/// Follows one stream until it fails or the state has to be renewed.
+async fn follow(
+    link: &Link,
+    online: &Online,
+    held: &watch::Receiver<Held>,
+    snapshots: &mpsc::Sender<v1::Snapshot>,
+    backoff: &mut Backoff,
+) -> Result<(), Status> {
+    let now = clock::now();
+    let Held { version, renew_at } = held.borrow().clone();
+    // Who says that it holds nothing gets everything, and that renews it.
+    let version = if renew_at.is_some_and(|at| at <= now) { Version::default() } else { version };
+    let request = v1::WatchDesiredStateRequest {
+        node: link.node.to_string(),
+        epoch: version.epoch,
+        generation: version.generation,
+    };
+    let mut stream = link.client().watch_desired_state(Request::new(request)).await?.into_inner();
+    info!("connected to the reconciler");
+    online.send_modify(|count| *count += 1);
+    loop {
+        let renew_at = held.borrow().renew_at.filter(|at| *at > now);
+        let renewal = async {
+            match renew_at {
+                Some(at) => time::sleep(clock::until(at, clock::now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        let message = tokio::select! {
+            // Cancel-safe: a message that is half received is lost with the stream, which is
+            // opened again and begins with a snapshot.
+            message = stream.message() => message?,
+            () = renewal => return Ok(()),
+        };
+        let Some(message) = message else {
+            return Err(Status::new(Code::Unavailable, "the reconciler ended the stream"));
+        };
+        backoff.reset();
+        if let Some(snapshot) = message.snapshot
+            && snapshots.send(snapshot).await.is_err()
+        {
+            // The dispatcher has stopped, and this task is told next.
+            return std::future::pending().await;
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What a run's container looks like: the manifest, the node's limits and the run make one plain
+//! description, which a runtime then carries out.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use chrono::SecondsFormat;
+
+use almanac_schemas::{
+    RunRole, Size,
+    container::{Capability, Container, Image, Network, Port},
+};
+
+use crate::run::{Order, RunKey};
+
+/// The label that names the agent that made the container, by the fingerprint of its key.
+pub const AGENT_LABEL: &str = "almanac.agent";
+/// The label that names the node.
+pub const NODE_LABEL: &str = "almanac.node";
+/// The label that names the run.
+pub const RUN_LABEL: &str = "almanac.run";
+/// The label that names the part of the job.
+pub const ROLE_LABEL: &str = "almanac.role";
+/// The label that names the job.
+pub const JOB_LABEL: &str = "almanac.job";
+
+/// A container, as it is to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: ContainerName,
+    /// What it carries, for finding it again.
+    pub labels: BTreeMap<String, String>,
+    /// Its image.
+    pub image: Image,
+    /// Its command; empty for the image's own.
+    pub command: Vec<String>,
+    /// Its environment, names and values.
+    pub env: Vec<(String, String)>,
+    /// What it sees of the host.
+    pub mounts: Vec<Mount>,
+    /// The capabilities that it keeps.
+    pub capabilities: Vec<Capability>,
+    /// The most that it may take.
+    pub resources: Resources,
+    /// The network that it sees.
+    pub network: NetworkChoice,
+    /// The ports that other nodes reach.
+    pub ports: Vec<Port>,
+}
+
+/// The name of a container: `almanac-`, the run, and `-server` for the part of a server. So one
+/// instant has one name, and an engine refuses a second container for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ContainerName(String);
+
+impl ContainerName {
+    /// The name of a run's container.
+    pub fn of(key: &RunKey) -> Self {
+        Self(format!("almanac-{key}"))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A file or folder of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// On the host.
+    pub source: PathBuf,
+    /// In the container.
+    pub target: String,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+}
+
+/// The most that a container may take. Absent fields do not limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Resources {
+    /// CPUs.
+    pub cpus: Option<f64>,
+    /// Memory.
+    pub memory: Option<Size>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// The network that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkChoice {
+    /// An engine's network of this name.
+    Bridge(String),
+    /// The host's own.
+    Host,
+    /// None.
+    None,
+}
+
+/// A run's folder on the host, with what its container sees of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFiles {
+    /// The job's `config`.
+    pub config: PathBuf,
+    /// What the run is.
+    pub facts: PathBuf,
+    /// Where it leaves its artifacts.
+    pub artifacts: PathBuf,
+}
+
+/// Whether a run sees its files through mounts or where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Under the paths of a container.
+    Mounted,
+    /// Under the host's own paths.
+    Host,
+}
+
+const CONFIG_PATH: &str = "/almanac/config.yaml";
+const FACTS_PATH: &str = "/almanac/run.json";
+
+/// Describes the container of a run.
+pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
+    let key = order.key();
+    let container = part(order);
+    let artifacts = &order.spec.artifacts.path;
+    let seen = |mounted: &str, host: &Path| match view {
+        View::Mounted => mounted.to_owned(),
+        View::Host => host.display().to_string(),
+    };
+    let scheduled_at = order.scheduled_at.0.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let own = [
+        ("ALMANAC_JOB", order.job.to_string()),
+        ("ALMANAC_NODE", order.node.to_string()),
+        ("ALMANAC_RUN", key.id.to_string()),
+        ("ALMANAC_ROLE", order.role.to_string()),
+        ("ALMANAC_SCHEDULED_AT", scheduled_at),
+        ("ALMANAC_LENGTH", order.spec.schedule.length.as_secs().to_string()),
+        ("ALMANAC_CONFIG", seen(CONFIG_PATH, &files.config)),
+        ("ALMANAC_ARTIFACTS", seen(artifacts, &files.artifacts)),
+    ];
+    let mut env: Vec<(String, String)> =
+        own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for (name, value) in &container.env {
+        // What the agent says of the run is not the manifest's to change.
+        if !name.starts_with("ALMANAC_") {
+            let value = expand(value, &env);
+            env.push((name.clone(), value));
+        }
+    }
+    let mount = |source: &Path, target: &str, read_only| Mount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+    };
+    let labels = [
+        (NODE_LABEL, order.node.to_string()),
+        (JOB_LABEL, order.job.to_string()),
+        (RUN_LABEL, key.id.to_string()),
+        (ROLE_LABEL, order.role.to_string()),
+    ];
+    ContainerSpec {
+        name: ContainerName::of(&key),
+        labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        image: container.image.clone(),
+        command: container.command.iter().map(|argument| expand(argument, &env)).collect(),
+        mounts: vec![
+            mount(&files.config, CONFIG_PATH, true),
+            mount(&files.facts, FACTS_PATH, true),
+            mount(&files.artifacts, artifacts, false),
+        ],
+        capabilities: container.capabilities.clone(),
+        resources: Resources {
+            cpus: smaller(container.resources.cpus, order.limits.cpus),
+            memory: smaller(container.resources.memory, order.limits.memory),
+            pids: smaller(container.resources.pids, order.limits.pids),
+        },
+        network: match container.network {
+            Network::Bridge => NetworkChoice::Bridge(order.network.clone()),
+            Network::Host => NetworkChoice::Host,
+            Network::None => NetworkChoice::None,
+        },
+        ports: container.ports.clone(),
+        env,
+    }
+}
+
+/// The container of an order's part of the job.
+pub(crate) fn part(order: &Order) -> &Container {
+    match (order.role, &order.spec.server) {
+        (RunRole::Server, Some(server)) => &server.container,
+        _ => &order.spec.container,
+    }
+}
+
+fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other < one { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Replaces `$(NAME)` by the variable's value, as Kubernetes does: `$$(NAME)` stands for itself
+/// with one `$`, and the name of an unknown variable stays as it is written.
+fn expand(text: &str, variables: &[(String, String)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        if let Some(escaped) = after.strip_prefix('$') {
+            out.push('$');
+            rest = escaped;
+            continue;
+        }
+        let reference =
+            after.strip_prefix('(').and_then(|inside| inside.find(')').map(|end| (&inside[..end], end + 2)));
+        match reference {
+            Some((name, length)) => {
+                match variables.iter().rev().find(|(known, _)| known == name) {
+                    Some((_, value)) => out.push_str(value),
+                    None => out.push_str(&rest[at..=at + length]),
+                }
+                rest = &after[length..];
+            }
+            None => {
+                out.push('$');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests;

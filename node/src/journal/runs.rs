@@ -1,0 +1,309 @@
+//! Runs and where they stand, and up to where each job's occurrences are settled.
+
+use chrono::{DateTime, Utc};
+use prost::Message;
+use sqlx::{Sqlite, Transaction};
+
+use almanac_proto::{convert, v1};
+use almanac_schemas::{JobName, RunId, RunRole};
+
+use crate::{
+    run::{Order, RunKey, State, Step, Transition},
+    scheduler::Accounts,
+};
+
+use super::{Journal, JournalError, UploadFile, from_micros, to_micros};
+
+/// What became of an occurrence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// What was to be run.
+    pub order: Order,
+    /// How it begins, or that it does not.
+    pub transition: Transition,
+}
+
+/// A run that has not finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenRun {
+    /// What is to be run.
+    pub order: Order,
+    /// Where it stands.
+    pub state: State,
+}
+
+impl Journal {
+    /// Up to where each job's occurrences are settled.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn accounts(&self) -> Result<Accounts, JournalError> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT job, settled FROM accounts").fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|(job, settled)| match job.parse::<JobName>() {
+                Ok(job) => Ok((job, from_micros(settled))),
+                Err(error) => Err(JournalError::row(format!("job `{job}`"), error)),
+            })
+            .collect()
+    }
+
+    /// Settles occurrences, all or none, and returns for each whether it was not settled before.
+    /// Only such a one may be acted on.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be written; then nothing is settled.
+    pub async fn settle(
+        &self,
+        settlements: &[Settlement],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<bool>, JournalError> {
+        let mut transaction = self.pool.begin().await?;
+        let mut fresh = Vec::with_capacity(settlements.len());
+        for Settlement { order, transition } in settlements {
+            sqlx::query(
+                "INSERT INTO accounts (job, settled) VALUES ($1, $2)
+                 ON CONFLICT (job) DO UPDATE SET settled = max(settled, excluded.settled)",
+            )
+            .bind(order.job.as_str())
+            .bind(to_micros(order.scheduled_at.0))
+            .execute(&mut *transaction)
+            .await?;
+            let key = order.key();
+            let (stage, state) = encode_state(&key, &transition.state)?;
+            // An occurrence that does not run needs no order; a hundred thousand of them would be a lot of it.
+            let ordered = (!transition.state.is_finished()).then(|| encode(&key, order)).transpose()?;
+            let inserted = sqlx::query(
+                "INSERT INTO runs (run, role, job, scheduled_at, commit_hash, ordered, stage, state, sequence, updated_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9) ON CONFLICT DO NOTHING",
+            )
+            .bind(key.id.to_string())
+            .bind(key.role.as_str())
+            .bind(order.job.as_str())
+            .bind(to_micros(order.scheduled_at.0))
+            .bind(&order.commit)
+            .bind(ordered)
+            .bind(stage)
+            .bind(state)
+            .bind(to_micros(now))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected()
+                == 1;
+            if let Some(step) = transition.step.as_ref().filter(|_| inserted) {
+                append(&mut transaction, order, step).await?;
+            }
+            fresh.push(inserted);
+        }
+        transaction.commit().await?;
+        Ok(fresh)
+    }
+
+    /// Records where a run stands now and the step that is reported of it.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be written; then nothing is recorded.
+    pub async fn advance(
+        &self,
+        order: &Order,
+        transition: &Transition,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.advance_with(order, transition, &[], now).await
+    }
+
+    /// As [`Journal::advance`], together with the files that are to be uploaded from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::advance`].
+    pub async fn advance_with(
+        &self,
+        order: &Order,
+        transition: &Transition,
+        files: &[UploadFile],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let key = order.key();
+        let (stage, state) = encode_state(&key, &transition.state)?;
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("UPDATE runs SET stage = $3, state = $4, updated_at = $5 WHERE run = $1 AND role = $2")
+            .bind(key.id.to_string())
+            .bind(key.role.as_str())
+            .bind(stage)
+            .bind(state)
+            .bind(to_micros(now))
+            .execute(&mut *transaction)
+            .await?;
+        if let Some(step) = &transition.step {
+            append(&mut transaction, order, step).await?;
+        }
+        for file in files {
+            super::uploads::add(&mut transaction, &key, file).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Records which image a run's container is made of. Later events carry it.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be written.
+    pub async fn set_image_digest(&self, key: &RunKey, digest: &str) -> Result<(), JournalError> {
+        sqlx::query("UPDATE runs SET image_digest = $3 WHERE run = $1 AND role = $2")
+            .bind(key.id.to_string())
+            .bind(key.role.as_str())
+            .bind(digest)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Which image a run's container is made of; empty when that is not known.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn image_digest(&self, key: &RunKey) -> Result<String, JournalError> {
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT image_digest FROM runs WHERE run = $1 AND role = $2")
+                .bind(key.id.to_string())
+                .bind(key.role.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.map(|(digest,)| digest).unwrap_or_default())
+    }
+
+    /// The runs that have not finished, in the order of their instants.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn open_runs(&self) -> Result<Vec<OpenRun>, JournalError> {
+        self.runs_where("stage <> 'finished'").await
+    }
+
+    /// The runs whose files are all with the reconciler.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn delivered_runs(&self) -> Result<Vec<OpenRun>, JournalError> {
+        self.runs_where(
+            "stage = 'delivering' AND NOT EXISTS
+             (SELECT 1 FROM uploads u WHERE u.run = runs.run AND u.role = runs.role)",
+        )
+        .await
+    }
+
+    async fn runs_where(&self, condition: &'static str) -> Result<Vec<OpenRun>, JournalError> {
+        let query = format!(
+            "SELECT run, ordered, state FROM runs WHERE ordered IS NOT NULL AND {condition} ORDER BY scheduled_at"
+        );
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|(run, order, state)| {
+                let row = |error| JournalError::row(format!("run {run}"), error);
+                Ok(OpenRun {
+                    order: serde_json::from_str(&order).map_err(row)?,
+                    state: serde_json::from_str(&state).map_err(row)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The run of an order that has not finished, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn open_run(&self, key: &RunKey) -> Result<Option<OpenRun>, JournalError> {
+        Ok(self.open_runs().await?.into_iter().find(|run| run.order.key() == *key))
+    }
+
+    /// Forgets finished runs that were scheduled before an instant and are reported. Their jobs'
+    /// accounts keep them from running again.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be written.
+    pub async fn forget(&self, before: DateTime<Utc>) -> Result<u64, JournalError> {
+        let done = sqlx::query(
+            "DELETE FROM runs WHERE stage = 'finished' AND scheduled_at < $1
+             AND NOT EXISTS (SELECT 1 FROM events e WHERE e.run = runs.run AND e.role = runs.role)",
+        )
+        .bind(to_micros(before))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Numbers a step and puts it into the outbox.
+async fn append(
+    transaction: &mut Transaction<'_, Sqlite>,
+    order: &Order,
+    step: &Step,
+) -> Result<(), JournalError> {
+    let key = order.key();
+    let (sequence, image_digest): (i64, String) = sqlx::query_as(
+        "UPDATE runs SET sequence = sequence + 1 WHERE run = $1 AND role = $2 RETURNING sequence, image_digest",
+    )
+    .bind(key.id.to_string())
+    .bind(key.role.as_str())
+    .fetch_one(&mut **transaction)
+    .await?;
+    let event = v1::RunEvent {
+        run_id: key.id.to_string(),
+        job: order.job.to_string(),
+        role: v1::Role::from(key.role).into(),
+        scheduled_at: Some(convert::timestamp(order.scheduled_at.0)),
+        sequence: sequence.cast_unsigned(),
+        phase: v1::Phase::from(step.phase).into(),
+        reason: step.reason.map_or(v1::Reason::Unspecified, v1::Reason::from).into(),
+        message: step.message.clone(),
+        at: Some(convert::timestamp(step.at)),
+        exit_code: step.exit_code,
+        image_digest,
+        commit: order.commit.clone(),
+    };
+    sqlx::query("INSERT INTO events (run, role, sequence, encoded) VALUES ($1, $2, $3, $4)")
+        .bind(key.id.to_string())
+        .bind(key.role.as_str())
+        .bind(sequence)
+        .bind(event.encode_to_vec())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Reads what identifies a run from its columns.
+pub(super) fn key(run: &str, role: &str) -> Result<RunKey, JournalError> {
+    let row =
+        |error: Box<dyn std::error::Error + Send + Sync>| JournalError::row(format!("run `{run}`"), error);
+    Ok(RunKey {
+        id: run.parse::<RunId>().map_err(|error| row(error.into()))?,
+        role: role.parse::<RunRole>().map_err(|error| row(error.into()))?,
+    })
+}
+
+fn encode(key: &RunKey, value: &impl serde::Serialize) -> Result<String, JournalError> {
+    serde_json::to_string(value).map_err(|error| JournalError::row(format!("run {key}"), error))
+}
+
+fn encode_state(key: &RunKey, state: &State) -> Result<(&'static str, String), JournalError> {
+    let stage = match state {
+        State::Deploying => "deploying",
+        State::Running { .. } => "running",
+        State::Stopping { .. } => "stopping",
+        State::Collecting { .. } => "collecting",
+        State::Delivering { .. } => "delivering",
+        State::Finished => "finished",
+    };
+    Ok((stage, encode(key, state)?))
+}

@@ -1,0 +1,47 @@
+//! The latest snapshot of the desired state.
+
+use chrono::{DateTime, Utc};
+use prost::Message;
+
+use almanac_proto::v1;
+
+use super::{Journal, JournalError, to_micros};
+
+impl Journal {
+    /// The latest snapshot, if there ever was one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn snapshot(&self) -> Result<Option<v1::Snapshot>, JournalError> {
+        let row: Option<(Vec<u8>,)> =
+            sqlx::query_as("SELECT encoded FROM snapshot WHERE id = 1").fetch_optional(&self.pool).await?;
+        row.map(|(encoded,)| v1::Snapshot::decode(encoded.as_slice()))
+            .transpose()
+            .map_err(|error| JournalError::row("the snapshot", error))
+    }
+
+    /// Replaces the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub async fn store_snapshot(
+        &self,
+        snapshot: &v1::Snapshot,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        sqlx::query(
+            "INSERT INTO snapshot (id, epoch, generation, received_at, encoded) VALUES (1, $1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, generation = excluded.generation,
+             received_at = excluded.received_at, encoded = excluded.encoded",
+        )
+        .bind(&snapshot.epoch)
+        .bind(snapshot.generation.cast_signed())
+        .bind(to_micros(now))
+        .bind(snapshot.encode_to_vec())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

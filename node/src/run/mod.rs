@@ -1,0 +1,9 @@
+//! Runs: what is ordered, where it stands, and the worker that carries it out.
+
+mod order;
+mod state;
+mod worker;
+
+pub use order::{Order, RunKey};
+pub use state::{Collected, Exit, Observation, Outcome, State, Step, Transition, omitted};
+pub use worker::{Tools, carry_out};

@@ -1,0 +1,81 @@
+//! What is to be run: everything that a run needs to be carried out to its end, whatever becomes of
+//! the job's manifest meanwhile.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use almanac_schemas::{Instant, JobName, JobSpec, NodeName, RunId, RunRole, node::Limits};
+
+/// One run of one part of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// The job.
+    pub job: JobName,
+    /// The node: this one.
+    pub node: NodeName,
+    /// Which part of the job.
+    pub role: RunRole,
+    /// The instant that it is scheduled at.
+    pub scheduled_at: Instant,
+    /// The last instant at which it may start.
+    pub start_by: Instant,
+    /// The job's manifest at that instant.
+    pub spec: JobSpec,
+    /// The node's limits at that instant.
+    pub limits: Limits,
+    /// The engine's network that bridged containers join.
+    pub network: String,
+    /// The commit that the manifest comes from.
+    pub commit: String,
+}
+
+impl Order {
+    /// What identifies the run on this node.
+    pub fn key(&self) -> RunKey {
+        RunKey { id: RunId::new(&self.job, &self.node, self.scheduled_at.0), role: self.role }
+    }
+
+    /// When the container is stopped, however late it started: a run never leaves its reservation.
+    pub fn end(&self) -> DateTime<Utc> {
+        self.scheduled_at.0 + self.spec.schedule.length.to_delta()
+    }
+
+    /// The most bytes that its artifacts may have, if there is a limit.
+    pub fn artifacts_limit(&self) -> Option<u64> {
+        let limits = [self.spec.artifacts.max_size, self.limits.artifacts];
+        limits.into_iter().flatten().map(almanac_schemas::Size::as_bytes).min()
+    }
+}
+
+/// Identifies a run on this node: its id and which part of the job it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    /// The run.
+    pub id: RunId,
+    /// The part.
+    pub role: RunRole,
+}
+
+impl RunKey {
+    /// Reads what [`fmt::Display`] writes.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (id, role) = match text.strip_suffix("-server") {
+            Some(id) => (id, RunRole::Server),
+            None => (text, RunRole::Client),
+        };
+        Some(Self { id: id.parse().ok()?, role })
+    }
+}
+
+impl fmt::Display for RunKey {
+    /// The id, with `-server` for the part of a server. It names folders and containers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            RunRole::Client => self.id.fmt(f),
+            RunRole::Server => write!(f, "{}-server", self.id),
+        }
+    }
+}

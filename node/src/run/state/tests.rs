@@ -1,0 +1,134 @@
+use chrono::TimeDelta;
+
+use super::*;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+fn exit(code: Option<i32>) -> Observation {
+    Observation::Exited(Exit { at: at(9), code, out_of_memory: false })
+}
+
+/// Puts a new run through observations, one a second, and returns what is reported.
+fn reported(observations: impl IntoIterator<Item = Observation>) -> Vec<String> {
+    let Transition { mut state, step } = State::begin(at(0));
+    let mut steps: Vec<Step> = step.into_iter().collect();
+    for (second, observation) in (1..).zip(observations) {
+        let transition = state.next(observation, at(0) + TimeDelta::seconds(second));
+        state = transition.state;
+        steps.extend(transition.step);
+    }
+    let word = |step: &Step| {
+        let reason = step.reason.map(|reason| format!("/{reason}")).unwrap_or_default();
+        let code = step.exit_code.map(|code| format!(" {code}")).unwrap_or_default();
+        let message = if step.message.is_empty() { String::new() } else { format!(" ({})", step.message) };
+        format!("{}{reason}{code}{message}", step.phase)
+    };
+    steps.iter().map(word).collect()
+}
+
+const WHOLE: Observation = Observation::Collected(Collected::Whole);
+
+fn started() -> Observation {
+    Observation::Started(at(1))
+}
+
+#[test]
+fn a_run_goes_its_way() {
+    assert_eq!(
+        reported([started(), exit(Some(0)), WHOLE, Observation::Delivered]),
+        ["DEPLOYING", "RUNNING", "UPLOADING 0", "COMPLETED/exit_code 0"]
+    );
+    assert_eq!(
+        reported([started(), exit(Some(2)), WHOLE, Observation::Delivered])[3],
+        "FAILED/exit_code 2 (it ended with exit code 2)"
+    );
+}
+
+#[test]
+fn reaching_the_length_completes_whatever_the_exit_code() {
+    for code in [Some(0), Some(143), None] {
+        assert_eq!(
+            reported([started(), Observation::LengthReached, exit(code), WHOLE, Observation::Delivered]),
+            ["DEPLOYING", "RUNNING", "UPLOADING", "COMPLETED/length_reached"]
+        );
+    }
+}
+
+#[test]
+fn a_run_that_does_not_start_is_over() {
+    let last = |observation| reported([observation]).pop().unwrap();
+    assert_eq!(last(Observation::ImageMissing("no".to_owned())), "FAILED/image_pull (no)");
+    assert_eq!(last(Observation::NotStarted("no".to_owned())), "FAILED/runtime (no)");
+    assert!(last(Observation::TooLate).starts_with("MISSED/late"));
+}
+
+#[test]
+fn a_container_that_ends_badly_is_named() {
+    let last = |observation| reported([started(), observation, WHOLE, Observation::Delivered]).pop().unwrap();
+    assert!(last(Observation::Lost).starts_with("FAILED/runtime (its container disappeared"));
+    assert!(last(exit(None)).starts_with("FAILED/runtime"));
+    let killed = Exit { at: at(3), code: Some(137), out_of_memory: true };
+    assert!(last(Observation::Exited(killed)).starts_with("FAILED/out_of_memory 137"));
+}
+
+#[test]
+fn what_becomes_of_the_files_decides_unless_the_run_failed_by_itself() {
+    let last = |code, collected| {
+        let observations =
+            [started(), exit(Some(code)), Observation::Collected(collected), Observation::Delivered];
+        reported(observations).pop().unwrap()
+    };
+    let large = Collected::TooLarge { size: 9, limit: 5 };
+    assert!(last(0, large.clone()).starts_with("FAILED/artifacts_too_large 0"));
+    assert!(last(0, Collected::Failed("disk full".to_owned())).starts_with("FAILED/artifacts 0 (disk full)"));
+    let both = last(3, large);
+    assert!(both.starts_with("FAILED/exit_code 3") && both.contains("5 are allowed"), "{both}");
+    let refused =
+        [started(), exit(Some(0)), WHOLE, Observation::Refused("bad".to_owned()), Observation::Delivered];
+    assert_eq!(reported(refused).pop().unwrap(), "FAILED/artifacts 0 (bad)");
+}
+
+#[test]
+fn what_is_seen_twice_changes_nothing() {
+    let twice = [
+        started(),
+        started(),
+        exit(Some(0)),
+        exit(Some(1)),
+        Observation::LengthReached,
+        WHOLE,
+        Observation::Collected(Collected::Failed("again".to_owned())),
+        Observation::Delivered,
+        Observation::Delivered,
+        Observation::TooLate,
+    ];
+    assert_eq!(reported(twice), ["DEPLOYING", "RUNNING", "UPLOADING 0", "COMPLETED/exit_code 0"]);
+}
+
+/// The journal of an agent that was updated must stay readable.
+#[test]
+fn states_keep_their_written_form() {
+    let outcome = Outcome {
+        phase: Phase::Completed,
+        reason: Reason::ExitCode,
+        message: String::new(),
+        exit_code: Some(0),
+    };
+    let states = [
+        (State::Deploying, r#"{"stage":"deploying"}"#),
+        (
+            State::Running { started_at: Instant(at(0)) },
+            r#"{"stage":"running","startedAt":"2027-01-15T08:00:00Z"}"#,
+        ),
+        (
+            State::Delivering { outcome },
+            r#"{"stage":"delivering","outcome":{"phase":"COMPLETED","reason":"exit_code","message":"","exitCode":0}}"#,
+        ),
+    ];
+    for (state, text) in states {
+        assert_eq!(serde_json::to_string(&state).unwrap(), text);
+        assert_eq!(serde_json::from_str::<State>(text).unwrap(), state);
+    }
+}

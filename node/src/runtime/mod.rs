@@ -1,0 +1,155 @@
+//! What runs containers, behind one trait.
+//!
+//! A container is known by its name alone, which follows from the run. So an agent that was killed
+//! at any instant finds the container again, and nothing has to be remembered for that.
+
+mod docker;
+mod process;
+
+use std::{path::Path, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use thiserror::Error;
+
+use almanac_schemas::container::Image;
+
+use crate::{
+    container::{ContainerName, ContainerSpec, View},
+    run::{Exit, RunKey},
+};
+
+pub use docker::Docker;
+pub use process::Process;
+
+/// How long a container may take to end after SIGTERM before it gets SIGKILL.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// An engine that runs containers.
+pub trait Runtime: Send + Sync + 'static {
+    /// The engine and its version, for people, such as `docker 28.2.2`.
+    fn describe(&self) -> BoxFuture<'_, Result<String, RuntimeError>>;
+
+    /// Whether a run sees its files through mounts.
+    fn view(&self) -> View;
+
+    /// Gets an image if it is not there, and returns its digest if it has one.
+    fn prepare<'a>(&'a self, image: &'a Image) -> BoxFuture<'a, Result<Option<String>, PrepareError>>;
+
+    /// Makes a container. One of that name that exists already is taken for it.
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Starts a container that was never started.
+    fn start<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// What a container is doing; `None` when there is none of that name.
+    fn inspect<'a>(
+        &'a self,
+        name: &'a ContainerName,
+    ) -> BoxFuture<'a, Result<Option<Condition>, RuntimeError>>;
+
+    /// Waits until a started container has ended.
+    fn wait<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Writes what a container wrote, from its start on, to a file, until the container ends. What
+    /// the file held before is replaced, so that nothing is missing and nothing is there twice.
+    fn follow_log<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        file: &'a Path,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Stops a container: SIGTERM, and SIGKILL after [`STOP_GRACE`]. One that has ended is left as it is.
+    fn stop<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Removes a container. One that does not exist is no error.
+    fn remove<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// The runs of this node that have a container.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<RunKey>, RuntimeError>>;
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It was made and never started.
+    Created,
+    /// It runs.
+    Running {
+        /// Since when.
+        started_at: DateTime<Utc>,
+    },
+    /// It has ended.
+    Ended {
+        /// When it was started.
+        started_at: DateTime<Utc>,
+        /// How it ended.
+        exit: Exit,
+    },
+}
+
+/// Why an engine did not do something.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// The engine does not answer.
+    #[error(
+        "the container engine does not answer; start it (`systemctl start docker`), or try things out with `--runtime process`"
+    )]
+    Unreachable(#[source] bollard::errors::Error),
+    /// The engine's answer to something is an error.
+    #[error("the container engine cannot {doing}")]
+    Engine {
+        /// What was to be done.
+        doing: &'static str,
+        /// What it says.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// A file or process of this host is in the way.
+    #[error("cannot {doing}")]
+    Host {
+        /// What was to be done.
+        doing: &'static str,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A job without a command, which only an image could add.
+    #[error("the process runtime has no images and runs `command` alone, and the job gives none")]
+    NoCommand,
+}
+
+/// Why an image is not there.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// It could not be pulled.
+    #[error(
+        "the image `{image}` is not here and cannot be pulled; check its name and that this node reaches its registry"
+    )]
+    Pull {
+        /// The image.
+        image: Image,
+        /// What the engine says.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The engine failed before that.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+/// The text of an error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! Decides what becomes of each occurrence: it is started, or recorded as not having run, once.
+//!
+//! Everything up to the last accounted instant of a job is settled. A decision settles the next
+//! one; the journal stores both in one transaction, so that whatever restarts in between, each
+//! occurrence is settled exactly once. Decisions come in the order of their instants per job.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use almanac_schemas::{JobName, Phase, Reason, RunRole, schedule::OnMissed};
+
+use crate::desired::{Assignment, Desired};
+
+/// The most decisions of one plan. What is left is decided right after they are journaled; without
+/// a bound, a long outage of a frequent job would be one transaction of any size.
+pub const MAX_DECISIONS: usize = 500;
+
+/// The last settled instant of each job.
+pub type Accounts = BTreeMap<JobName, DateTime<Utc>>;
+
+/// What a plan is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What should run.
+    pub desired: &'a Desired,
+    /// What is settled.
+    pub accounts: &'a Accounts,
+    /// Since when this agent has been there to start runs: since its own start, or since it got
+    /// the first valid snapshot after it.
+    pub operating_since: DateTime<Utc>,
+    /// The current instant.
+    pub now: DateTime<Utc>,
+}
+
+/// What to do now, and when to look again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan<'a> {
+    /// What becomes of occurrences that are due.
+    pub decisions: Vec<Decision<'a>>,
+    /// The next instant at which something is due; `now` when there is more to decide already.
+    pub wake_at: Option<DateTime<Utc>>,
+}
+
+/// What becomes of one occurrence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision<'a> {
+    /// Whose occurrence it is.
+    pub assignment: &'a Assignment,
+    /// Its instant.
+    pub scheduled_at: DateTime<Utc>,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of an occurrence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It runs, if its container can start by then.
+    Start {
+        /// The last instant at which it may start.
+        by: DateTime<Utc>,
+    },
+    /// It does not run, and that is recorded.
+    Omit(Omission),
+}
+
+/// Why an occurrence does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Omission {
+    /// [`Phase::Skipped`] or [`Phase::Missed`].
+    pub phase: Phase,
+    /// Why.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// Decides what is due.
+pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
+    let mut plan = Plan { decisions: Vec::new(), wake_at: None };
+    let assignments = situation.desired.assignments.iter();
+    // The part of a server runs on its client's word, not on a schedule of its own.
+    for assignment in assignments.filter(|assignment| assignment.role == RunRole::Client) {
+        let mut from = situation
+            .accounts
+            .get(&assignment.job)
+            .map_or(assignment.since, |settled| assignment.since.max(*settled + STEP));
+        while let Some(next) = assignment.schedule.next(from) {
+            if next.start >= situation.desired.valid_until {
+                // Held back, not settled: a newer snapshot may still say what becomes of it.
+                break;
+            }
+            if next.start > situation.now || plan.decisions.len() == MAX_DECISIONS {
+                let wake = next.start.max(situation.now);
+                plan.wake_at = Some(plan.wake_at.map_or(wake, |earlier| earlier.min(wake)));
+                break;
+            }
+            plan.decisions.push(Decision {
+                assignment,
+                scheduled_at: next.start,
+                verdict: judge(situation, assignment, next.start, next.end),
+            });
+            from = next.start + STEP;
+        }
+    }
+    plan
+}
+
+/// The resolution of instants.
+const STEP: TimeDelta = TimeDelta::microseconds(1);
+
+fn judge(
+    situation: &Situation<'_>,
+    assignment: &Assignment,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Verdict {
+    if let Some(what) = unsupported(assignment) {
+        return omit(
+            Phase::Skipped,
+            Reason::Unsupported,
+            format!("the job declares a {what}, which this version of the agent cannot provide"),
+        );
+    }
+    if situation.desired.node.cordoned {
+        return omit(Phase::Skipped, Reason::Cordoned, "the node is cordoned".to_owned());
+    }
+    let schedule = &assignment.spec.schedule;
+    let deadline = start + schedule.start_deadline.to_delta();
+    if situation.now <= deadline && situation.now < end {
+        return Verdict::Start { by: deadline.min(end) };
+    }
+    let is_latest = assignment.schedule.next(start + STEP).is_none_or(|next| next.start > situation.now);
+    if schedule.on_missed == OnMissed::Latest && is_latest && situation.now < end {
+        return Verdict::Start { by: end };
+    }
+    if start < situation.operating_since {
+        return omit(Phase::Missed, Reason::NodeOffline, "the node did not run at that time".to_owned());
+    }
+    let late = situation.now - start;
+    omit(
+        Phase::Missed,
+        Reason::Late,
+        format!(
+            "it could have started {}.{:03} s late at the earliest; its start deadline is {}",
+            late.num_seconds(),
+            late.subsec_millis(),
+            schedule.start_deadline
+        ),
+    )
+}
+
+fn omit(phase: Phase, reason: Reason, message: String) -> Verdict {
+    Verdict::Omit(Omission { phase, reason, message })
+}
+
+/// What a job asks for that this agent does not do. Such a job never runs without it.
+fn unsupported(assignment: &Assignment) -> Option<&'static str> {
+    let spec = &assignment.spec;
+    if spec.server.is_some() {
+        Some("server")
+    } else if spec.trigger.is_some() {
+        Some("trigger")
+    } else if spec.kernel.is_some() {
+        Some("kernel setting")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

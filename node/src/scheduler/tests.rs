@@ -1,0 +1,194 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use proptest::prelude::*;
+
+use almanac_schemas::JobSpec;
+
+use crate::desired::Version;
+
+use super::*;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+/// A job with a schedule; `rest` is put into its manifest.
+fn assignment(job: &str, schedule: &str, rest: &str) -> Assignment {
+    let spec: JobSpec = serde_json::from_str(&format!(
+        r#"{{"owner":"alice","nodes":["n"],"container":{{"image":"x"}},"schedule":{{{schedule}}}{rest}}}"#
+    ))
+    .unwrap();
+    Assignment {
+        job: job.parse().unwrap(),
+        role: RunRole::Client,
+        since: at(0),
+        schedule: spec.schedule.resolve().unwrap(),
+        spec: Arc::new(spec),
+    }
+}
+
+/// Every 10 seconds, for a year.
+fn every_ten(rest: &str) -> Assignment {
+    let schedule =
+        r#""cron":"*/10 * * * * *","end":"2028-01-01T00:00:00Z","length":"5s","startDeadline":"3s""#;
+    assignment("often", &format!("{schedule}{rest}"), "")
+}
+
+fn desired(assignments: Vec<Assignment>) -> Desired {
+    Desired {
+        version: Version { epoch: "e".to_owned(), generation: 1 },
+        commit: String::new(),
+        valid_until: at(1_000_000),
+        server_time: at(0),
+        node: serde_json::from_str(r#"{"owner":"alice"}"#).unwrap(),
+        network: String::new(),
+        assignments,
+    }
+}
+
+/// What a plan says, as instants relative to the base and words, and its next wake-up.
+fn planned(
+    desired: &Desired,
+    accounts: &Accounts,
+    operating_since: i64,
+    now: i64,
+) -> (Vec<(i64, String)>, Option<i64>) {
+    let situation = Situation { desired, accounts, operating_since: at(operating_since), now: at(now) };
+    let plan = plan(&situation);
+    let seconds = |instant: DateTime<Utc>| (instant - at(0)).num_seconds();
+    let decisions = plan.decisions.iter().map(|decision| {
+        let verdict = match &decision.verdict {
+            Verdict::Start { by } => format!("start by {}", seconds(*by)),
+            Verdict::Omit(omission) => format!("{} {}", omission.phase, omission.reason),
+        };
+        (seconds(decision.scheduled_at), verdict)
+    });
+    (decisions.collect(), plan.wake_at.map(seconds))
+}
+
+fn settled(seconds: i64) -> Accounts {
+    Accounts::from([("often".parse().unwrap(), at(seconds))])
+}
+
+#[test]
+fn what_is_due_starts_and_the_next_instant_wakes() {
+    let desired = desired(vec![every_ten("")]);
+    assert_eq!(planned(&desired, &settled(10), 0, 19), (vec![], Some(20)));
+    assert_eq!(planned(&desired, &settled(10), 0, 20), (vec![(20, "start by 23".to_owned())], Some(30)));
+    assert_eq!(planned(&desired, &settled(20), 0, 20), (vec![], Some(30)));
+}
+
+#[test]
+fn what_is_late_is_missed_and_says_whether_anybody_was_there() {
+    let desired = desired(vec![every_ten("")]);
+    let missed = |reason: &str| format!("MISSED {reason}");
+    assert_eq!(
+        planned(&desired, &settled(0), 15, 34).0,
+        [(10, missed("node_offline")), (20, missed("late")), (30, missed("late"))]
+    );
+    assert_eq!(planned(&desired, &settled(20), 0, 33).0, [(30, "start by 33".to_owned())]);
+}
+
+#[test]
+fn the_latest_missed_one_runs_if_it_is_asked_for_and_not_over() {
+    let desired = desired(vec![every_ten(r#","onMissed":"latest""#)]);
+    let (decisions, _) = planned(&desired, &settled(0), 34, 34);
+    assert_eq!(decisions[2], (30, "start by 35".to_owned()));
+    assert!(decisions[..2].iter().all(|(_, verdict)| verdict == "MISSED node_offline"));
+    let (decisions, _) = planned(&desired, &settled(0), 35, 35);
+    assert_eq!(decisions[2].1, "MISSED node_offline");
+}
+
+#[test]
+fn a_job_is_not_accountable_for_instants_before_it_was_declared() {
+    let mut job = every_ten("");
+    job.since = at(25);
+    let desired = desired(vec![job]);
+    assert_eq!(planned(&desired, &Accounts::new(), 40, 40).0[0].0, 30);
+    assert_eq!(planned(&desired, &settled(30), 40, 40).0, [(40, "start by 43".to_owned())]);
+}
+
+#[test]
+fn what_cannot_or_must_not_run_is_skipped() {
+    let schedule = r#""at":"2027-01-15T08:00:10Z","length":"5s""#;
+    for (rest, reason) in [
+        (r#","trigger":{"when":"true"}"#, "unsupported"),
+        (r#","kernel":{}"#, "unsupported"),
+        (r#","server":{"node":"m","container":{"image":"x"}}"#, "unsupported"),
+        ("", "cordoned"),
+    ] {
+        let mut desired = desired(vec![assignment("once", schedule, rest)]);
+        desired.node.cordoned = true;
+        let (decisions, wake) = planned(&desired, &Accounts::new(), 0, 10);
+        assert_eq!(decisions, [(10, format!("SKIPPED {reason}"))]);
+        assert_eq!(wake, None);
+    }
+}
+
+#[test]
+fn the_part_of_a_server_has_no_schedule() {
+    let mut job = every_ten("");
+    job.role = RunRole::Server;
+    assert_eq!(planned(&desired(vec![job]), &Accounts::new(), 0, 100), (vec![], None));
+}
+
+#[test]
+fn nothing_is_settled_beyond_the_end_of_the_state() {
+    let mut desired = desired(vec![every_ten("")]);
+    desired.valid_until = at(20);
+    assert_eq!(planned(&desired, &settled(0), 0, 100), (vec![(10, "MISSED late".to_owned())], None));
+}
+
+#[test]
+fn a_long_outage_is_settled_in_parts() {
+    let desired = desired(vec![every_ten("")]);
+    let (decisions, wake) = planned(&desired, &Accounts::new(), 0, 9_000);
+    assert_eq!(decisions.len(), MAX_DECISIONS);
+    assert_eq!(wake, Some(9_000));
+    let last = decisions[MAX_DECISIONS - 1].0;
+    assert_eq!(planned(&desired, &settled(last), 0, 9_000).0[0].0, last + 10);
+}
+
+proptest! {
+    /// Wake-ups at any instants, with restarts that forget everything but the accounts.
+    #[test]
+    fn each_occurrence_is_settled_once_and_in_order(
+        pauses in proptest::collection::vec(0_i64..200, 1..40),
+        latest in any::<bool>(),
+        bound in 0_i64..4_000,
+    ) {
+        let rest = if latest { r#","onMissed":"latest""# } else { "" };
+        let mut other = every_ten("");
+        other.job = "other".parse().unwrap();
+        other.since = at(55);
+        let mut desired = desired(vec![every_ten(rest), other]);
+        desired.valid_until = at(bound);
+        let (mut accounts, mut now) = (Accounts::new(), 0);
+        let mut seen = BTreeSet::new();
+        for (index, pause) in pauses.into_iter().enumerate() {
+            now += pause;
+            let operating_since = if index % 3 == 0 { at(now) } else { at(now - pause) };
+            let situation =
+                Situation { desired: &desired, accounts: &accounts, operating_since, now: at(now) };
+            let plan = plan(&situation);
+            let settled: Vec<_> = plan
+                .decisions
+                .iter()
+                .map(|decision| (decision.assignment.job.clone(), decision.scheduled_at))
+                .collect();
+            for decision in &plan.decisions {
+                if let Verdict::Start { by } = &decision.verdict {
+                    prop_assert!(at(now) <= *by && at(now) < decision.scheduled_at + TimeDelta::seconds(5));
+                }
+            }
+            prop_assert!(plan.wake_at.is_none_or(|wake| wake > at(now)));
+            for (job, instant) in settled {
+                prop_assert!(accounts.get(&job).is_none_or(|before| *before < instant), "in order");
+                accounts.insert(job.clone(), instant);
+                prop_assert!(seen.insert((job, instant)), "once");
+            }
+        }
+        let count = |since: i64| (since..=now).filter(|second| second % 10 == 0 && *second < bound).count();
+        prop_assert_eq!(seen.len(), count(0) + count(55), "all");
+    }
+}

@@ -1,0 +1,170 @@
+//! The agent's folder on the host: its journal, and a folder per run.
+//!
+//! ```text
+//! lock                      held while an agent runs on the folder
+//! journal.sqlite            what it must not forget
+//! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)
+//! runs/RUN/run.json         what the run is             (in the container: /almanac/run.json)
+//! runs/RUN/artifacts/       what the run leaves
+//! runs/RUN/process/         the process runtime's notes
+//! runs/RUN/outbox/          run.log, and what is packed for the reconciler
+//! ```
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::{container::RunFiles, run::RunKey};
+
+/// The folder, locked by this agent.
+#[derive(Debug)]
+pub struct StateDir {
+    root: PathBuf,
+    /// Released when it is dropped, or by the kernel when the process dies.
+    _lock: File,
+}
+
+/// Why the folder cannot be used.
+#[derive(Debug, Error)]
+pub enum StateDirError {
+    /// It cannot be made or written.
+    #[error(
+        "the state folder {} cannot be written; name one that this user owns with `--state-dir`",
+        .0.display()
+    )]
+    Unwritable(PathBuf, #[source] io::Error),
+    /// Another agent runs on it.
+    #[error(
+        "another agent is running on the state folder {}; stop it, or give each node a folder of its own with `--state-dir`",
+        .0.display()
+    )]
+    Locked(PathBuf),
+}
+
+impl StateDir {
+    /// Makes the folder if need be, and locks it. Nobody else on the host can look into it, so that
+    /// a run may leave its artifacts world-readable.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or another agent holds it.
+    pub fn open(path: &Path) -> Result<Self, StateDirError> {
+        let unwritable = |error| StateDirError::Unwritable(path.to_owned(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
+        // An engine mounts by absolute path, and knows nothing of this process's current folder.
+        let root = path.canonicalize().map_err(unwritable)?;
+        let lock = File::create(root.join("lock")).map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateDirError::Locked(root)),
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        fs::create_dir_all(root.join("runs")).map_err(unwritable)?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The journal's file.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.sqlite")
+    }
+
+    /// The folder that holds the folders of runs.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// The folder of a run.
+    pub fn run(&self, key: &RunKey) -> RunDir {
+        RunDir { path: self.runs().join(key.to_string()) }
+    }
+}
+
+/// The folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the run's container sees of it.
+    pub fn files(&self) -> RunFiles {
+        RunFiles {
+            config: self.path.join("config.yaml"),
+            facts: self.path.join("run.json"),
+            artifacts: self.path.join("artifacts"),
+        }
+    }
+
+    /// Where the files are that go to the reconciler.
+    pub fn outbox(&self) -> PathBuf {
+        self.path.join("outbox")
+    }
+
+    /// What the run wrote to its standard output and error.
+    pub fn log(&self) -> PathBuf {
+        self.outbox().join("run.log")
+    }
+
+    /// Makes the folder and the files that the run finds. Done twice, it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be written.
+    pub fn prepare(&self, config: &str, facts: &str) -> io::Result<()> {
+        let files = self.files();
+        fs::create_dir_all(&files.artifacts)?;
+        fs::create_dir_all(self.outbox())?;
+        // Images run as users of their own, whom the host does not know.
+        fs::set_permissions(&files.artifacts, fs::Permissions::from_mode(0o777))?;
+        fs::write(&files.config, config)?;
+        fs::write(&files.facts, facts)
+    }
+
+    /// Removes the folder and everything in it.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let held = StateDir::open(&path).unwrap();
+        assert!(matches!(StateDir::open(&path), Err(StateDirError::Locked(_))));
+        drop(held);
+        assert!(StateDir::open(&path).is_ok());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = StateDir::open(&file.join("state")).unwrap_err();
+        assert!(matches!(error, StateDirError::Unwritable(..)));
+        assert!(error.to_string().contains("--state-dir"));
+    }
+}

@@ -1,0 +1,22 @@
+//! A reconciler that remembers, agents that can be killed, and jobs.
+
+mod agent;
+mod archive;
+mod engine;
+mod job;
+mod processes;
+mod reconciler;
+mod record;
+mod service;
+mod wait;
+mod world;
+
+pub(crate) use agent::{Agent, command, output};
+pub(crate) use archive::unpack;
+pub(crate) use engine::{Engine, IMAGE, docker};
+pub(crate) use job::Job;
+pub(crate) use reconciler::Desired;
+pub(crate) use record::{Record, Run};
+pub(crate) use service::Faults;
+pub(crate) use wait::{pause, wait_for};
+pub(crate) use world::World;

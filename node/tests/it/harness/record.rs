@@ -1,0 +1,154 @@
+//! What the reconciler was told, and whether an agent may say so.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use almanac_proto::{
+    convert,
+    v1::{self, HeartbeatRequest, RunEvent},
+};
+use almanac_schemas::{JobName, NodeName, Phase, Reason, RunId};
+
+/// A run and its role, as the protocol writes them.
+pub(crate) type RunKey = (String, i32);
+
+/// Everything that was received.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// The heartbeats, in the order of their arrival.
+    pub(crate) heartbeats: Vec<HeartbeatRequest>,
+    /// The events of each run, by their sequence.
+    pub(crate) events: BTreeMap<RunKey, Vec<RunEvent>>,
+    /// All events in the order of their arrival, each once.
+    pub(crate) arrivals: Vec<RunEvent>,
+    /// The files, by run and name, also unfinished ones.
+    pub(crate) files: BTreeMap<(RunKey, String), File>,
+    /// How often each call was made.
+    pub(crate) calls: BTreeMap<&'static str, usize>,
+    /// What an agent must never do.
+    pub(crate) violations: Vec<String>,
+}
+
+/// A file on its way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct File {
+    /// What arrived.
+    pub(crate) data: Vec<u8>,
+    /// How long it will be.
+    pub(crate) size: u64,
+    /// Its announced hash.
+    pub(crate) sha256: Vec<u8>,
+    /// Whether it is verified and stored.
+    pub(crate) stored: bool,
+    /// Where each upload of it began.
+    pub(crate) begun_at: Vec<u64>,
+}
+
+impl Record {
+    /// Records an event, and that it cannot be if so.
+    pub(crate) fn event(&mut self, node: &NodeName, event: RunEvent) {
+        let key = (event.run_id.clone(), event.role);
+        let known = self.events.entry(key.clone()).or_default();
+        let place = usize::try_from(event.sequence).unwrap();
+        if let Some(earlier) = place.checked_sub(1).and_then(|index| known.get(index)) {
+            if *earlier != event {
+                self.violations.push(format!("contradiction:\n  {earlier:?}\n  {event:?}"));
+            }
+            return;
+        }
+        let mut problem = None;
+        if place != known.len() + 1 {
+            problem = Some("a gap in the sequence");
+        }
+        if known.last().is_some_and(|last| phase(last) >= phase(&event)) {
+            problem = Some("a phase that cannot follow");
+        }
+        if (event.reason() == v1::Reason::Unspecified) == phase(&event).is_terminal() {
+            problem = Some("a reason exactly when the phase is terminal");
+        }
+        if event.commit.is_empty() {
+            problem = Some("no commit");
+        }
+        let (job, at) = (event.job.parse::<JobName>().unwrap(), scheduled_at(&event));
+        if RunId::new(&job, node, at).to_string() != event.run_id {
+            problem = Some("not the id of that job, node and instant");
+        }
+        // The reason comes before the files only for a run that never had any.
+        let had_container = known.iter().any(|event| phase(event) == Phase::Uploading);
+        let refused = event.reason() == v1::Reason::Artifacts;
+        if phase(&event).is_terminal() && had_container && !refused && self.stored(&key, "run.log").is_none()
+        {
+            problem = Some("finished before its log was delivered");
+        }
+        if let Some(problem) = problem {
+            self.violations.push(format!("{problem}: {event:?}"));
+        }
+        self.events.entry(key).or_default().push(event.clone());
+        self.arrivals.push(event);
+    }
+
+    /// The content of a stored file.
+    pub(crate) fn stored(&self, run: &RunKey, name: &str) -> Option<&[u8]> {
+        let file = self.files.get(&(run.clone(), name.to_owned()))?;
+        file.stored.then_some(file.data.as_slice())
+    }
+
+    /// The runs of a job, in the order of their instants.
+    pub(crate) fn runs(&self, job: &str) -> Vec<Run> {
+        let mut runs: Vec<Run> = self
+            .events
+            .iter()
+            .filter(|(_, events)| events[0].job == job)
+            .map(|(key, events)| Run { key: key.clone(), events: events.clone() })
+            .collect();
+        runs.sort_by_key(Run::scheduled_at);
+        runs
+    }
+}
+
+/// A run, as the reconciler knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    /// Which it is.
+    pub(crate) key: RunKey,
+    /// What happened, in order; at least one event.
+    pub(crate) events: Vec<RunEvent>,
+}
+
+impl Run {
+    /// The instant that it is scheduled at.
+    pub(crate) fn scheduled_at(&self) -> DateTime<Utc> {
+        scheduled_at(&self.events[0])
+    }
+
+    /// Its phases, in order.
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        self.events.iter().map(phase).collect()
+    }
+
+    /// Its last event.
+    pub(crate) fn last(&self) -> &RunEvent {
+        self.events.last().unwrap()
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn end(&self) -> Option<(Phase, Reason)> {
+        let phase = phase(self.last());
+        phase.is_terminal().then(|| (phase, Reason::try_from(self.last().reason()).unwrap()))
+    }
+
+    /// The instant of an event.
+    pub(crate) fn at(&self, phase: Phase) -> DateTime<Utc> {
+        let event = self.events.iter().find(|event| self::phase(event) == phase).unwrap();
+        convert::instant("at", event.at.as_ref()).unwrap()
+    }
+}
+
+fn phase(event: &RunEvent) -> Phase {
+    Phase::try_from(event.phase()).unwrap()
+}
+
+pub(super) fn scheduled_at(event: &RunEvent) -> DateTime<Utc> {
+    convert::instant("scheduled_at", event.scheduled_at.as_ref()).unwrap()
+}

@@ -1,0 +1,271 @@
+//! `NodeService`, as a reconciler offers it, with faults on demand.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::Utc;
+use sha2::{Digest, Sha256};
+use tokio::{sync::mpsc, time};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use almanac_proto::{
+    convert, limits, token,
+    v1::{
+        Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
+        HeartbeatRequest, HeartbeatResponse, Phase, ReportRunsRequest, ReportRunsResponse, Snapshot,
+        UploadRequest, UploadResponse, WatchDesiredStateRequest, WatchDesiredStateResponse,
+        node_service_server::NodeService,
+    },
+};
+use almanac_schemas::{NodeName, PublicKey};
+
+use super::{
+    Record,
+    record::{File, RunKey},
+};
+
+/// What goes wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Every call is refused.
+    pub(crate) refuse: Option<Code>,
+    /// `BeginUpload` is refused.
+    pub(crate) refuse_uploads: Option<Code>,
+    /// Every answer takes this long.
+    pub(crate) delay: Duration,
+    /// Every part of a file takes this long.
+    pub(crate) part_delay: Duration,
+    /// At most so many events of a report are recorded.
+    pub(crate) accept: Option<usize>,
+    /// A file arrives with a wrong byte, once.
+    pub(crate) corrupt: bool,
+    /// An upload is cut off, once, when this many bytes of a file are there.
+    pub(crate) cut_at: Option<u64>,
+}
+
+/// A connection that waits for snapshots.
+pub(super) type Watcher = mpsc::Sender<Result<WatchDesiredStateResponse, Status>>;
+
+/// What outlives a server.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) node: NodeName,
+    pub(super) key: PublicKey,
+    pub(super) snapshot: Mutex<Option<Snapshot>>,
+    pub(super) watchers: Mutex<Vec<Watcher>>,
+    pub(super) heartbeat_interval: Mutex<Duration>,
+    pub(super) faults: Mutex<Faults>,
+    pub(super) record: Mutex<Record>,
+}
+
+impl Shared {
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn violation(&self, problem: String) -> Status {
+        self.record().violations.push(problem.clone());
+        Status::invalid_argument(problem)
+    }
+
+    /// What every call goes through: it is counted, delayed, refused, or its token is verified.
+    async fn enter<T>(&self, call: &'static str, request: &Request<T>) -> Result<(), Status> {
+        *self.record().calls.entry(call).or_default() += 1;
+        let (delay, refuse) = {
+            let faults = self.faults();
+            (faults.delay, faults.refuse)
+        };
+        time::sleep(delay).await;
+        if let Some(code) = refuse {
+            return Err(Status::new(code, "refused by the test"));
+        }
+        let header = request.metadata().get("authorization").map(|value| value.to_str().unwrap());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        match token::verify(token, &self.key, limits::DEFAULT_AUDIENCE, Utc::now()) {
+            Ok(principal) if principal.as_str() == self.node.as_str() => Ok(()),
+            Ok(principal) => Err(self.violation(format!("{call}: a token of {principal}"))),
+            Err(error) => Err(self.violation(format!("{call}: {error}"))),
+        }
+    }
+
+    fn is_node(&self, name: &str) -> Result<(), Status> {
+        if name == self.node.as_str() {
+            return Ok(());
+        }
+        Err(self.violation(format!("it speaks for `{name}`")))
+    }
+}
+
+/// The service of one server.
+#[derive(Debug)]
+pub(super) struct Service(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl NodeService for Service {
+    type WatchDesiredStateStream = ReceiverStream<Result<WatchDesiredStateResponse, Status>>;
+
+    async fn watch_desired_state(
+        &self,
+        request: Request<WatchDesiredStateRequest>,
+    ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
+        self.0.enter("watch", &request).await?;
+        self.0.is_node(&request.get_ref().node)?;
+        let (sender, receiver) = mpsc::channel(64);
+        let mut watchers = self.0.watchers.lock().unwrap();
+        if let Some(snapshot) = self.0.snapshot.lock().unwrap().clone() {
+            sender.try_send(Ok(WatchDesiredStateResponse { snapshot: Some(snapshot) })).unwrap();
+        }
+        watchers.push(sender);
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
+        self.0.enter("heartbeat", &request).await?;
+        self.0.is_node(&request.get_ref().node)?;
+        self.0.record().heartbeats.push(request.into_inner());
+        let interval = *self.0.heartbeat_interval.lock().unwrap();
+        Ok(Response::new(HeartbeatResponse {
+            server_time: Some(convert::timestamp(Utc::now())),
+            interval: Some(interval.try_into().unwrap()),
+        }))
+    }
+
+    async fn report_runs(
+        &self,
+        request: Request<ReportRunsRequest>,
+    ) -> Result<Response<ReportRunsResponse>, Status> {
+        self.0.enter("report", &request).await?;
+        let ReportRunsRequest { node, events } = request.into_inner();
+        self.0.is_node(&node)?;
+        if events.is_empty() || events.len() > limits::MAX_EVENTS {
+            return Err(self.0.violation(format!("a report of {} events", events.len())));
+        }
+        let accepted = self.0.faults().accept.unwrap_or(usize::MAX).min(events.len());
+        let mut record = self.0.record();
+        for event in events.into_iter().take(accepted) {
+            record.event(&self.0.node, event);
+        }
+        Ok(Response::new(ReportRunsResponse { accepted: u32::try_from(accepted).unwrap() }))
+    }
+
+    async fn begin_upload(
+        &self,
+        request: Request<BeginUploadRequest>,
+    ) -> Result<Response<BeginUploadResponse>, Status> {
+        self.0.enter("begin", &request).await?;
+        let request = request.into_inner();
+        self.0.is_node(&request.node)?;
+        if let Some(code) = self.0.faults().refuse_uploads {
+            return Err(Status::new(code, "refused by the test"));
+        }
+        let run: RunKey = (request.run_id, request.role);
+        let mut record = self.0.record();
+        let last = record.events.get(&run).and_then(|events| events.last()).cloned();
+        if last.as_ref().is_none_or(|event| event.phase() != Phase::Uploading) {
+            record.violations.push(format!("a file of {run:?}, which is not uploading: {last:?}"));
+        }
+        let file = record.files.entry((run.clone(), request.name.clone())).or_default();
+        if file.sha256 != request.sha256 || file.size != request.size {
+            if file.stored {
+                return Err(Status::already_exists("another file of this name is stored"));
+            }
+            *file = File { size: request.size, sha256: request.sha256.to_vec(), ..File::default() };
+        }
+        let offset = file.data.len() as u64;
+        Ok(Response::new(BeginUploadResponse {
+            upload_id: format!("{}/{}/{}", run.0, run.1, request.name),
+            offset,
+        }))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<UploadRequest>>,
+    ) -> Result<Response<UploadResponse>, Status> {
+        self.0.enter("upload", &request).await?;
+        let mut parts = request.into_inner();
+        let mut offset = 0;
+        let mut is_first = true;
+        while let Some(part) = parts.message().await? {
+            let delay = self.0.faults().part_delay;
+            time::sleep(delay).await;
+            if part.data.len() > limits::MAX_CHUNK {
+                return Err(self.0.violation(format!("a part of {} bytes", part.data.len())));
+            }
+            let mut record = self.0.record();
+            let file = record.files.get_mut(&place(&part.upload_id)?).ok_or_else(unknown)?;
+            if part.offset != file.data.len() as u64 {
+                return Err(Status::out_of_range("it is not where the file goes on"));
+            }
+            if is_first {
+                file.begun_at.push(part.offset);
+                is_first = false;
+            }
+            file.data.extend_from_slice(&part.data);
+            offset = file.data.len() as u64;
+            drop(record);
+            let mut faults = self.0.faults();
+            if faults.cut_at.is_some_and(|cut_at| offset >= cut_at) {
+                faults.cut_at = None;
+                return Err(Status::unavailable("cut off by the test"));
+            }
+        }
+        Ok(Response::new(UploadResponse { offset }))
+    }
+
+    async fn commit_upload(
+        &self,
+        request: Request<CommitUploadRequest>,
+    ) -> Result<Response<CommitUploadResponse>, Status> {
+        self.0.enter("commit", &request).await?;
+        let place = place(&request.into_inner().upload_id)?;
+        let mut record = self.0.record();
+        let file = record.files.get_mut(&place).ok_or_else(unknown)?;
+        if file.data.len() as u64 != file.size {
+            return Err(Status::failed_precondition("the file is not complete"));
+        }
+        if mem::take(&mut self.0.faults().corrupt) {
+            file.data[0] ^= 1;
+        }
+        if Sha256::digest(&file.data).as_slice() != file.sha256 {
+            file.data.clear();
+            return Err(Status::data_loss("the hash is another"));
+        }
+        file.stored = true;
+        let ((run_id, role), name) = place;
+        let artifact = Artifact {
+            run_id,
+            role,
+            path: name.clone(),
+            name,
+            size: file.size,
+            sha256: file.sha256.clone().into(),
+            stored_at: Some(convert::timestamp(Utc::now())),
+        };
+        Ok(Response::new(CommitUploadResponse { artifact: Some(artifact) }))
+    }
+}
+
+/// What an upload's id stands for.
+fn place(upload_id: &str) -> Result<(RunKey, String), Status> {
+    let mut words = upload_id.splitn(3, '/').map(str::to_owned);
+    match (words.next(), words.next().and_then(|role| role.parse().ok()), words.next()) {
+        (Some(run), Some(role), Some(name)) => Ok(((run, role), name)),
+        _ => Err(unknown()),
+    }
+}
+
+fn unknown() -> Status {
+    Status::not_found("there is no such upload")
+}

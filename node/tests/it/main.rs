@@ -1,0 +1,28 @@
+//! What the agent promises, seen from outside: the real binary against a reconciler of the harness.
+//!
+//! A test makes a [`World`](harness::World): a reconciler that remembers everything, and a state folder. It
+//! declares jobs, starts and kills agents, and looks at what the reconciler was told. What the
+//! protocol forbids (a gap in the sequence of a run's events, two of them that contradict each other,
+//! a file in the wrong place) fails every test, whatever it is about.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod harness;
+
+mod cleanup;
+mod commands;
+mod connection;
+mod crashes;
+mod docker;
+mod heartbeats;
+mod keygen;
+mod length;
+mod missed;
+mod offline;
+mod outputs;
+mod refused;
+mod runs;
+mod shutdown;
+mod snapshots;
+mod startup;
+mod uploads;

@@ -1,0 +1,105 @@
+//! What a run leaves: its log, its artifacts, and `run.json`.
+
+use almanac_schemas::{Phase, Reason};
+use serde_json::{Value, json};
+
+use crate::harness::{Job, World, unpack};
+
+#[test]
+fn artifacts_arrive_byte_for_byte() {
+    let mut world = World::new();
+    let script = r#"
+        cd "$ALMANAC_ARTIFACTS"
+        mkdir -p results/empty
+        printf 'a\0b\377\n' > results/binary
+        : > nothing
+        seq 1 20000 > numbers
+        printf '#!/bin/sh\n' > tool; chmod 750 tool
+        ln -s /etc/passwd link
+        echo ä > "with space and ä"
+    "#;
+    let (run, _) = world.run("pack", Job::soon("pack").sh(script));
+    assert_eq!(run.end(), Some((Phase::Completed, Reason::ExitCode)), "{:?}", run.last());
+    let files = unpack(&world.file(&run, "artifacts.tar.zst").unwrap());
+    let found: Vec<(&str, Option<&[u8]>)> =
+        files.iter().map(|(name, _, content)| (name.as_str(), content.as_deref())).collect();
+    let numbers: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(
+        found,
+        [
+            ("nothing", Some(&b""[..])),
+            ("numbers", Some(numbers.as_bytes())),
+            ("results", None),
+            ("results/binary", Some(&b"a\0b\xff\n"[..])),
+            ("results/empty", None),
+            ("tool", Some(&b"#!/bin/sh\n"[..])),
+            ("with space and ä", Some("ä\n".as_bytes())),
+        ],
+        "links are left out: they could name any file of the host"
+    );
+    assert_eq!(files.iter().find(|(name, ..)| name == "tool").unwrap().1 & 0o777, 0o750);
+}
+
+#[test]
+fn a_run_without_artifacts_sends_none() {
+    let mut world = World::new();
+    let (run, log) = world.run("quiet", Job::soon("quiet").sh("true"));
+    assert_eq!(log, "");
+    assert!(world.file(&run, "run.log").is_some(), "an empty log is a log");
+    assert_eq!(world.file(&run, "artifacts.tar.zst"), None);
+}
+
+#[test]
+fn the_log_holds_output_and_errors_in_their_order() {
+    let mut world = World::new();
+    let script = "for i in $(seq 1 300); do echo out $i; echo err $i >&2; done; printf 'no newline'";
+    let (_, log) = world.run("talk", Job::soon("talk").sh(script));
+    let mut expected: String = (1..=300).map(|i| format!("out {i}\nerr {i}\n")).collect();
+    expected.push_str("no newline");
+    assert_eq!(log, expected);
+}
+
+#[test]
+fn run_json_says_how_it_ended() {
+    let mut world = World::new();
+    let (run, _) = world.run("facts", Job::soon("facts").sh("exit 3"));
+    let facts: Value = serde_json::from_str(&world.text(&run, "run.json")).unwrap();
+    assert_eq!(facts["run"], run.key.0);
+    assert_eq!(facts["job"], "facts");
+    assert_eq!(facts["phase"], "FAILED");
+    assert_eq!(facts["reason"], "exit_code");
+    assert_eq!(facts["exitCode"], 3);
+    for instant in ["scheduledAt", "startedAt", "endedAt"] {
+        assert!(facts[instant].as_str().unwrap().parse::<almanac_schemas::Instant>().is_ok(), "{facts}");
+    }
+}
+
+#[test]
+fn artifacts_that_are_too_large_fail_the_run_and_its_log_still_arrives() {
+    let fill = "head -c 100000 /dev/zero > \"$ALMANAC_ARTIFACTS/zeros\"; echo wrote";
+    let mut world = World::new();
+    let job = Job::soon("job-limit").sh(fill).spec("artifacts", json!({"maxSize": "64KiB"}));
+    let (run, log) = world.run("job-limit", job);
+    assert_eq!(run.end(), Some((Phase::Failed, Reason::ArtifactsTooLarge)));
+    assert!(run.last().message.contains("65536"), "{}", run.last().message);
+    assert_eq!(log, "wrote\n");
+    assert_eq!(world.file(&run, "artifacts.tar.zst"), None);
+
+    // The node's own limit holds in any case.
+    world.desired.node["limits"] = json!({"artifacts": "32KiB"});
+    let job = Job::soon("node-limit").sh(fill).spec("artifacts", json!({"maxSize": "1GiB"}));
+    let (run, _) = world.run("node-limit", job);
+    assert_eq!(run.end(), Some((Phase::Failed, Reason::ArtifactsTooLarge)));
+    assert!(run.last().message.contains("32768"), "{}", run.last().message);
+    world.wait_tidy();
+}
+
+#[test]
+fn a_run_that_failed_by_itself_keeps_its_reason() {
+    let mut world = World::new();
+    let script = "head -c 100000 /dev/zero > \"$ALMANAC_ARTIFACTS/zeros\"; exit 9";
+    let job = Job::soon("both").sh(script).spec("artifacts", json!({"maxSize": "1KiB"}));
+    let (run, _) = world.run("both", job);
+    assert_eq!(run.end(), Some((Phase::Failed, Reason::ExitCode)));
+    assert_eq!(run.last().exit_code, Some(9));
+}

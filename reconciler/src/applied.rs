@@ -1,0 +1,256 @@
+//! What is in force: the testbed of the last good commit, and what follows from it.
+//!
+//! It is immutable and shared. Applying a commit makes the next one from it, as plain values; the
+//! store writes what differs, and only then it is published.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use almanac_schemas::{JobName, NodeName, PrincipalName, PublicKey, RunRole};
+use almanac_validate::Testbed;
+use chrono::{DateTime, Utc};
+
+use crate::plan::{Edit, Plan};
+
+/// What is in force.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// Identifies the database.
+    pub epoch: Arc<str>,
+    /// The sync that put it in force; none before the first.
+    pub sync: Option<AppliedSync>,
+    /// What is declared.
+    pub testbed: Arc<Testbed>,
+    /// Where each job comes from.
+    pub origins: BTreeMap<JobName, JobOrigin>,
+    /// Who runs what, by node. Nodes without an assignment have no entry.
+    pub assignments: BTreeMap<NodeName, Vec<Assigned>>,
+    /// Where each job runs: clients in the order of nodes, then the server.
+    pub placements: BTreeMap<JobName, Vec<(NodeName, RunRole)>>,
+    /// The generation of each node that ever was.
+    pub generations: BTreeMap<NodeName, u64>,
+    /// The declared keys.
+    pub keys: KeyIndex,
+}
+
+/// The sync that put something in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedSync {
+    /// Its number.
+    pub id: i64,
+    /// Its commit.
+    pub commit: String,
+    /// When it was put in force.
+    pub at: DateTime<Utc>,
+}
+
+/// Where a job comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobOrigin {
+    /// The commit that declared it as it is.
+    pub commit: String,
+    /// When it was first declared.
+    pub created_at: DateTime<Utc>,
+    /// When it became what it is.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A part of a job that runs on a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Assigned {
+    /// The job.
+    pub job: JobName,
+    /// Which of its containers.
+    pub role: RunRole,
+    /// Since when it runs there by its schedule as it is.
+    pub since: DateTime<Utc>,
+}
+
+/// A new testbed, ready to be written and then published.
+#[derive(Debug)]
+pub struct Next {
+    /// What will be in force. Its sync is not known before it is written.
+    pub applied: Applied,
+    /// Assignments that are new or run by another schedule.
+    pub put: Vec<(NodeName, Assigned)>,
+    /// Assignments that are no more.
+    pub gone: Vec<(NodeName, JobName, RunRole)>,
+    /// The nodes whose desired state changes: exactly those get a new generation.
+    pub touched: BTreeSet<NodeName>,
+}
+
+impl Applied {
+    /// What is in force in a new database.
+    pub fn nothing(epoch: Arc<str>) -> Self {
+        Self {
+            epoch,
+            sync: None,
+            testbed: Arc::new(Testbed::empty()),
+            origins: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            placements: BTreeMap::new(),
+            generations: BTreeMap::new(),
+            keys: KeyIndex::default(),
+        }
+    }
+
+    /// The commit in force.
+    pub fn commit(&self) -> Option<&str> {
+        self.sync.as_ref().map(|sync| sync.commit.as_str())
+    }
+
+    /// The generation of a node.
+    pub fn generation(&self, node: &NodeName) -> u64 {
+        self.generations.get(node).copied().unwrap_or(0)
+    }
+
+    /// What follows when a commit with another testbed is put in force. `plan` leads from the
+    /// testbed in force to the new one.
+    pub fn next(&self, testbed: &Arc<Testbed>, plan: &Plan<'_>, commit: &str, now: DateTime<Utc>) -> Next {
+        let before = self.since();
+        let rescheduled: BTreeSet<&JobName> = plan
+            .jobs
+            .iter()
+            .filter(|change| !matches!(change.edit, Edit::Changed(a, b) if a.schedule == b.schedule))
+            .map(|change| change.name)
+            .collect();
+        let mut assignments: BTreeMap<NodeName, Vec<Assigned>> = BTreeMap::new();
+        let mut put = Vec::new();
+        let mut kept = BTreeSet::new();
+        for assignment in testbed.assignments() {
+            let key = (assignment.node, assignment.job, assignment.role);
+            let since = before.get(&key).copied().filter(|_| !rescheduled.contains(assignment.job));
+            let assigned =
+                Assigned { job: assignment.job.clone(), role: assignment.role, since: since.unwrap_or(now) };
+            if since.is_none() {
+                put.push((assignment.node.clone(), assigned.clone()));
+            }
+            kept.insert(key);
+            assignments.entry(assignment.node.clone()).or_default().push(assigned);
+        }
+        let gone: Vec<_> = before
+            .keys()
+            .filter(|key| !kept.contains(*key))
+            .map(|(node, job, role)| ((*node).clone(), (*job).clone(), *role))
+            .collect();
+        let touched = self.touched(&assignments, plan);
+        let mut generations = self.generations.clone();
+        for node in &touched {
+            *generations.entry(node.clone()).or_default() += 1;
+        }
+        let applied = Self {
+            epoch: Arc::clone(&self.epoch),
+            sync: None,
+            testbed: Arc::clone(testbed),
+            origins: self.origins_after(plan, commit, now),
+            placements: placements(testbed),
+            keys: KeyIndex::of(testbed),
+            assignments,
+            generations,
+        };
+        Next { applied, put, gone, touched }
+    }
+
+    fn since(&self) -> BTreeMap<(&NodeName, &JobName, RunRole), DateTime<Utc>> {
+        let entries = self.assignments.iter().flat_map(|(node, assigned)| {
+            assigned.iter().map(move |part| ((node, &part.job, part.role), part.since))
+        });
+        entries.collect()
+    }
+
+    /// The declared nodes whose desired state differs: their own spec, the testbed's part of it, the
+    /// set of their assignments, or a job among them.
+    fn touched(
+        &self,
+        assignments: &BTreeMap<NodeName, Vec<Assigned>>,
+        plan: &Plan<'_>,
+    ) -> BTreeSet<NodeName> {
+        let everybody = plan.config.is_some_and(|(before, after)| before.network != after.network);
+        let edited: BTreeSet<&JobName> = plan.jobs.iter().map(|change| change.name).collect();
+        let mut touched = BTreeSet::new();
+        for change in &plan.nodes {
+            if !matches!(change.edit, Edit::Changed(a, b) if a.spec == b.spec) {
+                touched.insert(change.name.clone());
+            }
+        }
+        let nodes: BTreeSet<&NodeName> = self.assignments.keys().chain(assignments.keys()).collect();
+        for node in nodes {
+            let (old, new) = (self.assignments.get(node), assignments.get(node));
+            if old != new || new.is_some_and(|new| new.iter().any(|part| edited.contains(&part.job))) {
+                touched.insert(node.clone());
+            }
+        }
+        if everybody {
+            touched.extend(self.testbed.nodes.keys().cloned());
+        }
+        touched
+    }
+
+    fn origins_after(
+        &self,
+        plan: &Plan<'_>,
+        commit: &str,
+        now: DateTime<Utc>,
+    ) -> BTreeMap<JobName, JobOrigin> {
+        let mut origins = self.origins.clone();
+        for change in &plan.jobs {
+            if matches!(change.edit, Edit::Removed(_)) {
+                origins.remove(change.name);
+                continue;
+            }
+            let created_at = origins.get(change.name).map_or(now, |origin| origin.created_at);
+            let origin = JobOrigin { commit: commit.to_owned(), created_at, updated_at: now };
+            origins.insert(change.name.clone(), origin);
+        }
+        origins
+    }
+}
+
+/// Where each job runs.
+pub(crate) fn placements(testbed: &Testbed) -> BTreeMap<JobName, Vec<(NodeName, RunRole)>> {
+    let mut placements: BTreeMap<JobName, Vec<(NodeName, RunRole)>> = BTreeMap::new();
+    for assignment in testbed.assignments() {
+        let place = (assignment.node.clone(), assignment.role);
+        placements.entry(assignment.job.clone()).or_default().push(place);
+    }
+    placements
+}
+
+/// The declared keys by fingerprint, with those whose keys they are.
+#[derive(Debug, Clone, Default)]
+pub struct KeyIndex(HashMap<String, DeclaredKey>);
+
+/// A declared key.
+#[derive(Debug, Clone)]
+pub struct DeclaredKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Whose it is.
+    pub principals: Vec<PrincipalName>,
+}
+
+impl KeyIndex {
+    /// The keys that a testbed declares.
+    pub fn of(testbed: &Testbed) -> Self {
+        let users = testbed.users.iter().map(|(name, spec)| (PrincipalName::from(name.clone()), &spec.keys));
+        let nodes =
+            testbed.nodes.iter().map(|(name, node)| (PrincipalName::from(name.clone()), &node.spec.keys));
+        let mut index: HashMap<String, DeclaredKey> = HashMap::new();
+        for (principal, keys) in users.chain(nodes) {
+            for key in keys {
+                let entry = index
+                    .entry(key.fingerprint())
+                    .or_insert_with(|| DeclaredKey { key: key.clone(), principals: Vec::new() });
+                entry.principals.push(principal.clone());
+            }
+        }
+        Self(index)
+    }
+
+    /// The key with a fingerprint.
+    pub fn get(&self, fingerprint: &str) -> Option<&DeclaredKey> {
+        self.0.get(fingerprint)
+    }
+}

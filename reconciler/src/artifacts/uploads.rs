@@ -1,0 +1,269 @@
+//! Uploads: announced, sent, verified, stored.
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use almanac_schemas::{NodeName, RunId, RunRole, config::ArtifactStore};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{
+    FileName, FileNameError, ObjectError, Staging, StagingError, StoreUrl, StoreUrlError, path, staging::Part,
+};
+use crate::store::{ArtifactRow, RunRow, Store, StoreError, UploadRow};
+
+/// The uploads under way and the store that they go to. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    store: Store,
+    staging: Staging,
+    /// Where files go whatever the testbed's settings say.
+    fixed: Option<StoreUrl>,
+    /// Where files go when nothing says.
+    default: StoreUrl,
+    busy: Arc<Mutex<BTreeSet<Uuid>>>,
+}
+
+/// A file that a node wants to send.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    /// The run.
+    pub run: RunId,
+    /// Which of the job's containers.
+    pub role: RunRole,
+    /// The file's name.
+    pub name: FileName,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+}
+
+/// Why an upload is refused.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum UploadError {
+    #[error("run {0} is not known; report it before its files")]
+    UnknownRun(RunId),
+    #[error("run {run} is not one of node `{node}`'s")]
+    OtherNode { run: RunId, node: NodeName },
+    #[error("`{name}` of run {run} is stored already, with other content; a stored file is never replaced")]
+    Different { run: RunId, name: String },
+    #[error("upload {0} is not known; begin it again")]
+    UnknownUpload(Uuid),
+    #[error("upload {0} is being sent by another call; try again when that has ended")]
+    Busy(Uuid),
+    #[error("this part begins at byte {found}, and {expected} bytes are there; go on from there")]
+    Offset { found: u64, expected: u64 },
+    #[error("the file is announced with {size} bytes, and this part would make it {found}")]
+    TooLong { size: u64, found: u64 },
+    #[error("the upload is not complete: {found} of {size} bytes are there")]
+    Incomplete { size: u64, found: u64 },
+    #[error(
+        "the SHA-256 of what arrived is {found}, and {expected} was announced; what arrived is discarded, begin again"
+    )]
+    Hash { found: String, expected: String },
+    #[error(transparent)]
+    Name(#[from] FileNameError),
+    #[error(transparent)]
+    Url(#[from] StoreUrlError),
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An upload that this call alone adds to.
+#[derive(Debug)]
+pub struct Sending {
+    row: UploadRow,
+    part: Part,
+    _claim: Claim,
+}
+
+impl Uploads {
+    /// Uploads that arrive in `staging` and go to `fixed`, or to where the testbed's settings say,
+    /// or to a folder beside the database.
+    pub fn new(store: Store, staging: Staging, fixed: Option<StoreUrl>, default: PathBuf) -> Self {
+        let default = StoreUrl::folder(default);
+        Self { store, staging, fixed, default, busy: Arc::default() }
+    }
+
+    /// Announces a file, and says under which id it is sent and how much of it is there.
+    ///
+    /// # Errors
+    ///
+    /// When the run is not the node's, or another file of this name is stored.
+    pub async fn begin(
+        &self,
+        node: &NodeName,
+        file: Announcement,
+        now: DateTime<Utc>,
+    ) -> Result<(Uuid, u64), UploadError> {
+        let Announcement { run, role, name, size, sha256 } = file;
+        self.run_of(node, run, role).await?;
+        let sha256 = hex(&sha256);
+        let stored = self.store.artifact(run, role, name.as_str()).await?;
+        if let Some(stored) = &stored
+            && (stored.sha256 != sha256 || stored.size != size)
+        {
+            return Err(UploadError::Different { run, name: name.to_string() });
+        }
+        let earlier = self.store.upload_of(run, role, name.as_str()).await?;
+        if let Some(earlier) = earlier {
+            if earlier.sha256 == sha256 && earlier.size == size {
+                let length = if stored.is_some() { size } else { self.staging.length(earlier.id).await? };
+                return Ok((earlier.id, length));
+            }
+            self.staging.discard(earlier.id).await;
+        }
+        let id = Uuid::new_v4();
+        let row = UploadRow { id, run, role, name: name.to_string(), size, sha256, begun_at: now };
+        self.store.put_upload(&row).await?;
+        Ok((id, if stored.is_some() { size } else { 0 }))
+    }
+
+    /// Opens an announced file to add to it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not the node's, or another call is adding to it.
+    pub async fn open(&self, node: &NodeName, id: Uuid) -> Result<Sending, UploadError> {
+        let row = self.upload_of(node, id).await?;
+        let claim = self.claim(id)?;
+        let part = self.staging.open(id).await?;
+        Ok(Sending { row, part, _claim: claim })
+    }
+
+    /// Verifies a file that has arrived and puts it into the store. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    ///
+    /// When it is incomplete, not what was announced, or cannot be stored.
+    pub async fn commit(
+        &self,
+        node: &NodeName,
+        id: Uuid,
+        settings: &ArtifactStore,
+        now: DateTime<Utc>,
+    ) -> Result<ArtifactRow, UploadError> {
+        let upload = self.upload_of(node, id).await?;
+        let _claim = self.claim(id)?;
+        if let Some(stored) = self.store.artifact(upload.run, upload.role, &upload.name).await? {
+            self.staging.discard(id).await;
+            return Ok(stored);
+        }
+        let length = self.staging.length(id).await?;
+        if length < upload.size {
+            return Err(UploadError::Incomplete { size: upload.size, found: length });
+        }
+        if upload.size == 0 {
+            // No part was sent, so nothing made the file.
+            self.staging.open(id).await?;
+        }
+        let found = hex(&self.staging.digest(id).await?);
+        if found != upload.sha256 {
+            self.staging.discard(id).await;
+            return Err(UploadError::Hash { found, expected: upload.sha256 });
+        }
+        let run = self.run_of(node, upload.run, upload.role).await?;
+        let url = self.url(settings)?;
+        let path = path::of(&run, &upload.name.parse()?);
+        url.put(&path, &self.staging.path(id)).await?;
+        let row = ArtifactRow {
+            run: upload.run,
+            role: upload.role,
+            name: upload.name,
+            size: upload.size,
+            sha256: upload.sha256,
+            store: url.to_string(),
+            path,
+            stored_at: now,
+        };
+        self.store.put_artifact(&row).await?;
+        self.staging.discard(id).await;
+        Ok(row)
+    }
+
+    /// Where files go.
+    fn url(&self, settings: &ArtifactStore) -> Result<StoreUrl, StoreUrlError> {
+        match (&self.fixed, &settings.store) {
+            (Some(fixed), _) => Ok(fixed.clone()),
+            (None, Some(text)) => StoreUrl::from_str(text),
+            (None, None) => Ok(self.default.clone()),
+        }
+    }
+
+    async fn run_of(&self, node: &NodeName, run: RunId, role: RunRole) -> Result<RunRow, UploadError> {
+        let row = self.store.run(run, role).await?.ok_or(UploadError::UnknownRun(run))?;
+        if row.node == *node { Ok(row) } else { Err(UploadError::OtherNode { run, node: node.clone() }) }
+    }
+
+    async fn upload_of(&self, node: &NodeName, id: Uuid) -> Result<UploadRow, UploadError> {
+        let upload = self.store.upload(id).await?.ok_or(UploadError::UnknownUpload(id))?;
+        self.run_of(node, upload.run, upload.role).await?;
+        Ok(upload)
+    }
+
+    fn claim(&self, id: Uuid) -> Result<Claim, UploadError> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.insert(id) {
+            Ok(Claim { busy: Arc::clone(&self.busy), id })
+        } else {
+            Err(UploadError::Busy(id))
+        }
+    }
+}
+
+impl Sending {
+    /// The id of the upload.
+    pub fn id(&self) -> Uuid {
+        self.row.id
+    }
+
+    /// How many bytes are there.
+    pub fn length(&self) -> u64 {
+        self.part.length
+    }
+
+    /// Adds a part.
+    ///
+    /// # Errors
+    ///
+    /// When it does not follow what is there, or cannot be written.
+    pub async fn add(&mut self, offset: u64, data: Bytes) -> Result<(), UploadError> {
+        if offset != self.part.length {
+            return Err(UploadError::Offset { found: offset, expected: self.part.length });
+        }
+        let found = offset.saturating_add(data.len() as u64);
+        if found > self.row.size {
+            return Err(UploadError::TooLong { size: self.row.size, found });
+        }
+        Ok(self.part.append(&data).await?)
+    }
+}
+
+/// The exclusive right to an upload, given back when it goes out of scope.
+#[derive(Debug)]
+struct Claim {
+    busy: Arc<Mutex<BTreeSet<Uuid>>>,
+    id: Uuid,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,143 @@
+//! What nodes say about themselves, kept in memory and written together every few seconds: a
+//! heartbeat is frequent, small, and worth nothing once the next one came.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use almanac_schemas::{NodeName, config};
+use chrono::{DateTime, Utc};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    follow::chain,
+    store::{HeartbeatRow, Store, StoreError},
+};
+
+/// How often they are written. A reconciler that dies loses no more than this, and every node says
+/// the same again soon.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// What nodes said last. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Heartbeats(Arc<Mutex<Seen>>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    rows: BTreeMap<NodeName, HeartbeatRow>,
+    unwritten: BTreeSet<NodeName>,
+}
+
+/// Whether a node is heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// Its last heartbeat is recent.
+    Online,
+    /// It was silent for a while.
+    Stale,
+    /// It was silent for long.
+    Offline,
+    /// It was never heard of.
+    Never,
+}
+
+impl Liveness {
+    /// Judges a silence.
+    pub fn of(last_seen: Option<DateTime<Utc>>, rules: &config::Heartbeat, now: DateTime<Utc>) -> Self {
+        let Some(last_seen) = last_seen else { return Self::Never };
+        let silence = now - last_seen;
+        if silence > rules.offline_after.to_delta() {
+            Self::Offline
+        } else if silence > rules.stale_after.to_delta() {
+            Self::Stale
+        } else {
+            Self::Online
+        }
+    }
+}
+
+impl Heartbeats {
+    /// Starts from what the database has.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+        let rows = store.heartbeats().await?.into_iter().map(|row| (row.node.clone(), row)).collect();
+        Ok(Self(Arc::new(Mutex::new(Seen { rows, unwritten: BTreeSet::new() }))))
+    }
+
+    /// Takes a heartbeat.
+    pub fn put(&self, row: HeartbeatRow) {
+        let mut seen = self.lock();
+        seen.unwritten.insert(row.node.clone());
+        seen.rows.insert(row.node.clone(), row);
+    }
+
+    /// What a node said last.
+    pub fn get(&self, node: &NodeName) -> Option<HeartbeatRow> {
+        self.lock().rows.get(node).cloned()
+    }
+
+    /// The task that writes them. It ends when `stop` is cancelled, after a last write.
+    pub async fn run(self, store: Store, stop: CancellationToken) {
+        let mut tick = interval(FLUSH);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Cancel-safe: a tick that was not taken comes again, a cancelled token stays cancelled.
+            let stopping = tokio::select! {
+                () = stop.cancelled() => true,
+                _ = tick.tick() => false,
+            };
+            if let Err(error) = self.flush(&store).await {
+                tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    async fn flush(&self, store: &Store) -> Result<(), StoreError> {
+        let rows: Vec<HeartbeatRow> = {
+            let mut seen = self.lock();
+            let nodes = std::mem::take(&mut seen.unwritten);
+            nodes.iter().filter_map(|node| seen.rows.get(node).cloned()).collect()
+        };
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let written = store.put_heartbeats(&rows).await;
+        if written.is_err() {
+            self.lock().unwritten.extend(rows.into_iter().map(|row| row.node));
+        }
+        written
+    }
+
+    /// Nothing that holds the lock can leave the map half changed, so a panic elsewhere is no reason
+    /// to stop serving.
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn silence_is_judged_by_the_testbeds_rules() {
+        let rules = config::Heartbeat::default();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let after = |seconds| Liveness::of(Some(now - TimeDelta::seconds(seconds)), &rules, now);
+        assert_eq!(after(120), Liveness::Online);
+        assert_eq!(after(121), Liveness::Stale);
+        assert_eq!(after(601), Liveness::Offline);
+        assert_eq!(Liveness::of(None, &rules, now), Liveness::Never);
+    }
+}

@@ -1,0 +1,142 @@
+//! What is to run when: the occurrences of many jobs in one order of time, no more of them computed
+//! than are asked for.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use almanac_schemas::{JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule, UserName};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::applied::Applied;
+
+/// Which occurrences are wanted. What is absent matches everything.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// On this node.
+    pub node: Option<NodeName>,
+    /// Of this job.
+    pub job: Option<JobName>,
+    /// Of this user's jobs.
+    pub owner: Option<UserName>,
+}
+
+/// An interval on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// From when until when.
+    pub time: Occurrence,
+    /// The node.
+    pub node: &'a NodeName,
+    /// What runs; nothing during maintenance.
+    pub run: Option<Part<'a>>,
+}
+
+/// A part of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The job.
+    pub job: &'a JobName,
+    /// Whose it is.
+    pub owner: &'a UserName,
+    /// Which of its containers.
+    pub role: RunRole,
+    /// Whether the node is reserved for it.
+    pub exclusive: bool,
+}
+
+/// The place of an entry in the order of all: by start, then windows before jobs, then names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// When it starts.
+    pub start: DateTime<Utc>,
+    /// The job; empty for maintenance.
+    pub job: String,
+    /// The node.
+    pub node: String,
+    /// The role, as text; empty for maintenance.
+    pub role: String,
+}
+
+impl Entry<'_> {
+    /// Its place in the order of all.
+    pub fn key(&self) -> Key {
+        Key {
+            start: self.time.start,
+            job: self.run.map(|part| part.job.to_string()).unwrap_or_default(),
+            node: self.node.to_string(),
+            role: self.run.map(|part| part.role.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Something that recurs, and what an occurrence of it occupies.
+struct Stream<'a> {
+    schedule: Schedule,
+    entries: Vec<(&'a NodeName, Option<Part<'a>>)>,
+}
+
+/// The entries whose start lies in `[from, to)`, in the order of their keys.
+pub fn entries<'a>(
+    applied: &'a Applied,
+    filter: &Filter,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> impl Iterator<Item = Entry<'a>> {
+    let streams = streams(applied, filter);
+    let next = move |stream: &Stream<'_>, from| stream.schedule.next(from).filter(|next| next.start < to);
+    // By start, then by index: maintenance comes first, then jobs by name.
+    let mut heap: BinaryHeap<_> = streams
+        .iter()
+        .enumerate()
+        .filter_map(|(index, stream)| {
+            let first = next(stream, from)?;
+            Some(Reverse((first.start, index, first.end)))
+        })
+        .collect();
+    let mut pending: Vec<Entry<'a>> = Vec::new();
+    std::iter::from_fn(move || {
+        while pending.is_empty() {
+            let Reverse((start, index, end)) = heap.pop()?;
+            let stream = &streams[index];
+            if let Some(later) = next(stream, start + TimeDelta::microseconds(1)) {
+                heap.push(Reverse((later.start, index, later.end)));
+            }
+            let time = Occurrence { start, end };
+            pending.extend(stream.entries.iter().rev().map(|(node, run)| Entry { time, node, run: *run }));
+        }
+        pending.pop()
+    })
+}
+
+fn streams<'a>(applied: &'a Applied, filter: &Filter) -> Vec<Stream<'a>> {
+    let mut streams = Vec::new();
+    let on_node = |node: &NodeName| filter.node.as_ref().is_none_or(|wanted| wanted == node);
+    if filter.job.is_none() && filter.owner.is_none() {
+        for (name, node) in applied.testbed.nodes.iter().filter(|(name, _)| on_node(name)) {
+            streams.extend(
+                node.spec
+                    .maintenance
+                    .iter()
+                    .map(|window| Stream { schedule: window.schedule(), entries: vec![(name, None)] }),
+            );
+        }
+    }
+    for (job, spec) in &applied.testbed.jobs {
+        let wanted = filter.job.as_ref().is_none_or(|wanted| wanted == job)
+            && filter.owner.as_ref().is_none_or(|wanted| *wanted == spec.owner);
+        let Ok(schedule) = spec.schedule.resolve() else { continue };
+        let places = applied.placements.get(job).into_iter().flatten();
+        let mut entries: Vec<_> = places
+            .filter(|(node, _)| wanted && on_node(node))
+            .map(|(node, role)| (node, Some(part(job, spec, *role))))
+            .collect();
+        entries.sort_by_key(|(node, part)| (*node, part.map(|part| part.role.as_str())));
+        if !entries.is_empty() {
+            streams.push(Stream { schedule, entries });
+        }
+    }
+    streams
+}
+
+fn part<'a>(job: &'a JobName, spec: &'a JobSpec, role: RunRole) -> Part<'a> {
+    Part { job, owner: &spec.owner, role, exclusive: spec.exclusive }
+}

@@ -1,0 +1,69 @@
+//! Pages of lists.
+
+use almanac_proto::convert::FieldError;
+
+/// How many there are on a page where the caller does not say.
+const DEFAULT: u32 = 100;
+
+/// The most that there are on a page.
+const MOST: u32 = 1_000;
+
+/// How many there are on a page, from what a caller asked for.
+pub fn size(asked: i32) -> Result<u32, FieldError> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(DEFAULT),
+        Ok(size) => Ok(size.min(MOST)),
+        Err(_) => Err(FieldError::invalid("page_size", "it is negative")),
+    }
+}
+
+/// A token that says after what the next page begins. Callers are not to read anything into it.
+pub fn token(parts: &[&str]) -> String {
+    parts.join("\n").bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a token says; nothing for the first page.
+pub fn parts<const N: usize>(token: &str) -> Result<Option<[String; N]>, FieldError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || FieldError::invalid("page_token", "it is not one that a page of this list gave");
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = token.as_bytes().chunks(2).map(byte).collect();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+    let parts: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    parts.try_into().map(Some).map_err(|_| wrong())
+}
+
+/// Cuts what was read to the page's size; one more was asked for, to see whether there is more.
+/// Returns the page and whether there is another one.
+pub fn cut<T>(mut rows: Vec<T>, size: u32) -> (Vec<T>, bool) {
+    let size = size as usize;
+    let more = rows.len() > size;
+    rows.truncate(size);
+    (rows, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_as_it_was() {
+        assert_eq!(parts::<2>(&token(&["a", "17"])), Ok(Some(["a".to_owned(), "17".to_owned()])));
+        assert_eq!(parts::<2>(""), Ok(None));
+        for bad in ["zz", "6", "61", "c3"] {
+            assert!(parts::<2>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        assert_eq!(size(0), Ok(100));
+        assert_eq!(size(7), Ok(7));
+        assert_eq!(size(100_000), Ok(1_000));
+        assert!(size(-1).is_err());
+        assert_eq!(cut(vec![1, 2, 3], 2), (vec![1, 2], true));
+        assert_eq!(cut(vec![1, 2], 2), (vec![1, 2], false));
+    }
+}

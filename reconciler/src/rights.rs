@@ -1,0 +1,219 @@
+//! Who may do what: one table.
+
+use almanac_schemas::{NodeName, TeamName, UserName, UserRole};
+use thiserror::Error;
+
+/// Somebody whose token was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub principal: Principal,
+    /// The fingerprint of the key that signed the token.
+    pub key: String,
+}
+
+/// A user or a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// A person.
+    User {
+        /// Their name.
+        name: UserName,
+        /// What they may do.
+        role: UserRole,
+        /// Their team.
+        team: Option<TeamName>,
+    },
+    /// A node's agent.
+    Node(NodeName),
+}
+
+/// Something that a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// Learn who one is.
+    WhoAmI,
+    /// List nodes, jobs and the schedule.
+    ReadTestbed,
+    /// See what syncs found and did.
+    ReadSyncs,
+    /// See a run, its steps and the names of its files.
+    ReadRun {
+        /// The owner of its job.
+        owner: &'a UserName,
+        /// Its node.
+        node: &'a NodeName,
+    },
+    /// See the runs of all of a user's jobs.
+    ListRunsOf(&'a UserName),
+    /// Fetch the files of a run.
+    Download {
+        /// The owner of its job.
+        owner: &'a UserName,
+    },
+    /// Make the reconciler look at the repository.
+    SyncNow,
+    /// Be a node: heartbeats, desired state, reports, uploads.
+    ActAs(&'a NodeName),
+}
+
+/// An action that the caller has no right to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{who} may not {what}; {remedy}")]
+pub struct Forbidden {
+    who: String,
+    what: String,
+    remedy: &'static str,
+}
+
+/// Who does something, seen from what it is done to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Own,
+    Other,
+}
+
+impl Caller {
+    /// The caller's name.
+    pub fn name(&self) -> &str {
+        match &self.principal {
+            Principal::User { name, .. } => name.as_str(),
+            Principal::Node(name) => name.as_str(),
+        }
+    }
+
+    /// The word for the caller's role.
+    pub fn role(&self) -> &'static str {
+        match &self.principal {
+            Principal::User { role, .. } => role.as_str(),
+            Principal::Node(_) => "node",
+        }
+    }
+
+    /// Whether the caller may do something.
+    ///
+    /// # Errors
+    ///
+    /// When not, with what one can do about it.
+    pub fn may(&self, action: Action<'_>) -> Result<(), Forbidden> {
+        if permits(&self.principal, action) {
+            return Ok(());
+        }
+        let who = match &self.principal {
+            Principal::User { name, .. } => format!("user `{name}`"),
+            Principal::Node(name) => format!("node `{name}`"),
+        };
+        Err(Forbidden { who, what: action.to_string(), remedy: action.remedy() })
+    }
+}
+
+/// The table.
+fn permits(principal: &Principal, action: Action<'_>) -> bool {
+    use Side::{Other, Own};
+    use UserRole::{Admin, Privileged, User};
+    match principal {
+        Principal::User { name, role, .. } => {
+            let side = |owner: &UserName| if owner == name { Own } else { Other };
+            match (action, role) {
+                (Action::WhoAmI | Action::ReadTestbed | Action::ReadSyncs, _) => true,
+                (Action::ReadRun { .. } | Action::ListRunsOf(_) | Action::Download { .. }, Admin) => true,
+                (
+                    Action::ReadRun { owner, .. } | Action::ListRunsOf(owner) | Action::Download { owner },
+                    User | Privileged,
+                ) => side(owner) == Own,
+                (Action::SyncNow, Admin) => true,
+                (Action::SyncNow, User | Privileged) => false,
+                (Action::ActAs(_), _) => false,
+            }
+        }
+        Principal::Node(name) => match action {
+            Action::WhoAmI | Action::ReadTestbed => true,
+            Action::ReadRun { node, .. } | Action::ActAs(node) => node == name,
+            Action::ReadSyncs | Action::ListRunsOf(_) | Action::Download { .. } | Action::SyncNow => false,
+        },
+    }
+}
+
+impl Action<'_> {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::ReadRun { .. } | Self::ListRunsOf(_) | Self::Download { .. } => {
+                "the owner of the job and admins may"
+            }
+            Self::SyncNow => "admins may, and a push is noticed by itself",
+            Self::ReadSyncs => "users may",
+            Self::ActAs(_) => "only that node itself may, with its own key",
+            Self::WhoAmI | Self::ReadTestbed => "every user and node may",
+        }
+    }
+}
+
+impl std::fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::WhoAmI => f.write_str("ask who they are"),
+            Self::ReadTestbed => f.write_str("read the testbed"),
+            Self::ReadSyncs => f.write_str("read syncs"),
+            Self::ReadRun { owner, .. } => write!(f, "see this run of a job of `{owner}`"),
+            Self::ListRunsOf(owner) => write!(f, "see the runs of `{owner}`"),
+            Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
+            Self::SyncNow => f.write_str("start a sync"),
+            Self::ActAs(node) => write!(f, "act as node `{node}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str, role: UserRole) -> Principal {
+        Principal::User { name: name.parse().unwrap(), role, team: None }
+    }
+
+    /// Every cell: each action by a user, a privileged user and an admin on what is theirs and on what
+    /// is somebody else's, and by the node in question and by another node.
+    #[test]
+    fn the_table_cell_by_cell() {
+        let alice: UserName = "alice".parse().unwrap();
+        let london: NodeName = "london-01".parse().unwrap();
+        let who = [
+            user("alice", UserRole::User),
+            user("bob", UserRole::User),
+            user("alice", UserRole::Privileged),
+            user("bob", UserRole::Privileged),
+            user("alice", UserRole::Admin),
+            user("bob", UserRole::Admin),
+            Principal::Node(london.clone()),
+            Principal::Node("paris-01".parse().unwrap()),
+        ];
+        #[rustfmt::skip]
+        let table: [(Action<'_>, [u8; 8]); 8] = [
+            //                                        user   privileged  admin   node
+            //                                      own other own other own other self other
+            (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
+            (Action::ReadTestbed,                    [1, 1,    1, 1,    1, 1,    1, 1]),
+            (Action::ReadSyncs,                      [1, 1,    1, 1,    1, 1,    0, 0]),
+            (Action::ReadRun { owner: &alice, node: &london },
+                                                     [1, 0,    1, 0,    1, 1,    1, 0]),
+            (Action::ListRunsOf(&alice),             [1, 0,    1, 0,    1, 1,    0, 0]),
+            (Action::Download { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
+            (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),
+            (Action::ActAs(&london),                 [0, 0,    0, 0,    0, 0,    1, 0]),
+        ];
+        for (action, row) in table {
+            for (principal, expected) in who.iter().zip(row) {
+                assert_eq!(permits(principal, action), expected == 1, "{principal:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_who_may() {
+        let caller = Caller { principal: user("bob", UserRole::User), key: String::new() };
+        assert_eq!(
+            caller.may(Action::SyncNow).unwrap_err().to_string(),
+            "user `bob` may not start a sync; admins may, and a push is noticed by itself"
+        );
+    }
+}

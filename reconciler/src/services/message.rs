@@ -1,0 +1,203 @@
+//! Rows as messages.
+
+use almanac_proto::{convert::timestamp, v1};
+use chrono::{DateTime, Utc};
+
+use crate::{
+    applied::{Applied, JobOrigin},
+    desired::json,
+    heartbeats::Liveness,
+    plan::Action,
+    run::RunStep,
+    store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
+};
+use almanac_schemas::{JobName, JobSpec, NodeName, RunRole};
+use almanac_validate::NodeEntry;
+
+pub(super) fn run(row: &RunRow) -> v1::Run {
+    let state = &row.state;
+    v1::Run {
+        id: row.id.to_string(),
+        job: row.job.to_string(),
+        node: row.node.to_string(),
+        owner: row.owner.to_string(),
+        scheduled_at: Some(timestamp(row.scheduled_at)),
+        phase: v1::Phase::from(state.phase).into(),
+        reason: reason(state.reason),
+        message: state.message.clone(),
+        started_at: state.started_at.map(timestamp),
+        ended_at: state.ended_at.map(timestamp),
+        exit_code: state.exit_code,
+        image_digest: state.image_digest.clone(),
+        commit: state.commit.clone(),
+        role: v1::Role::from(row.role).into(),
+    }
+}
+
+pub(super) fn step(step: &RunStep) -> v1::RunStep {
+    v1::RunStep {
+        sequence: step.sequence,
+        phase: v1::Phase::from(step.phase).into(),
+        reason: reason(step.reason),
+        message: step.message.clone(),
+        at: Some(timestamp(step.at)),
+    }
+}
+
+fn reason(reason: Option<almanac_schemas::Reason>) -> i32 {
+    reason.map_or(v1::Reason::Unspecified, v1::Reason::from).into()
+}
+
+pub(super) fn artifact(row: &ArtifactRow) -> v1::Artifact {
+    let pairs = row.sha256.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    v1::Artifact {
+        run_id: row.run.to_string(),
+        role: v1::Role::from(row.role).into(),
+        name: row.name.clone(),
+        size: row.size,
+        sha256: pairs.filter_map(byte).collect(),
+        path: row.path.clone(),
+        stored_at: Some(timestamp(row.stored_at)),
+    }
+}
+
+pub(super) fn sync(row: &SyncRow) -> v1::Sync {
+    v1::Sync {
+        id: row.id.cast_unsigned(),
+        commit: row.commit.id.clone(),
+        author: row.commit.author.clone(),
+        subject: row.commit.subject.clone(),
+        committed_at: Some(timestamp(row.commit.committed_at)),
+        started_at: Some(timestamp(row.started_at)),
+        ended_at: Some(timestamp(row.ended_at)),
+        outcome: match row.outcome {
+            SyncOutcome::Applied => v1::SyncOutcome::Applied,
+            SyncOutcome::Rejected => v1::SyncOutcome::Rejected,
+        }
+        .into(),
+        message: row.message.clone(),
+        added: row.added,
+        changed: row.changed,
+        removed: row.removed,
+        findings: row.findings,
+    }
+}
+
+/// A look that came to nothing. It is not recorded, since it says nothing about any commit.
+pub(super) fn failed_sync(message: String, now: DateTime<Utc>) -> v1::Sync {
+    v1::Sync {
+        outcome: v1::SyncOutcome::Failed.into(),
+        message,
+        started_at: Some(timestamp(now)),
+        ended_at: Some(timestamp(now)),
+        ..v1::Sync::default()
+    }
+}
+
+pub(super) fn finding(row: FindingRow) -> v1::Finding {
+    v1::Finding {
+        rule: row.rule,
+        severity: row.severity,
+        message: row.message,
+        file: row.file,
+        line: row.line,
+        column: row.column,
+        end_line: row.end_line,
+        end_column: row.end_column,
+        help: row.help,
+    }
+}
+
+pub(super) fn change(row: ChangeRow) -> v1::Change {
+    v1::Change {
+        kind: row.kind.as_str().to_owned(),
+        name: row.name,
+        action: match row.action {
+            Action::Added => v1::ChangeAction::Added,
+            Action::Changed => v1::ChangeAction::Changed,
+            Action::Removed => v1::ChangeAction::Removed,
+        }
+        .into(),
+        before: row.before,
+        after: row.after,
+    }
+}
+
+pub(super) fn job(
+    applied: &Applied,
+    name: &JobName,
+    spec: &JobSpec,
+    next_run: Option<DateTime<Utc>>,
+) -> v1::Job {
+    let places = applied.placements.get(name).into_iter().flatten();
+    let clients = places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node);
+    let mut job = plain_job(name, spec, applied.origins.get(name), clients);
+    job.next_run = next_run.map(timestamp);
+    job
+}
+
+pub(super) fn deleted_job(job: &DeletedJob) -> v1::Job {
+    let mut message = plain_job(&job.name, &job.spec, Some(&job.origin), job.nodes.iter());
+    message.deleted_at = Some(timestamp(job.deleted_at));
+    message
+}
+
+fn plain_job<'a>(
+    name: &JobName,
+    spec: &JobSpec,
+    origin: Option<&JobOrigin>,
+    nodes: impl Iterator<Item = &'a NodeName>,
+) -> v1::Job {
+    v1::Job {
+        name: name.to_string(),
+        owner: spec.owner.to_string(),
+        spec: json(spec),
+        nodes: nodes.map(ToString::to_string).collect(),
+        commit: origin.map(|origin| origin.commit.clone()).unwrap_or_default(),
+        created_at: origin.map(|origin| timestamp(origin.created_at)),
+        updated_at: origin.map(|origin| timestamp(origin.updated_at)),
+        deleted_at: None,
+        next_run: None,
+    }
+}
+
+pub(super) fn node(
+    applied: &Applied,
+    name: &NodeName,
+    entry: &NodeEntry,
+    heartbeat: Option<&HeartbeatRow>,
+    next_run: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> v1::Node {
+    let last_seen = heartbeat.map(|row| row.last_seen);
+    let held = held_generation(applied, heartbeat);
+    let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.map(field).cloned().unwrap_or_default();
+    v1::Node {
+        name: name.to_string(),
+        labels: entry.labels.clone().into_iter().collect(),
+        spec: json(&entry.spec),
+        liveness: liveness(Liveness::of(last_seen, &applied.testbed.config.heartbeat, now)).into(),
+        last_seen: last_seen.map(timestamp),
+        address: text(|row| &row.address),
+        agent_version: text(|row| &row.agent_version),
+        engine: text(|row| &row.engine),
+        generation: applied.generation(name),
+        held_generation: held,
+        next_run: next_run.map(timestamp),
+    }
+}
+
+/// What a node holds of this database; what it holds of another one counts for nothing.
+pub(super) fn held_generation(applied: &Applied, heartbeat: Option<&HeartbeatRow>) -> u64 {
+    heartbeat.filter(|row| *row.held_epoch == *applied.epoch).map_or(0, |row| row.held_generation)
+}
+
+fn liveness(liveness: Liveness) -> v1::Liveness {
+    match liveness {
+        Liveness::Online => v1::Liveness::Online,
+        Liveness::Stale => v1::Liveness::Stale,
+        Liveness::Offline => v1::Liveness::Offline,
+        Liveness::Never => v1::Liveness::Never,
+    }
+}

@@ -1,0 +1,14 @@
+//! The services: authenticate, read the request, authorise, ask the store, convert. Nothing is
+//! decided here that is not in the rights table or in a core.
+
+mod context;
+mod message;
+mod node;
+mod refuse;
+mod runs;
+mod syncs;
+mod testbed;
+
+pub use context::Context;
+pub use node::NodeCalls;
+pub use testbed::TestbedCalls;

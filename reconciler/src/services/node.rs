@@ -1,0 +1,250 @@
+//! What agents ask.
+
+use std::{pin::Pin, time::Duration};
+
+use almanac_proto::{
+    convert::{FieldError, instant, parse, timestamp},
+    limits,
+    v1::{self, node_service_server::NodeService},
+};
+use almanac_schemas::{NodeName, Phase, Reason, RunRole};
+use futures::Stream;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use uuid::Uuid;
+
+use crate::{
+    artifacts::{Announcement, Sending},
+    clock,
+    rights::{Action, Caller},
+    run::{RunEvent, RunStep},
+    store::{HeartbeatRow, Recorded},
+    watch,
+};
+
+use super::{Context, context::within, message, refuse};
+
+/// How long an upload may be silent. What has arrived is kept, and the agent goes on from there.
+const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
+
+/// The longest message of a run that is kept, in bytes. It is for people.
+const MAX_TEXT: usize = 4 << 10;
+
+/// What agents ask.
+#[derive(Debug, Clone)]
+pub struct NodeCalls(Context);
+
+impl NodeCalls {
+    /// Answers by what a context has.
+    pub fn new(context: Context) -> Self {
+        Self(context)
+    }
+
+    /// The node that a request names, when it is the caller.
+    fn node(&self, metadata: &MetadataMap, name: &str) -> Result<(NodeName, Caller), Status> {
+        // Whoever has no token learns nothing about what a good request looks like.
+        let caller = self.0.caller(metadata)?;
+        let node: NodeName = parse("node", name).map_err(refuse::field)?;
+        caller.may(Action::ActAs(&node)).map_err(|error| refuse::forbidden(&error))?;
+        Ok((node, caller))
+    }
+
+    /// The node that calls, where the request names none.
+    fn calling_node(&self, metadata: &MetadataMap) -> Result<NodeName, Status> {
+        let caller = self.0.caller(metadata)?;
+        let node: NodeName =
+            caller.name().parse().map_err(|error| refuse::field(FieldError::invalid("node", error)))?;
+        caller.may(Action::ActAs(&node)).map_err(|error| refuse::forbidden(&error))?;
+        Ok(node)
+    }
+
+    async fn receive(&self, node: &NodeName, mut parts: Streaming<v1::UploadRequest>) -> Result<u64, Status> {
+        let mut sending: Option<Sending> = None;
+        loop {
+            let part = timeout(UPLOAD_SILENCE, parts.message())
+                .await
+                .map_err(|_| Status::deadline_exceeded("the upload fell silent; go on where it stopped"))??;
+            let Some(part) = part else { break };
+            if part.data.len() > limits::MAX_CHUNK {
+                let most = limits::MAX_CHUNK;
+                return Err(Status::invalid_argument(format!("a part has at most {most} bytes")));
+            }
+            let id: Uuid = parse("upload_id", &part.upload_id).map_err(refuse::field)?;
+            let sending = match &mut sending {
+                Some(sending) if sending.id() == id => sending,
+                Some(_) => return Err(Status::invalid_argument("one call sends parts of one upload")),
+                none => none.insert(self.0.uploads.open(node, id).await.map_err(refuse::upload)?),
+            };
+            sending.add(part.offset, part.data).await.map_err(refuse::upload)?;
+        }
+        sending
+            .map(|sending| sending.length())
+            .ok_or_else(|| Status::invalid_argument("the upload has no part"))
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for NodeCalls {
+    type WatchDesiredStateStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchDesiredStateResponse, Status>> + Send>>;
+
+    async fn watch_desired_state(
+        &self,
+        request: Request<v1::WatchDesiredStateRequest>,
+    ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
+        let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
+        let snapshots = watch::snapshots(self.0.applied.clone(), node, caller, self.0.stop.clone());
+        Ok(Response::new(Box::pin(ReceiverStream::new(snapshots))))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Result<Response<v1::HeartbeatResponse>, Status> {
+        let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
+        let now = clock::now();
+        let beat = request.into_inner();
+        self.0.heartbeats.put(HeartbeatRow {
+            node,
+            last_seen: now,
+            agent_version: shortened(beat.agent_version),
+            boot_id: shortened(beat.boot_id),
+            address: shortened(beat.address),
+            engine: shortened(beat.engine),
+            held_epoch: shortened(beat.epoch),
+            held_generation: beat.generation,
+        });
+        let interval = self.0.applied().testbed.config.heartbeat.interval.as_secs();
+        Ok(Response::new(v1::HeartbeatResponse {
+            server_time: Some(timestamp(now)),
+            interval: Some(prost_types::Duration { seconds: interval.cast_signed(), nanos: 0 }),
+        }))
+    }
+
+    async fn report_runs(
+        &self,
+        request: Request<v1::ReportRunsRequest>,
+    ) -> Result<Response<v1::ReportRunsResponse>, Status> {
+        let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
+        let events = request.into_inner().events;
+        if events.len() > limits::MAX_EVENTS {
+            let most = limits::MAX_EVENTS;
+            return Err(Status::invalid_argument(format!("a report has at most {most} events")));
+        }
+        let accepted = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        // An agent keeps what was not taken and sends it again, so an event that can never be taken is
+        // dropped here: refusing it would stop all reports behind it for ever.
+        let events: Vec<RunEvent> = events.into_iter().filter_map(|event| readable(&node, event)).collect();
+        let recorded =
+            within(async { self.0.store.record(&node, &events).await.map_err(refuse::store) }).await?;
+        for (event, recorded) in events.iter().zip(recorded) {
+            if recorded == Recorded::Stranger {
+                tracing::warn!(%node, run = %event.run, job = %event.job, "dropped a report: the node never had this job");
+            }
+        }
+        Ok(Response::new(v1::ReportRunsResponse { accepted }))
+    }
+
+    async fn begin_upload(
+        &self,
+        request: Request<v1::BeginUploadRequest>,
+    ) -> Result<Response<v1::BeginUploadResponse>, Status> {
+        let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
+        let file = announcement(request.get_ref()).map_err(refuse::field)?;
+        let begin = async { self.0.uploads.begin(&node, file, clock::now()).await.map_err(refuse::upload) };
+        let (id, offset) = within(begin).await?;
+        Ok(Response::new(v1::BeginUploadResponse { upload_id: id.to_string(), offset }))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadRequest>>,
+    ) -> Result<Response<v1::UploadResponse>, Status> {
+        let node = self.calling_node(request.metadata())?;
+        // Cancel-safe: what was added to the file stays, and the next call goes on from there.
+        tokio::select! {
+            () = self.0.stop.cancelled() => {
+                Err(Status::unavailable("the reconciler is stopping; go on where the upload stopped"))
+            }
+            offset = self.receive(&node, request.into_inner()) => {
+                Ok(Response::new(v1::UploadResponse { offset: offset? }))
+            }
+        }
+    }
+
+    async fn commit_upload(
+        &self,
+        request: Request<v1::CommitUploadRequest>,
+    ) -> Result<Response<v1::CommitUploadResponse>, Status> {
+        let node = self.calling_node(request.metadata())?;
+        let id: Uuid = parse("upload_id", &request.get_ref().upload_id).map_err(refuse::field)?;
+        let applied = self.0.applied();
+        let settings = &applied.testbed.config.artifacts;
+        // No deadline: hashing and storing take as long as the file is large.
+        let row = self.0.uploads.commit(&node, id, settings, clock::now()).await.map_err(refuse::upload)?;
+        Ok(Response::new(v1::CommitUploadResponse { artifact: Some(message::artifact(&row)) }))
+    }
+}
+
+fn announcement(request: &v1::BeginUploadRequest) -> Result<Announcement, FieldError> {
+    let sha256 = <[u8; 32]>::try_from(&request.sha256[..]);
+    Ok(Announcement {
+        run: parse("run_id", &request.run_id)?,
+        role: RunRole::try_from(request.role())?,
+        name: parse("name", &request.name)?,
+        // The database's integers are signed.
+        size: Some(request.size)
+            .filter(|size| i64::try_from(*size).is_ok())
+            .ok_or_else(|| FieldError::invalid("size", "it is larger than any file"))?,
+        sha256: sha256.map_err(|_| FieldError::invalid("sha256", "expected 32 bytes"))?,
+    })
+}
+
+/// An event that makes sense; one that does not is dropped with a warning.
+fn readable(node: &NodeName, event: v1::RunEvent) -> Option<RunEvent> {
+    let id = event.run_id.clone();
+    let event = match read_event(event) {
+        Ok(event) if event.is_of(node) => event,
+        Ok(_) => {
+            tracing::warn!(%node, run = id, "dropped a report: the id is not that of job, node and instant");
+            return None;
+        }
+        Err(error) => {
+            tracing::warn!(%node, run = id, %error, "dropped a report");
+            return None;
+        }
+    };
+    Some(event)
+}
+
+fn read_event(event: v1::RunEvent) -> Result<RunEvent, FieldError> {
+    let (phase, reason, role) = (event.phase(), event.reason(), event.role());
+    let at = instant("at", event.at.as_ref())?;
+    Ok(RunEvent {
+        run: parse("run_id", &event.run_id)?,
+        job: parse("job", &event.job)?,
+        role: RunRole::try_from(role)?,
+        scheduled_at: instant("scheduled_at", event.scheduled_at.as_ref())?,
+        step: RunStep {
+            sequence: Some(event.sequence)
+                .filter(|sequence| (1..=i64::MAX.cast_unsigned()).contains(sequence))
+                .ok_or_else(|| FieldError::invalid("sequence", "it counts from 1"))?,
+            phase: Phase::try_from(phase)?,
+            reason: Reason::try_from(reason).ok(),
+            message: shortened(event.message),
+            at,
+            exit_code: event.exit_code,
+            image_digest: shortened(event.image_digest),
+            commit: shortened(event.commit),
+        },
+    })
+}
+
+/// Cuts a text of an agent, which is bounded by nothing else.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! From errors to status codes with a text that a person can act on. What is ours to mend is logged
+//! in full and told in brief.
+
+#![expect(clippy::needless_pass_by_value, reason = "made for `map_err`, which gives the error away")]
+
+use almanac_proto::convert::FieldError;
+use tonic::Status;
+
+use crate::{
+    artifacts::{ObjectError, StagingError, UploadError},
+    auth::AuthError,
+    follow::{AskError, chain},
+    rights::Forbidden,
+    store::StoreError,
+};
+
+pub(super) fn unauthenticated(error: &AuthError) -> Status {
+    Status::unauthenticated(chain(error))
+}
+
+pub(super) fn forbidden(error: &Forbidden) -> Status {
+    Status::permission_denied(error.to_string())
+}
+
+pub(super) fn field(error: FieldError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+pub(super) fn store(error: StoreError) -> Status {
+    tracing::error!(error = chain(&error), "a call failed");
+    match error {
+        StoreError::Full(_) => Status::resource_exhausted("the disk of the reconciler's database is full"),
+        StoreError::ReadOnly(_) => Status::unavailable("the reconciler's database is read-only"),
+        StoreError::Database(_) | StoreError::Value { .. } => {
+            Status::internal("the reconciler's database failed; its log says more")
+        }
+    }
+}
+
+pub(super) fn upload(error: UploadError) -> Status {
+    let text = error.to_string();
+    match error {
+        UploadError::UnknownRun(_) | UploadError::UnknownUpload(_) => Status::not_found(text),
+        UploadError::OtherNode { .. } => Status::permission_denied(text),
+        UploadError::Different { .. } => Status::already_exists(text),
+        UploadError::Busy(_) => Status::aborted(text),
+        UploadError::Offset { .. } | UploadError::TooLong { .. } => Status::out_of_range(text),
+        UploadError::Incomplete { .. } | UploadError::Url(_) => Status::failed_precondition(text),
+        UploadError::Hash { .. } => Status::data_loss(text),
+        UploadError::Name(_) => Status::invalid_argument(text),
+        UploadError::Staging(StagingError::Full(_)) => Status::resource_exhausted(text),
+        UploadError::Staging(error @ StagingError::Io(..)) => internal(&error),
+        UploadError::Object(error) => object(error),
+        UploadError::Store(error) => store(error),
+    }
+}
+
+pub(super) fn object(error: ObjectError) -> Status {
+    match error {
+        ObjectError::Full(_) => Status::resource_exhausted(error.to_string()),
+        ObjectError::NotFound { .. } => Status::not_found(error.to_string()),
+        ObjectError::Store(..) | ObjectError::Read(..) => internal(&error),
+    }
+}
+
+pub(super) fn ask(error: AskError) -> Status {
+    match error {
+        AskError::Busy => Status::resource_exhausted("many wait for a sync already; try again in a moment"),
+        AskError::Stopping => Status::unavailable("the reconciler is stopping; try again in a moment"),
+    }
+}
+
+fn internal(error: &dyn std::error::Error) -> Status {
+    let text = chain(error);
+    tracing::error!(error = text, "a call failed");
+    Status::internal(text)
+}

@@ -1,0 +1,326 @@
+//! What people and their tools ask.
+
+use std::{collections::HashMap, pin::Pin};
+
+use almanac_proto::{
+    convert::{FieldError, instant, parse, parse_optional, timestamp},
+    v1::{self, testbed_service_server::TestbedService},
+};
+use almanac_schemas::{JobName, NodeName, RunRole};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    applied::Applied,
+    occurrences::{self, Filter, Key},
+    page,
+    rights::{Action, Principal},
+    store::DeletedJobFilter,
+};
+
+use super::{Context, context::within, message, refuse, runs, syncs};
+
+/// The longest time that occurrences are listed for.
+const MAX_SPAN: TimeDelta = TimeDelta::days(92);
+
+/// What people and their tools ask.
+#[derive(Debug, Clone)]
+pub struct TestbedCalls(Context);
+
+impl TestbedCalls {
+    /// Answers by what a context has.
+    pub fn new(context: Context) -> Self {
+        Self(context)
+    }
+}
+
+/// When each job runs next, computed once per job and call.
+struct NextRuns<'a> {
+    applied: &'a Applied,
+    now: DateTime<Utc>,
+    known: HashMap<&'a JobName, Option<DateTime<Utc>>>,
+}
+
+impl<'a> NextRuns<'a> {
+    fn new(applied: &'a Applied, now: DateTime<Utc>) -> Self {
+        Self { applied, now, known: HashMap::new() }
+    }
+
+    fn of_job(&mut self, job: &'a JobName) -> Option<DateTime<Utc>> {
+        let (applied, now) = (self.applied, self.now);
+        *self.known.entry(job).or_insert_with(|| {
+            let schedule = applied.testbed.jobs.get(job)?.schedule.resolve().ok()?;
+            Some(schedule.next(now)?.start)
+        })
+    }
+
+    fn of_node(&mut self, node: &NodeName) -> Option<DateTime<Utc>> {
+        let applied = self.applied;
+        let jobs = applied.assignments.get(node).into_iter().flatten();
+        jobs.filter_map(|assigned| self.of_job(&assigned.job)).min()
+    }
+}
+
+#[tonic::async_trait]
+impl TestbedService for TestbedCalls {
+    type DownloadArtifactStream =
+        Pin<Box<dyn Stream<Item = Result<v1::DownloadArtifactResponse, Status>> + Send>>;
+
+    async fn list_nodes(
+        &self,
+        request: Request<v1::ListNodesRequest>,
+    ) -> Result<Response<v1::ListNodesResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadTestbed)?;
+        let request = request.get_ref();
+        let size = page::size(request.page_size).map_err(refuse::field)?;
+        let after = page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name);
+        let applied = self.0.applied();
+        let now = Utc::now();
+        let mut next = NextRuns::new(&applied, now);
+        let nodes = applied.testbed.nodes.iter();
+        let nodes = nodes.filter(|(name, _)| after.as_deref().is_none_or(|after| name.as_str() > after));
+        let (nodes, more) = page::cut(nodes.take(size as usize + 1).collect(), size);
+        let next_page_token = next_token(more, nodes.last().map(|(name, _)| name.as_str()));
+        let nodes = nodes
+            .into_iter()
+            .map(|(name, entry)| {
+                let heartbeat = self.0.heartbeats.get(name);
+                message::node(&applied, name, entry, heartbeat.as_ref(), next.of_node(name), now)
+            })
+            .collect();
+        Ok(Response::new(v1::ListNodesResponse { nodes, next_page_token }))
+    }
+
+    async fn get_node(
+        &self,
+        request: Request<v1::GetNodeRequest>,
+    ) -> Result<Response<v1::GetNodeResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadTestbed)?;
+        let name: NodeName = parse("name", &request.get_ref().name).map_err(refuse::field)?;
+        let applied = self.0.applied();
+        let entry = applied.testbed.nodes.get(&name).ok_or_else(|| {
+            Status::not_found(format!("there is no node `{name}`; ListNodes lists those that there are"))
+        })?;
+        let now = Utc::now();
+        let next = NextRuns::new(&applied, now).of_node(&name);
+        let heartbeat = self.0.heartbeats.get(&name);
+        let node = message::node(&applied, &name, entry, heartbeat.as_ref(), next, now);
+        Ok(Response::new(v1::GetNodeResponse { node: Some(node) }))
+    }
+
+    async fn list_jobs(
+        &self,
+        request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<v1::ListJobsResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadTestbed)?;
+        let request = request.get_ref();
+        let size = page::size(request.page_size).map_err(refuse::field)?;
+        let filter = DeletedJobFilter {
+            node: parse_optional("node", &request.node).map_err(refuse::field)?,
+            owner: parse_optional("user", &request.user).map_err(refuse::field)?,
+            after: page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name),
+        };
+        let applied = self.0.applied();
+        let mut next = NextRuns::new(&applied, Utc::now());
+        let wanted = |name: &JobName, owner| {
+            let on_node = |node| {
+                applied
+                    .placements
+                    .get(name)
+                    .is_some_and(|places| places.iter().any(|(place, _)| place == node))
+            };
+            filter.after.as_deref().is_none_or(|after| name.as_str() > after)
+                && filter.owner.as_ref().is_none_or(|wanted| wanted == owner)
+                && filter.node.as_ref().is_none_or(on_node)
+        };
+        let jobs = applied.testbed.jobs.iter().filter(|(name, spec)| wanted(name, &spec.owner));
+        let mut jobs: Vec<v1::Job> = jobs
+            .take(size as usize + 1)
+            .map(|(name, spec)| message::job(&applied, name, spec, next.of_job(name)))
+            .collect();
+        if request.deleted {
+            let deleted =
+                within(async { self.0.store.deleted_jobs(&filter, size + 1).await.map_err(refuse::store) });
+            jobs.extend(deleted.await?.iter().map(message::deleted_job));
+            jobs.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        let (jobs, more) = page::cut(jobs, size);
+        let next_page_token = next_token(more, jobs.last().map(|job| job.name.as_str()));
+        Ok(Response::new(v1::ListJobsResponse { jobs, next_page_token }))
+    }
+
+    async fn get_job(
+        &self,
+        request: Request<v1::GetJobRequest>,
+    ) -> Result<Response<v1::GetJobResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadTestbed)?;
+        let name: JobName = parse("name", &request.get_ref().name).map_err(refuse::field)?;
+        let applied = self.0.applied();
+        let job = match applied.testbed.jobs.get(&name) {
+            Some(spec) => {
+                message::job(&applied, &name, spec, NextRuns::new(&applied, Utc::now()).of_job(&name))
+            }
+            None => {
+                let deleted =
+                    within(async { self.0.store.deleted_job(&name).await.map_err(refuse::store) }).await?;
+                message::deleted_job(&deleted.ok_or_else(|| {
+                    Status::not_found(format!(
+                        "there is no job `{name}` and never was; ListJobs lists those that there are"
+                    ))
+                })?)
+            }
+        };
+        Ok(Response::new(v1::GetJobResponse { job: Some(job) }))
+    }
+
+    async fn list_occurrences(
+        &self,
+        request: Request<v1::ListOccurrencesRequest>,
+    ) -> Result<Response<v1::ListOccurrencesResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadTestbed)?;
+        let applied = self.0.applied();
+        list_occurrences(&applied, request.get_ref()).map(Response::new).map_err(refuse::field)
+    }
+
+    async fn list_runs(
+        &self,
+        request: Request<v1::ListRunsRequest>,
+    ) -> Result<Response<v1::ListRunsResponse>, Status> {
+        let caller = self.0.caller(request.metadata())?;
+        within(runs::list(&self.0, &caller, request.get_ref())).await.map(Response::new)
+    }
+
+    async fn get_run(
+        &self,
+        request: Request<v1::GetRunRequest>,
+    ) -> Result<Response<v1::GetRunResponse>, Status> {
+        let caller = self.0.caller(request.metadata())?;
+        within(runs::get(&self.0, &caller, &request.get_ref().id)).await.map(Response::new)
+    }
+
+    async fn list_artifacts(
+        &self,
+        request: Request<v1::ListArtifactsRequest>,
+    ) -> Result<Response<v1::ListArtifactsResponse>, Status> {
+        let caller = self.0.caller(request.metadata())?;
+        let artifacts = within(runs::artifacts(&self.0, &caller, &request.get_ref().run_id)).await?;
+        Ok(Response::new(v1::ListArtifactsResponse { artifacts }))
+    }
+
+    async fn download_artifact(
+        &self,
+        request: Request<v1::DownloadArtifactRequest>,
+    ) -> Result<Response<Self::DownloadArtifactStream>, Status> {
+        let caller = self.0.caller(request.metadata())?;
+        let content = within(runs::download(&self.0, &caller, request.get_ref())).await?;
+        Ok(Response::new(Box::pin(content)))
+    }
+
+    async fn sync_now(
+        &self,
+        request: Request<v1::SyncNowRequest>,
+    ) -> Result<Response<v1::SyncNowResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::SyncNow)?;
+        let answer = within(async { self.0.follower.sync_now().await.map_err(refuse::ask) }).await?;
+        let sync = match answer {
+            Ok(row) => message::sync(&row),
+            Err(error) => message::failed_sync(error, Utc::now()),
+        };
+        Ok(Response::new(v1::SyncNowResponse { sync: Some(sync) }))
+    }
+
+    async fn get_sync_status(
+        &self,
+        request: Request<v1::GetSyncStatusRequest>,
+    ) -> Result<Response<v1::GetSyncStatusResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(syncs::status(&self.0)).await.map(Response::new)
+    }
+
+    async fn list_syncs(
+        &self,
+        request: Request<v1::ListSyncsRequest>,
+    ) -> Result<Response<v1::ListSyncsResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(syncs::list(&self.0, request.get_ref())).await.map(Response::new)
+    }
+
+    async fn get_sync(
+        &self,
+        request: Request<v1::GetSyncRequest>,
+    ) -> Result<Response<v1::GetSyncResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(syncs::get(&self.0, &request.get_ref().id)).await.map(Response::new)
+    }
+
+    async fn who_am_i(
+        &self,
+        request: Request<v1::WhoAmIRequest>,
+    ) -> Result<Response<v1::WhoAmIResponse>, Status> {
+        let caller = self.0.allowed(request.metadata(), Action::WhoAmI)?;
+        let team = match &caller.principal {
+            Principal::User { team: Some(team), .. } => team.to_string(),
+            _ => String::new(),
+        };
+        Ok(Response::new(v1::WhoAmIResponse {
+            name: caller.name().to_owned(),
+            role: caller.role().to_owned(),
+            team,
+            key: caller.key,
+        }))
+    }
+}
+
+fn next_token(more: bool, last: Option<&str>) -> String {
+    last.filter(|_| more).map(|last| page::token(&[last])).unwrap_or_default()
+}
+
+fn list_occurrences(
+    applied: &Applied,
+    request: &v1::ListOccurrencesRequest,
+) -> Result<v1::ListOccurrencesResponse, FieldError> {
+    let size = page::size(request.page_size)?;
+    let (mut from, to) = (instant("from", request.from.as_ref())?, instant("to", request.to.as_ref())?);
+    if to - from > MAX_SPAN {
+        let days = MAX_SPAN.num_days();
+        return Err(FieldError::invalid("to", format!("it is more than {days} days after `from`")));
+    }
+    let filter = Filter {
+        node: parse_optional("node", &request.node)?,
+        job: parse_optional("job", &request.job)?,
+        owner: parse_optional("user", &request.user)?,
+    };
+    let mut after = None;
+    if let Some([start, job, node, role]) = page::parts::<4>(&request.page_token)? {
+        let wrong = || FieldError::invalid("page_token", "it is not one that a page of this list gave");
+        let start = start.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(wrong)?;
+        from = from.max(start);
+        after = Some(Key { start, job, node, role });
+    }
+    let entries = occurrences::entries(applied, &filter, from, to)
+        .skip_while(|entry| after.as_ref().is_some_and(|after| entry.key() <= *after));
+    let (entries, more) = page::cut(entries.take(size as usize + 1).collect(), size);
+    let next_page_token = entries.last().filter(|_| more).map(|entry| {
+        let key = entry.key();
+        page::token(&[&key.start.timestamp_micros().to_string(), &key.job, &key.node, &key.role])
+    });
+    Ok(v1::ListOccurrencesResponse {
+        occurrences: entries.iter().map(occurrence).collect(),
+        next_page_token: next_page_token.unwrap_or_default(),
+    })
+}
+
+fn occurrence(entry: &occurrences::Entry<'_>) -> v1::Occurrence {
+    let role = entry.run.map(|part| part.role);
+    v1::Occurrence {
+        job: entry.run.map(|part| part.job.to_string()).unwrap_or_default(),
+        node: entry.node.to_string(),
+        role: role.map_or(v1::Role::Unspecified, |role: RunRole| role.into()).into(),
+        owner: entry.run.map(|part| part.owner.to_string()).unwrap_or_default(),
+        start: Some(timestamp(entry.time.start)),
+        end: Some(timestamp(entry.time.end)),
+        exclusive: entry.run.is_none_or(|part| part.exclusive),
+        maintenance: entry.run.is_none(),
+    }
+}

@@ -1,0 +1,234 @@
+//! A repository and the head of its branch. Everything here blocks; callers give it a thread.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use almanac_validate::Source;
+use chrono::{DateTime, Utc};
+use git2::{ErrorCode, Oid};
+use thiserror::Error;
+
+use super::{
+    Location, MirrorError, mirror,
+    tree::{self, Cache},
+};
+
+/// A repository, a branch of it, and what was parsed of it already.
+#[derive(Debug)]
+pub struct Repository {
+    location: Location,
+    branch: String,
+    /// The folder below which manifests lie; empty for the root.
+    subdir: String,
+    mirror: PathBuf,
+    cache: Cache,
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its hash in hexadecimal.
+    pub id: String,
+    /// Name and address of its author.
+    pub author: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// When it was committed.
+    pub committed_at: DateTime<Utc>,
+}
+
+/// The files of a commit.
+#[derive(Debug)]
+pub struct Tree {
+    /// The commit.
+    pub commit: Commit,
+    /// Its manifests, parsed.
+    pub sources: Vec<Arc<Source>>,
+}
+
+/// Why a commit could not be looked at.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// There is no repository.
+    #[error("there is no Git repository at {0}; give the path of one, bare or not, or its address")]
+    NoRepository(PathBuf),
+    /// The repository is there and cannot be opened.
+    #[error("cannot open the repository {0}")]
+    Open(PathBuf, #[source] git2::Error),
+    /// The repository has no commit yet.
+    #[error("the repository {0} has no commit yet; push the branch `{1}`")]
+    Empty(Location, String),
+    /// There is no such branch.
+    #[error("the repository {location} has no branch `{branch}`; it has {others}")]
+    NoBranch {
+        /// The repository.
+        location: Location,
+        /// The branch that was asked for.
+        branch: String,
+        /// The branches that there are.
+        others: String,
+    },
+    /// There is no such folder in the commit.
+    #[error("commit {commit} has no folder `{subdir}`")]
+    NoFolder {
+        /// The commit.
+        commit: String,
+        /// The folder.
+        subdir: String,
+    },
+    /// An object is missing or broken.
+    #[error("cannot read commit {commit}; `git fsck` in the repository may say more")]
+    Read {
+        /// The commit.
+        commit: String,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// A remote repository cannot be fetched.
+    #[error("cannot fetch {0}")]
+    Fetch(Location, #[source] MirrorError),
+}
+
+impl Repository {
+    /// A repository. Nothing is read yet. A remote one has its mirror beside the file `beside`.
+    pub fn new(location: Location, branch: &str, subdir: &str, beside: &Path) -> Self {
+        let plain = |part: &&str| !part.is_empty() && *part != ".";
+        Self {
+            location,
+            branch: branch.to_owned(),
+            subdir: subdir.split('/').filter(plain).collect::<Vec<_>>().join("/"),
+            mirror: mirror::folder(beside),
+            cache: Cache::default(),
+        }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The branch that is followed.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// The folder with the objects and references of a local repository, for watching them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no repository.
+    pub fn watched(&self) -> Result<Option<PathBuf>, LookError> {
+        match &self.location {
+            Location::Local(path) => Ok(Some(open(path)?.commondir().to_owned())),
+            Location::Remote(_) => Ok(None),
+        }
+    }
+
+    /// The commit at the head of the branch, after fetching it if it is remote.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be read.
+    pub fn head(&self) -> Result<Commit, LookError> {
+        if let Location::Remote(address) = &self.location {
+            mirror::fetch(&self.mirror, address, &self.branch)
+                .map_err(|error| LookError::Fetch(self.location.clone(), error))?;
+        }
+        let repository = self.open()?;
+        let id = self.branch_head(&repository)?;
+        let read = |source| LookError::Read { commit: id.to_string(), source };
+        let commit = repository.find_commit(id).map_err(read)?;
+        let author = commit.author();
+        let name = String::from_utf8_lossy(author.name_bytes()).into_owned();
+        let address = String::from_utf8_lossy(author.email_bytes()).into_owned();
+        let subject = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
+        Ok(Commit {
+            id: id.to_string(),
+            author: format!("{name} <{address}>"),
+            subject,
+            committed_at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
+        })
+    }
+
+    /// The manifests of a commit. What was parsed for an earlier commit is not parsed again.
+    ///
+    /// # Errors
+    ///
+    /// When an object is missing or broken.
+    pub fn read(&mut self, commit: Commit) -> Result<Tree, LookError> {
+        let repository = self.open()?;
+        let broken = |source| LookError::Read { commit: commit.id.clone(), source };
+        let id = Oid::from_str(&commit.id).map_err(broken)?;
+        let root = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(broken)?;
+        let tree = if self.subdir.is_empty() {
+            root
+        } else {
+            let no_folder = || LookError::NoFolder { commit: commit.id.clone(), subdir: self.subdir.clone() };
+            let entry = root.get_path(Path::new(&self.subdir)).map_err(|_| no_folder())?;
+            repository.find_tree(entry.id()).map_err(|_| no_folder())?
+        };
+        let sources = tree::read(&repository, &tree, &mut self.cache).map_err(broken)?;
+        Ok(Tree { commit, sources })
+    }
+
+    /// Whether one commit has another among its ancestors. A commit that is not there any more has
+    /// no descendants: that is what a rewritten branch leaves behind.
+    ///
+    /// # Errors
+    ///
+    /// When the repository cannot be opened.
+    pub fn descends(&self, commit: &str, ancestor: &str) -> Result<bool, LookError> {
+        let repository = self.open()?;
+        let (Ok(commit), Ok(ancestor)) = (Oid::from_str(commit), Oid::from_str(ancestor)) else {
+            return Ok(false);
+        };
+        Ok(commit == ancestor || repository.graph_descendant_of(commit, ancestor).unwrap_or(false))
+    }
+
+    fn open(&self) -> Result<git2::Repository, LookError> {
+        match &self.location {
+            Location::Local(path) => open(path),
+            Location::Remote(_) => open(&self.mirror),
+        }
+    }
+
+    fn branch_head(&self, repository: &git2::Repository) -> Result<Oid, LookError> {
+        let reference = repository.find_reference(&format!("refs/heads/{}", self.branch));
+        let id = reference.and_then(|reference| reference.peel_to_commit()).map(|commit| commit.id());
+        id.map_err(|error| match error.code() {
+            ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch => {
+                self.no_branch(repository)
+            }
+            _ => LookError::Open(repository.path().to_owned(), error),
+        })
+    }
+
+    fn no_branch(&self, repository: &git2::Repository) -> LookError {
+        let mut names: Vec<String> = repository
+            .branches(Some(git2::BranchType::Local))
+            .into_iter()
+            .flatten()
+            .filter_map(|branch| Some(format!("`{}`", branch.ok()?.0.name().ok()??)))
+            .collect();
+        if names.is_empty() {
+            return LookError::Empty(self.location.clone(), self.branch.clone());
+        }
+        names.sort_unstable();
+        names.truncate(8);
+        LookError::NoBranch {
+            location: self.location.clone(),
+            branch: self.branch.clone(),
+            others: names.join(", "),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<git2::Repository, LookError> {
+    git2::Repository::open(path).map_err(|error| match error.code() {
+        ErrorCode::NotFound => LookError::NoRepository(path.to_owned()),
+        _ => LookError::Open(path.to_owned(), error),
+    })
+}

@@ -1,0 +1,105 @@
+//! From a Git tree to parsed manifests, with a cache by path and blob.
+
+use std::{collections::HashMap, sync::Arc};
+
+use almanac_schemas::manifest::MAX_FILE;
+use almanac_validate::{Entry, IGNORE_FILE, Selection, Source};
+use git2::{ObjectType, Oid};
+
+/// What was parsed for the commit before. A blob's id says its content, so what is found here under
+/// the same path and id is what parsing would give.
+#[derive(Debug, Default)]
+pub(super) struct Cache(HashMap<(String, Oid), Arc<Source>>);
+
+/// The modes of tree entries (git-fast-import(1), "filemodify").
+const SYMLINK: i32 = 0o120_000;
+
+struct Reader<'a> {
+    repository: &'a git2::Repository,
+    odb: git2::Odb<'a>,
+    selection: Selection,
+    before: Cache,
+    after: Cache,
+    sources: Vec<Arc<Source>>,
+}
+
+/// Parses the manifests of a tree. The cache then holds this tree's and nothing else.
+pub(super) fn read(
+    repository: &git2::Repository,
+    tree: &git2::Tree<'_>,
+    cache: &mut Cache,
+) -> Result<Vec<Arc<Source>>, git2::Error> {
+    let odb = repository.odb()?;
+    let ignored = match tree.get_name(IGNORE_FILE) {
+        Some(entry)
+            if entry.kind() == Some(ObjectType::Blob) && odb.read_header(entry.id())?.0 <= MAX_FILE =>
+        {
+            Some(String::from_utf8_lossy(odb.read(entry.id())?.data()).into_owned())
+        }
+        _ => None,
+    };
+    let selection = Selection::new(ignored.as_deref());
+    let before = std::mem::take(cache);
+    let mut reader =
+        Reader { repository, odb, selection, before, after: Cache::default(), sources: Vec::new() };
+    let result = reader.folder(tree, "");
+    // After a failure the next attempt begins afresh, which costs time and nothing else.
+    *cache = reader.after;
+    result.map(|()| reader.sources)
+}
+
+impl Reader<'_> {
+    fn folder(&mut self, tree: &git2::Tree<'_>, path: &str) -> Result<(), git2::Error> {
+        for entry in tree {
+            let readable = String::from_utf8_lossy(entry.name_bytes());
+            let path = if path.is_empty() { readable.to_string() } else { format!("{path}/{readable}") };
+            let id = entry.id();
+            let is_utf8 = std::str::from_utf8(entry.name_bytes()).is_ok();
+            match entry.kind() {
+                Some(ObjectType::Tree) => {
+                    if self.selection.covers(&path, true) {
+                        self.folder(&self.repository.find_tree(id)?, &path)?;
+                    }
+                }
+                Some(ObjectType::Commit) => {
+                    if self.selection.covers(&path, true) {
+                        self.put(&path, Entry::Submodule);
+                    }
+                }
+                _ if entry.filemode_raw() == SYMLINK => {
+                    if self.selection.covers(&path, false) {
+                        self.put(&path, Entry::Symlink);
+                    }
+                }
+                _ if !self.selection.includes(&path) => {}
+                _ if !is_utf8 => self.put(&path, Entry::NotUtf8Name),
+                _ => self.file(path, id)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: String, id: Oid) -> Result<(), git2::Error> {
+        let key = (path, id);
+        if let Some(source) = self.before.0.remove(&key) {
+            self.sources.push(Arc::clone(&source));
+            self.after.0.insert(key, source);
+            return Ok(());
+        }
+        // Only the header, so that a huge file costs nothing.
+        let (size, _) = self.odb.read_header(id)?;
+        let source = if size > MAX_FILE {
+            Source::read(&key.0, Entry::TooLarge(size as u64))
+        } else {
+            Source::read(&key.0, Entry::File(self.odb.read(id)?.data()))
+        };
+        let source = Arc::new(source);
+        self.sources.push(Arc::clone(&source));
+        self.after.0.insert(key, source);
+        Ok(())
+    }
+
+    fn put(&mut self, path: &str, entry: Entry<'_>) {
+        self.sources.push(Arc::new(Source::read(path, entry)));
+    }
+}

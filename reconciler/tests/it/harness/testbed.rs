@@ -1,0 +1,218 @@
+//! A testbed of one's own: repository, keys, reconciler, and connections to it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use almanac_proto::{
+    Connection, Endpoint, Identity,
+    client::Signed,
+    limits,
+    v1::{self, node_service_client::NodeServiceClient, testbed_service_client::TestbedServiceClient},
+};
+use tempfile::TempDir;
+
+use super::{Daemon, Repository, manifest, wait_for};
+
+/// A testbed with an admin `alice`, users `bob` and `dave`, a privileged user `carol`, and nodes
+/// `london-01` and `paris-01`.
+pub(crate) struct Testbed {
+    /// Before the folder, so that it has ended when the folder is removed.
+    daemon: Option<Daemon>,
+    address: String,
+    pub(crate) repository: Repository,
+    folder: TempDir,
+}
+
+impl Testbed {
+    /// Makes the repository and all keys, and writes users and nodes. Nothing is pushed, nothing runs.
+    pub(crate) fn prepare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::create(folder.path());
+        let testbed = Self { daemon: None, address: String::new(), repository, folder };
+        for (name, role) in [("alice", "admin"), ("bob", "user"), ("carol", "privileged"), ("dave", "user")] {
+            let text = manifest::user(name, role, &testbed.make_key(name));
+            testbed.repository.write(&format!("users/{name}.yaml"), text);
+        }
+        for name in ["london-01", "paris-01"] {
+            let text = manifest::node(name, &testbed.make_key(name), "");
+            testbed.repository.write(&format!("nodes/{name}.yaml"), text);
+        }
+        testbed
+    }
+
+    /// As [`Testbed::prepare`], then pushes, serves, and waits until the commit is in force.
+    pub(crate) async fn start() -> Self {
+        let mut testbed = Self::prepare();
+        let commit = testbed.repository.push("users and nodes");
+        testbed.serve().await;
+        testbed.wait_applied(&commit).await;
+        testbed
+    }
+
+    /// As [`Testbed::start`], with an hourly job `ping` of `bob` on `london-01` and `trace` of `carol` on
+    /// `paris-01`.
+    pub(crate) async fn with_jobs() -> Self {
+        let mut testbed = Self::prepare();
+        testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+        testbed.write_job("trace", "carol", "paris-01", manifest::HOURLY);
+        let commit = testbed.repository.push("users, nodes and jobs");
+        testbed.serve().await;
+        testbed.wait_applied(&commit).await;
+        testbed
+    }
+
+    /// Writes a job's manifest.
+    pub(crate) fn write_job(&self, name: &str, owner: &str, node: &str, schedule: &str) {
+        self.repository.write(&format!("jobs/{name}.yaml"), manifest::job(name, owner, node, schedule));
+    }
+
+    /// The folder that everything is in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The database's file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder().join("almanac.db")
+    }
+
+    /// The folder that artifacts are stored in.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder().join("store")
+    }
+
+    /// Makes a key and returns its public line.
+    pub(crate) fn make_key(&self, name: &str) -> String {
+        almanac_proto::identity::generate(&self.folder().join(name), name).unwrap().to_string()
+    }
+
+    /// A principal with a key that was made, for a reconciler of some name.
+    pub(crate) fn identity(&self, principal: &str, key: &str, audience: &str) -> Identity {
+        Identity::read(&self.folder().join(key), principal.parse().unwrap(), audience).unwrap()
+    }
+
+    /// The command line, without where to listen.
+    pub(crate) fn command(&self, subcommand: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_almanac-reconciler"));
+        command.args(subcommand);
+        command.arg("--repo").arg(self.repository.path());
+        command.arg("--database").arg(format!("sqlite://{}", self.database().display()));
+        command.arg("--artifacts").arg(self.store());
+        command
+    }
+
+    /// Serves on any free port. A poll is an hour away, so that only nudges can be what is noticed.
+    pub(crate) async fn serve(&mut self) {
+        self.serve_with("http", &["--listen", "127.0.0.1:0"]).await;
+    }
+
+    /// Serves with other flags, and finds the port in the log.
+    pub(crate) async fn serve_with(&mut self, scheme: &str, flags: &[&str]) {
+        let mut command = self.command(&["serve", "--poll-interval", "1h"]);
+        command.args(flags);
+        let daemon = Daemon::spawn(command, &self.folder().join("reconciler.log"));
+        self.address = wait_for("the reconciler to listen", async || {
+            daemon.check();
+            let log = daemon.log();
+            let (_, after) = log.split_once("address=")?;
+            let (_, port) = after.split_once(char::is_whitespace)?.0.rsplit_once(':')?;
+            Some(format!("{scheme}://127.0.0.1:{port}"))
+        })
+        .await;
+        self.daemon = Some(daemon);
+    }
+
+    /// The address of the reconciler.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What the reconciler printed.
+    pub(crate) fn log(&self) -> String {
+        self.daemon.as_ref().unwrap().log()
+    }
+
+    /// Takes the reconciler, to end it in one way or another.
+    pub(crate) fn take_daemon(&mut self) -> Daemon {
+        self.daemon.take().unwrap()
+    }
+
+    /// Ends the reconciler as a power cut does, and starts it again.
+    pub(crate) async fn crash_and_serve(&mut self) {
+        self.take_daemon().kill();
+        self.serve().await;
+    }
+
+    /// A new connection of a principal with its own key.
+    pub(crate) fn connect(&self, principal: &str) -> Connection {
+        let identity = self.identity(principal, principal, limits::DEFAULT_AUDIENCE);
+        Endpoint::new(&self.address, false).unwrap().connect(Some(identity)).unwrap()
+    }
+
+    /// What a principal asks as people do.
+    pub(crate) fn ask(&self, principal: &str) -> TestbedServiceClient<Signed> {
+        self.connect(principal).testbed()
+    }
+
+    /// What a node's agent asks.
+    pub(crate) fn agent(&self, node: &str) -> NodeServiceClient<Signed> {
+        self.connect(node).node()
+    }
+
+    /// Waits for a condition, and fails at once when the reconciler dies.
+    pub(crate) async fn wait_for<T>(&self, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+        wait_for(what, async || {
+            if let Some(daemon) = &self.daemon {
+                daemon.check();
+            }
+            condition().await
+        })
+        .await
+    }
+
+    /// Pushes the clone and waits until the commit is in force.
+    pub(crate) async fn push(&self, message: &str) -> String {
+        let commit = self.repository.push(message);
+        self.wait_applied(&commit).await;
+        commit
+    }
+
+    /// Waits until a commit is in force. Until the first one is, nobody is known and every call is refused.
+    pub(crate) async fn wait_applied(&self, commit: &str) {
+        let mut alice = self.ask("alice");
+        self.wait_for(&format!("commit {commit} to be applied"), async || {
+            let status = alice.get_sync_status(v1::GetSyncStatusRequest {}).await.ok()?.into_inner();
+            (status.applied_commit == commit).then_some(())
+        })
+        .await;
+    }
+
+    /// Pushes the clone and waits for what comes of it, good or bad.
+    pub(crate) async fn push_and_look(&self, message: &str) -> v1::GetSyncResponse {
+        let commit = self.repository.push(message);
+        self.wait_looked(&commit).await
+    }
+
+    /// Waits for what comes of a commit, good or bad.
+    pub(crate) async fn wait_looked(&self, commit: &str) -> v1::GetSyncResponse {
+        let mut alice = self.ask("alice");
+        self.wait_for(&format!("commit {commit} to be looked at"), async || {
+            let request = v1::GetSyncRequest { id: commit.to_owned() };
+            Some(alice.get_sync(request).await.ok()?.into_inner())
+        })
+        .await
+    }
+
+    /// Reports events of a node, and says how many were accepted.
+    pub(crate) async fn report(&self, node: &str, events: Vec<v1::RunEvent>) -> u32 {
+        let request = v1::ReportRunsRequest { node: node.to_owned(), events };
+        self.agent(node).report_runs(request).await.unwrap().into_inner().accepted
+    }
+
+    /// A run as the admin sees it.
+    pub(crate) async fn run(&self, id: &str) -> v1::GetRunResponse {
+        self.ask("alice").get_run(v1::GetRunRequest { id: id.to_owned() }).await.unwrap().into_inner()
+    }
+}
