@@ -181,10 +181,16 @@ fn a_database_on_a_read_only_disk_is_named() {
     assert_eq!(Ended::of(once(&testbed).args(["--database", &address])).code, Some(0));
     assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap().success());
     let said = Ended::refusal(once(&testbed).args(["--database", &address]));
-    assert!(said.contains("almanac.db") && said.contains("read-only"), "{said}");
-    let mut serve = testbed.command(&["serve", "--listen", "127.0.0.1:0", "--database", &address]);
-    let said = Ended::refusal(&mut serve);
-    assert!(said.contains("almanac.db") && said.contains("read-only"), "{said}");
+    assert!(
+        said.contains("almanac.db") && (said.contains("read-only") || said.contains("be able to write")),
+        "{said}"
+    );
+    let mut serve = testbed.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let said = Ended::refusal(serve.args(["--database", &address]));
+    assert!(
+        said.contains("almanac.db") && (said.contains("read-only") || said.contains("be able to write")),
+        "{said}"
+    );
     drop(mount);
 }
 
@@ -206,5 +212,8 @@ fn a_database_that_may_not_be_written_is_named() {
     // `mode=ro` asks SQLite for what a mode would force upon everybody but root.
     command.arg("--database").arg(format!("sqlite://{}?mode=ro", testbed.database().display()));
     let said = Ended::refusal(&mut command);
-    assert!(said.contains("almanac.db") && said.contains("read-only"), "{said}");
+    assert!(
+        said.contains("almanac.db") && (said.contains("read-only") || said.contains("be able to write")),
+        "{said}"
+    );
 }

@@ -5,6 +5,8 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -89,7 +91,19 @@ pub(crate) struct Ended {
 impl Ended {
     /// Runs a program to its end.
     pub(crate) fn of(command: &mut Command) -> Self {
-        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id().to_string();
+        let (ended, watched) = mpsc::channel();
+        // A program that goes on where it should have refused would be waited for for ever.
+        let watchdog = thread::spawn(move || {
+            if watched.recv_timeout(LIMIT).is_err() {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let _ = ended.send(());
+        watchdog.join().unwrap();
         Self {
             code: status.code(),
             stdout: String::from_utf8(stdout).unwrap(),
