@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     Finding, Related, Severity, Source, Testbed,
-    positions::Positions,
+    places::Positions,
     rules::{self, Context, Draft, Place},
+    text::printable,
 };
 
 /// What a check found.
@@ -54,12 +55,15 @@ impl Locator<'_> {
         Finding {
             rule: draft.rule,
             severity: draft.rule.severity(),
-            message: draft.message,
+            message: printable(draft.message),
             location: Some(self.location(&draft.place)),
             related: related
-                .map(|(message, place)| Related { message, location: self.location(&place) })
+                .map(|(message, place)| Related {
+                    message: printable(message),
+                    location: self.location(&place),
+                })
                 .collect(),
-            help: draft.help,
+            help: draft.help.map(printable),
         }
     }
 

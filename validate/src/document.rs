@@ -15,7 +15,7 @@ use serde_yaml::Value;
 use crate::{
     Rule,
     edits::Edits,
-    positions::{Focus, Spot},
+    places::{Focus, Spot},
     shape,
     wording::{self, Class},
 };

@@ -4,14 +4,19 @@
 //!   It depends on the file only, so its result can be kept for as long as the file stays the same.
 //! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
 //!   instant as an argument and gives the same findings whatever the order of the files.
+//! - [`walk()`] is the only thing here that reads files. The reconciler brings its own, out of Git.
+//! - [`render`] turns findings into text for people and for programs.
 //!
+//! Each rule is a module under `rules`, and [`Rule`] names them all; [`conflict`] is the engine behind
+//! two of them and knows nothing of manifests. `yaml` alone knows the parser of values, `places` alone
+//! that of positions, `wording` alone how `serde` puts its errors.
 
 mod check;
 pub mod conflict;
 mod document;
 mod edits;
 mod finding;
-mod positions;
+mod places;
 pub mod render;
 mod rule;
 mod rules;

@@ -5,9 +5,9 @@ use almanac_schemas::manifest::MAX_FILE;
 use crate::{
     Entry, Finding, Location, Related, Rule,
     document::{self, Content, Document},
-    positions::{Hazard, Positions, Spot, hazard},
+    places::{Positions, Spot, hazard},
     syntax::{self, Flaw},
-    text::Text,
+    text::{Text, printable},
     yaml,
 };
 
@@ -96,19 +96,9 @@ impl Source {
             self.complete = false;
             return vec![self.finding(flaw)];
         }
-        match hazard(text) {
-            Some(Hazard::Unknown(at)) => {
-                // The parser of positions lost its way, so that the file cannot be judged. The other
-                // parser explains syntax errors better, but may only be given text up to that point.
-                let (_, errors) = yaml::documents(&text[..at.min(text.len())]);
-                self.complete = false;
-                return vec![self.finding(syntax::broken(&self.text, at, errors))];
-            }
-            Some(hazard) => {
-                self.complete = false;
-                return vec![self.finding(syntax::refused(&self.text, hazard))];
-            }
-            None => {}
+        if let Some(hazard) = hazard(text) {
+            self.complete = false;
+            return vec![self.finding(syntax::refused(&self.text, hazard))];
         }
         let (parsed, errors) = yaml::documents(text);
         let read: Vec<_> =
@@ -149,10 +139,10 @@ impl Source {
         Finding {
             rule: flaw.rule,
             severity: flaw.rule.severity(),
-            message: flaw.message,
+            message: printable(flaw.message),
             location: Some(self.text.location(&self.path, &flaw.range)),
             related: related.into_iter().collect(),
-            help: flaw.help,
+            help: flaw.help.map(printable),
         }
     }
 

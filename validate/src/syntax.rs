@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     Rule,
-    positions::{Hazard, Positions},
+    places::{Hazard, Positions},
     text::Text,
     yaml::{YamlError, YamlProblem},
 };
@@ -74,21 +74,16 @@ pub(crate) fn characters(text: &str) -> Option<Flaw> {
 /// What is wrong with a file that no parser of values should be given.
 pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
     match hazard {
-        Hazard::Depth(at) | Hazard::Unknown(at) => too_deep(text, at),
+        Hazard::Depth(at) => too_deep(text, at),
         Hazard::Expansion => too_many_aliases(),
+        Hazard::Unknown(at, message) => Flaw {
+            rule: Rule::Syntax,
+            help: form_help(text.as_str(), at, &message),
+            message,
+            range: one_character(text, at),
+            related: None,
+        },
     }
-}
-
-/// What is wrong with a file that the parser of positions could not read beyond a byte.
-pub(crate) fn broken(text: &Text, at: usize, errors: Vec<YamlError>) -> Flaw {
-    let explained = errors.into_iter().find_map(|error| explain(text, &Positions::default(), &error).pop());
-    explained.unwrap_or_else(|| Flaw {
-        rule: Rule::Syntax,
-        message: "this is not YAML".to_owned(),
-        range: one_character(text, at),
-        related: None,
-        help: None,
-    })
 }
 
 const ASTERISK: &str = "a value that starts with `*` must be in quotes";

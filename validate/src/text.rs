@@ -57,6 +57,15 @@ impl Text {
     }
 }
 
+/// A text that may be shown: what a manifest says could steer a terminal otherwise.
+pub(crate) fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use crate::{
     Rule,
-    positions::Focus,
+    places::Focus,
     suggest::{did_you_mean, nearest, one_of},
 };
 

@@ -2,7 +2,7 @@
 //!
 //! The parser refuses duplicate keys and nesting beyond 128 levels by itself. It takes quadratic
 //! time for brackets that nest deeply, and it bounds the number of aliases but not what they expand
-//! to; both are checked before ([`crate::positions::hazard`]).
+//! to; both are checked before ([`crate::places::hazard`]).
 
 use serde::Deserialize;
 use serde_yaml::Value;

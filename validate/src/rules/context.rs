@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     NodeEntry, Rule, Source, Testbed,
     document::Content,
-    positions::{Focus, Spot},
+    places::{Focus, Spot},
 };
 
 /// All that is declared, with the place of each declaration. Of a name that is declared twice, the

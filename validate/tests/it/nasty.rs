@@ -83,6 +83,19 @@ fn bombs_are_refused_at_once() {
     assert_eq!(lines(b"a: &a [*a]"), ["syntax 1:4 the file nests more than 128 levels deep"]);
 }
 
+/// A file with many brackets is looked at by another parser first, which must say as much.
+#[test]
+fn a_broken_file_with_many_brackets_has_a_place() {
+    let text = format!("a: [{}]\nb: c: d\n", "[],".repeat(200));
+    assert_eq!(lines(text.as_bytes()), ["syntax 2:5 mapping values are not allowed in this context"]);
+}
+
+#[test]
+fn what_a_manifest_says_cannot_steer_a_terminal() {
+    let found = findings(USER.replace("admin", "\"\\e[31m\\nx\"").as_bytes()).remove(0);
+    assert_eq!(found.message, "unknown value `\\u{1b}[31m\\nx`");
+}
+
 /// The words and numbers that versions of YAML disagree on: all of these are strings here, and a
 /// string is not silently taken for something else.
 #[test]

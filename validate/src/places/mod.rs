@@ -1,0 +1,8 @@
+//! The text of a file as a sequence of events with positions. The only module that knows the parser
+//! of positions; [`crate::yaml`] knows that of values.
+
+mod hazard;
+mod positions;
+
+pub(crate) use hazard::{Hazard, hazard};
+pub(crate) use positions::{Focus, Positions, Spot};
