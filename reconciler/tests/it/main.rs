@@ -1,0 +1,12 @@
+//! The reconciler as its peers see it: a real repository, a database on disk, a server on loopback.
+
+mod bed;
+mod calls;
+mod commits;
+mod database;
+mod lists;
+mod plan;
+mod reports;
+mod repositories;
+mod server;
+mod uploads;
