@@ -7,10 +7,12 @@
 //!
 
 mod check;
+pub mod conflict;
 mod document;
 mod edits;
 mod finding;
 mod positions;
+pub mod render;
 mod rule;
 mod rules;
 mod shape;

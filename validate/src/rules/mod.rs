@@ -1,13 +1,37 @@
 //! The rules that need all files together, one module per rule or tight group of rules.
 
+mod access;
+mod container;
 mod context;
+mod kernel;
+mod keys;
 mod names;
+mod overlap;
+mod ranges;
+mod references;
+mod resources;
+mod schedule;
+mod settings;
+mod targets;
 
 pub(crate) use context::{Context, Draft, Place};
 
 /// Applies every rule.
 pub(crate) fn check(context: &Context<'_>) -> Vec<Draft> {
-    const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] = &[names::check];
+    const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] = &[
+        names::check,
+        keys::check,
+        references::check,
+        targets::check,
+        access::check,
+        kernel::check,
+        schedule::check,
+        resources::check,
+        container::check,
+        ranges::check,
+        settings::check,
+        overlap::check,
+    ];
     let mut drafts = Vec::new();
     for check in CHECKS {
         check(context, &mut drafts);

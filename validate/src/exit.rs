@@ -1,0 +1,30 @@
+//! Exit codes.
+
+use std::process::{ExitCode, Termination};
+
+use almanac_validate::Report;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Nothing was found, or warnings alone.
+    Clean = 0,
+    /// At least one error was found.
+    Findings = 1,
+    /// The check could not be run: wrong arguments, or a folder that cannot be read. (`clap` ends
+    /// the program with the same code.)
+    CouldNotRun = 2,
+}
+
+impl From<&Report> for Exit {
+    fn from(report: &Report) -> Self {
+        if report.testbed.is_some() { Self::Clean } else { Self::Findings }
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}

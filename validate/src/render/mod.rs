@@ -1,0 +1,4 @@
+//! Findings as text. Each form is a module; none decides anything.
+
+pub mod human;
+pub mod json;

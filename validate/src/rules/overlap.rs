@@ -1,0 +1,278 @@
+//! `self-overlap` and `schedule-conflict`: on each node, the reservations of exclusive jobs and the
+//! maintenance windows keep out of each other's way.
+
+use std::collections::BTreeMap;
+
+use almanac_schemas::{Instant, Job, Schedule};
+use chrono::TimeDelta;
+
+use super::{
+    Context, Draft, Place,
+    schedule::{in_words, resolved},
+};
+use crate::{
+    Rule,
+    conflict::{Claim, Clash, Holder, clashes, free_offset},
+    suggest::listed,
+};
+
+/// For how many conflicts a free offset is searched: the search may take as long as the check.
+const MAX_SEARCHES: usize = 20;
+
+/// An exclusive job that can be reasoned about.
+struct Exclusive<'a> {
+    job: &'a Job,
+    place: &'a Place,
+    schedule: Schedule,
+}
+
+/// What holds a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Party<'a> {
+    /// A job, by its position in the order of documents.
+    Job(usize),
+    /// A maintenance window of a node, by its position.
+    Maintenance(&'a str, usize),
+}
+
+/// A node with everything that claims it.
+struct Calendar<'a> {
+    name: &'a str,
+    guard: TimeDelta,
+    windows: Vec<Schedule>,
+    jobs: Vec<usize>,
+}
+
+/// Two parties in each other's way, on all nodes where they are.
+struct Conflict<'a> {
+    first: Clash,
+    guard: TimeDelta,
+    nodes: Vec<&'a str>,
+    count: u64,
+    complete: bool,
+}
+
+pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
+    let mut jobs: Vec<Exclusive<'_>> = context
+        .whole_jobs()
+        .filter(|(job, _)| job.spec.exclusive)
+        .filter_map(|(job, place)| Some(Exclusive { job, place, schedule: resolved(context, job)? }))
+        .collect();
+    jobs.sort_by_key(|job| (job.place.file, job.place.spot.document));
+    let calendars = calendars(context, &jobs);
+
+    let mut conflicts: BTreeMap<(Party<'_>, Party<'_>), Conflict<'_>> = BTreeMap::new();
+    for calendar in calendars.values() {
+        let (parties, claims) = calendar.claims(&jobs);
+        let found = clashes(&claims, context.now);
+        for clash in found.pairs {
+            let mut pair = (parties[clash.a], parties[clash.b]);
+            let mut clash = clash;
+            if pair.0 > pair.1 {
+                (pair.0, pair.1) = (pair.1, pair.0);
+                (clash.first_a, clash.first_b) = (clash.first_b, clash.first_a);
+            }
+            let conflict = conflicts.entry(pair).or_insert(Conflict {
+                first: clash,
+                guard: calendar.guard,
+                nodes: Vec::new(),
+                count: 0,
+                complete: true,
+            });
+            conflict.nodes.push(calendar.name);
+            conflict.count += clash.count;
+            conflict.complete &= found.complete;
+            if clash.first_instant() < conflict.first.first_instant() {
+                (conflict.first, conflict.guard) = (clash, calendar.guard);
+            }
+        }
+    }
+
+    let mut searches = 0;
+    for ((a, b), conflict) in &conflicts {
+        let Party::Job(first) = *a else { continue };
+        drafts.push(match *b {
+            Party::Job(second) if first == second => self_overlap(&jobs[first], conflict),
+            Party::Job(second) => {
+                let draft = between_jobs(&jobs[first], &jobs[second], conflict);
+                with_help(draft, second, &jobs, &calendars, context, &mut searches)
+            }
+            Party::Maintenance(node, index) => {
+                let draft = with_maintenance(context, &jobs[first], node, index, conflict);
+                with_help(draft, first, &jobs, &calendars, context, &mut searches)
+            }
+        });
+    }
+}
+
+fn calendars<'c>(context: &'c Context<'_>, jobs: &[Exclusive<'c>]) -> BTreeMap<&'c str, Calendar<'c>> {
+    let mut calendars: BTreeMap<&str, Calendar<'_>> = BTreeMap::new();
+    for (index, exclusive) in jobs.iter().enumerate() {
+        for target in context.targets(exclusive.job, exclusive.place) {
+            let Some(node) = target.node.and_then(|node| node.manifest) else { continue };
+            let name = node.metadata.name.as_str();
+            let calendar = calendars.entry(name).or_insert_with(|| Calendar {
+                name,
+                guard: node.spec.guard.to_delta(),
+                windows: node.spec.maintenance.iter().map(|window| window.schedule()).collect(),
+                jobs: Vec::new(),
+            });
+            // A node that is listed twice, or is client and server at once, is reported elsewhere.
+            if calendar.jobs.last() != Some(&index) {
+                calendar.jobs.push(index);
+            }
+        }
+    }
+    calendars
+}
+
+impl<'a> Calendar<'a> {
+    fn claims<'c>(&'c self, jobs: &'c [Exclusive<'_>]) -> (Vec<Party<'a>>, Vec<Claim<'c>>) {
+        let jobs = self.jobs.iter().map(|index| {
+            let claim = Claim { schedule: &jobs[*index].schedule, guard: self.guard, holder: Holder::Job };
+            (Party::Job(*index), claim)
+        });
+        let windows = self.windows.iter().enumerate().map(|(index, schedule)| {
+            let claim = Claim { schedule, guard: TimeDelta::zero(), holder: Holder::Maintenance };
+            (Party::Maintenance(self.name, index), claim)
+        });
+        jobs.chain(windows).unzip()
+    }
+}
+
+fn self_overlap(exclusive: &Exclusive<'_>, conflict: &Conflict<'_>) -> Draft {
+    let name = &exclusive.job.metadata.name;
+    let schedule = exclusive.place.key("spec").key("schedule");
+    let (first, second) = (conflict.first.first_a, conflict.first.first_b);
+    let gap = (second.start - first.start).abs();
+    let reserved = exclusive.schedule.length + conflict.guard;
+    let message = if conflict.guard.is_zero() {
+        format!(
+            "each run of `{name}` takes {}, but the next one starts after {}",
+            in_words(reserved),
+            in_words(gap)
+        )
+    } else {
+        format!(
+            "each run of `{name}` reserves {} for {} ({} and a guard of {}), but the next one starts after {}",
+            nodes_in_words(&conflict.nodes),
+            in_words(reserved),
+            in_words(exclusive.schedule.length),
+            in_words(conflict.guard),
+            in_words(gap),
+        )
+    };
+    let room = gap - conflict.guard;
+    let help = if room > TimeDelta::zero() {
+        format!(
+            "shorten `length` to {} at most, let it run less often, or set `exclusive: false`",
+            in_words(room)
+        )
+    } else {
+        "let it run less often, or set `exclusive: false`".to_owned()
+    };
+    let starts = format!("runs start at {} and at {}", Instant(first.start), Instant(second.start));
+    Draft::new(Rule::SelfOverlap, schedule.key("length"), message)
+        .related(starts, schedule.key("cron"))
+        .help(help)
+}
+
+fn between_jobs(a: &Exclusive<'_>, b: &Exclusive<'_>, conflict: &Conflict<'_>) -> Draft {
+    let message = format!(
+        "`{}` and `{}` both reserve {} {}",
+        b.job.metadata.name,
+        a.job.metadata.name,
+        nodes_in_words(&conflict.nodes),
+        how_often(conflict),
+    );
+    Draft::new(Rule::ScheduleConflict, b.timing(), message)
+        .related(b.reserves(conflict.first.first_b), b.timing())
+        .related(a.reserves(conflict.first.first_a), a.timing())
+}
+
+fn with_maintenance(
+    context: &Context<'_>,
+    job: &Exclusive<'_>,
+    node: &str,
+    index: usize,
+    conflict: &Conflict<'_>,
+) -> Draft {
+    let message = format!(
+        "`{}` reserves {} during its maintenance {}",
+        job.job.metadata.name,
+        nodes_in_words(&conflict.nodes),
+        how_often(conflict)
+    );
+    let mut draft = Draft::new(Rule::ScheduleConflict, job.timing(), message)
+        .related(job.reserves(conflict.first.first_a), job.timing());
+    if let Some(declared) = context.nodes.get(node) {
+        let window = conflict.first.first_b;
+        let text = format!("maintenance from {} to {}", Instant(window.start), Instant(window.end));
+        let place = declared.place.key("spec").key("maintenance").index(index).key("cron");
+        draft = draft.related(text, place);
+    }
+    draft
+}
+
+impl Exclusive<'_> {
+    /// Where the manifest says when it runs.
+    fn timing(&self) -> Place {
+        let schedule = self.place.key("spec").key("schedule");
+        schedule.key(if self.job.spec.schedule.at.is_some() { "at" } else { "cron" })
+    }
+
+    fn reserves(&self, reservation: almanac_schemas::Occurrence) -> String {
+        let (start, end) = (Instant(reservation.start), Instant(reservation.end));
+        format!("`{}` holds it from {start} to {end}", self.job.metadata.name)
+    }
+}
+
+fn how_often(conflict: &Conflict<'_>) -> String {
+    let first = Instant(conflict.first.first_instant());
+    match (conflict.count, conflict.complete) {
+        (1, true) => format!("at {first}"),
+        (count, true) => format!("{count} times, first at {first}"),
+        (count, false) => format!("at least {count} times, first at {first}"),
+    }
+}
+
+fn nodes_in_words(nodes: &[&str]) -> String {
+    let word = if nodes.len() == 1 { "node" } else { "nodes" };
+    format!("{word} {}", listed(nodes.iter().copied()))
+}
+
+/// Adds what would make a conflict go away: a free offset for the job, if one is easily found.
+fn with_help(
+    draft: Draft,
+    job: usize,
+    jobs: &[Exclusive<'_>],
+    calendars: &BTreeMap<&str, Calendar<'_>>,
+    context: &Context<'_>,
+    searches: &mut usize,
+) -> Draft {
+    const OTHERWISE: &str =
+        "let one of them start at another time, shorten its `length`, or set `exclusive: false`";
+    if *searches == MAX_SEARCHES {
+        return draft.help(OTHERWISE);
+    }
+    *searches += 1;
+    let concerned: Vec<_> = calendars.values().filter(|calendar| calendar.jobs.contains(&job)).collect();
+    let others: Vec<Vec<Claim<'_>>> = concerned
+        .iter()
+        .map(|calendar| {
+            let (parties, claims) = calendar.claims(jobs);
+            let pairs = parties.into_iter().zip(claims);
+            pairs.filter(|(party, _)| *party != Party::Job(job)).map(|(_, claim)| claim).collect()
+        })
+        .collect();
+    // The longest guard of its nodes suits all of them.
+    let guard = concerned.iter().map(|calendar| calendar.guard).max().unwrap_or_default();
+    let claim = Claim { schedule: &jobs[job].schedule, guard, holder: Holder::Job };
+    match free_offset(&claim, &others, context.now) {
+        Some(cron) => {
+            let name = &jobs[job].job.metadata.name;
+            draft.help(format!("`cron: \"{cron}\"` is free for `{name}` on all of its nodes"))
+        }
+        None => draft.help(OTHERWISE),
+    }
+}
