@@ -11,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock,
     store::SyncRow,
     sync::{News, Reconciler},
 };
@@ -147,7 +148,7 @@ impl Follow {
     }
 
     async fn round(&mut self) -> Answer {
-        let now = Utc::now();
+        let now = clock::now();
         let result = self.reconciler.round(now).await;
         let error = result.as_ref().err().map(|error| chain(error));
         if let Some(error) = &error

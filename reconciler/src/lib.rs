@@ -21,6 +21,7 @@
 pub mod applied;
 pub mod artifacts;
 pub mod auth;
+pub mod clock;
 pub mod config;
 pub mod desired;
 pub mod exit;

@@ -1,15 +1,14 @@
 //! `sync --once`: one round, told to a person.
 
-use anyhow::Context;
-use chrono::Utc;
-
 use crate::{
+    clock,
     config::Settings,
     exit::Exit,
     source::Repository,
     store::{Store, SyncOutcome},
     sync::{News, Reconciler},
 };
+use anyhow::Context;
 
 /// What a round came to, for a person.
 #[derive(Debug)]
@@ -31,15 +30,13 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let repository = Repository::new(location.clone(), branch, subdir, store.path());
     let mut reconciler =
         Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
-    let round = reconciler.round(Utc::now()).await?;
+    let round = reconciler.round(clock::now()).await?;
     store.close().await;
     let commit = round.sync.commit.id.get(..12).unwrap_or(&round.sync.commit.id);
     let subject = &round.sync.commit.subject;
     let (exit, text) = match (round.news, round.sync.outcome) {
-        (Some(News::Applied(plan, _)), _) => (Exit::Success, format!("{plan}applied {commit} ({subject})\n")),
-        (Some(News::Rejected(report)), _) => {
-            let findings: String =
-                report.findings.iter().map(|finding| format!("{}\n", finding.message)).collect();
+        (Some(News::Applied(plan)), _) => (Exit::Success, format!("{plan}applied {commit} ({subject})\n")),
+        (Some(News::Rejected(findings)), _) => {
             (Exit::Rejected, format!("{findings}rejected {commit} ({subject}): {}\n", round.sync.message))
         }
         (None, SyncOutcome::Applied) => {

@@ -166,14 +166,13 @@ pub(super) fn node(
     applied: &Applied,
     name: &NodeName,
     entry: &NodeEntry,
-    heartbeat: Option<HeartbeatRow>,
+    heartbeat: Option<&HeartbeatRow>,
     next_run: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> v1::Node {
-    let last_seen = heartbeat.as_ref().map(|row| row.last_seen);
-    let held = held_generation(applied, heartbeat.as_ref());
-    let text =
-        |field: fn(&HeartbeatRow) -> &String| heartbeat.as_ref().map(field).cloned().unwrap_or_default();
+    let last_seen = heartbeat.map(|row| row.last_seen);
+    let held = held_generation(applied, heartbeat);
+    let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.map(field).cloned().unwrap_or_default();
     v1::Node {
         name: name.to_string(),
         labels: entry.labels.clone().into_iter().collect(),

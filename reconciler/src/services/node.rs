@@ -8,7 +8,6 @@ use almanac_proto::{
     v1::{self, node_service_server::NodeService},
 };
 use almanac_schemas::{NodeName, Phase, Reason, RunRole};
-use chrono::Utc;
 use futures::Stream;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     artifacts::{Announcement, Sending},
+    clock,
     rights::{Action, Caller},
     run::{RunEvent, RunStep},
     store::{HeartbeatRow, Recorded},
@@ -76,7 +76,7 @@ impl NodeCalls {
                 Some(_) => return Err(Status::invalid_argument("one call sends parts of one upload")),
                 none => none.insert(self.0.uploads.open(node, id).await.map_err(refuse::upload)?),
             };
-            sending.add(part.offset, part.data.into()).await.map_err(refuse::upload)?;
+            sending.add(part.offset, part.data).await.map_err(refuse::upload)?;
         }
         sending
             .map(|sending| sending.length())
@@ -103,7 +103,7 @@ impl NodeService for NodeCalls {
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
         let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
-        let now = Utc::now();
+        let now = clock::now();
         let beat = request.into_inner();
         self.0.heartbeats.put(HeartbeatRow {
             node,
@@ -152,7 +152,7 @@ impl NodeService for NodeCalls {
     ) -> Result<Response<v1::BeginUploadResponse>, Status> {
         let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
         let file = announcement(request.get_ref()).map_err(refuse::field)?;
-        let begin = async { self.0.uploads.begin(&node, file, Utc::now()).await.map_err(refuse::upload) };
+        let begin = async { self.0.uploads.begin(&node, file, clock::now()).await.map_err(refuse::upload) };
         let (id, offset) = within(begin).await?;
         Ok(Response::new(v1::BeginUploadResponse { upload_id: id.to_string(), offset }))
     }
@@ -182,7 +182,7 @@ impl NodeService for NodeCalls {
         let applied = self.0.applied();
         let settings = &applied.testbed.config.artifacts;
         // No deadline: hashing and storing take as long as the file is large.
-        let row = self.0.uploads.commit(&node, id, settings, Utc::now()).await.map_err(refuse::upload)?;
+        let row = self.0.uploads.commit(&node, id, settings, clock::now()).await.map_err(refuse::upload)?;
         Ok(Response::new(v1::CommitUploadResponse { artifact: Some(message::artifact(&row)) }))
     }
 }

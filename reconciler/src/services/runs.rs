@@ -167,6 +167,6 @@ pub(super) async fn download(
 fn chunks(mut bytes: Bytes) -> impl Iterator<Item = v1::DownloadArtifactResponse> {
     std::iter::from_fn(move || {
         let length = bytes.len().min(limits::MAX_CHUNK);
-        (length > 0).then(|| v1::DownloadArtifactResponse { data: bytes.split_to(length).into() })
+        (length > 0).then(|| v1::DownloadArtifactResponse { data: bytes.split_to(length) })
     })
 }

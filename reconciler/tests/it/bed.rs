@@ -25,14 +25,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A repository with an admin `alice`, users `bob` and `carol` and nodes `london-01` and `paris-01`,
 /// their keys, and a reconciler once it is started.
-pub struct Bed {
+pub(crate) struct Bed {
     folder: TempDir,
     serving: Option<Serving>,
 }
 
 impl Bed {
     /// Makes repository and keys. Users and nodes are written and not committed.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bed = Self { folder: tempfile::tempdir().unwrap(), serving: None };
         fs::create_dir(bed.repo()).unwrap();
         bed.git(&["init", "--quiet", "--initial-branch=main"]);
@@ -54,7 +54,7 @@ impl Bed {
     }
 
     /// Makes everything, commits it, starts the reconciler and waits until the commit is in force.
-    pub async fn serving() -> Self {
+    pub(crate) async fn serving() -> Self {
         let mut bed = Self::new();
         let commit = bed.commit("users and nodes");
         bed.start().await;
@@ -62,34 +62,41 @@ impl Bed {
         bed
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn repo(&self) -> PathBuf {
+    pub(crate) fn repo(&self) -> PathBuf {
         self.path().join("repo")
     }
 
     /// Makes a key and returns its public line.
-    pub fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         identity::generate(&self.path().join(name), name).unwrap().to_string()
     }
 
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.repo().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
-    pub fn remove(&self, path: &str) {
+    pub(crate) fn remove(&self, path: &str) {
         fs::remove_file(self.repo().join(path)).unwrap();
     }
 
     /// Runs Git in the repository.
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .current_dir(self.repo())
-            .args(["-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false"])
+            .args([
+                "-c",
+                "user.name=Tester",
+                "-c",
+                "user.email=tester@example.org",
+                "-c",
+                "commit.gpgsign=false",
+            ])
             .args(arguments)
             .output()
             .unwrap();
@@ -98,13 +105,13 @@ impl Bed {
     }
 
     /// Commits all files and returns the commit's hash.
-    pub fn commit(&self, message: &str) -> String {
+    pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "-m", message]);
         self.git(&["rev-parse", "HEAD"])
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             location: Location::Local(self.repo()),
             branch: "main".to_owned(),
@@ -115,7 +122,7 @@ impl Bed {
         }
     }
 
-    pub fn serve_settings(&self) -> ServeSettings {
+    pub(crate) fn serve_settings(&self) -> ServeSettings {
         ServeSettings {
             common: self.settings(),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -126,45 +133,45 @@ impl Bed {
         }
     }
 
-    pub async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         self.serving = Some(serve::start(self.serve_settings()).await.unwrap());
     }
 
-    pub async fn start_with(&mut self, settings: ServeSettings) {
+    pub(crate) async fn start_with(&mut self, settings: ServeSettings) {
         self.serving = Some(serve::start(settings).await.unwrap());
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.serving.take().unwrap().stop().await.unwrap();
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("http://{}", self.serving.as_ref().unwrap().address())
     }
 
     /// A connection as a user or node.
-    pub fn connect(&self, name: &str) -> Connection {
+    pub(crate) fn connect(&self, name: &str) -> Connection {
         self.connect_to(name, name, "almanac")
     }
 
     /// A connection that says it is `name`, with a key, for an audience.
-    pub fn connect_to(&self, name: &str, key: &str, audience: &str) -> Connection {
+    pub(crate) fn connect_to(&self, name: &str, key: &str, audience: &str) -> Connection {
         let identity = Identity::read(&self.path().join(key), name.parse().unwrap(), audience).unwrap();
         Endpoint::new(&self.address(), false).unwrap().connect(Some(identity)).unwrap()
     }
 
-    pub fn alice(&self) -> TestbedServiceClient<almanac_proto::client::Signed> {
+    pub(crate) fn alice(&self) -> TestbedServiceClient<almanac_proto::client::Signed> {
         self.connect("alice").testbed()
     }
 
     /// The latest sync, with findings and changes.
-    pub async fn latest(&self) -> Option<v1::GetSyncResponse> {
+    pub(crate) async fn latest(&self) -> Option<v1::GetSyncResponse> {
         let latest = self.alice().get_sync(v1::GetSyncRequest { id: String::new() }).await;
         latest.ok().map(tonic::Response::into_inner)
     }
 
     /// Waits until a commit was looked at, and returns what came of it.
-    pub async fn looked_at(&self, commit: &str) -> v1::GetSyncResponse {
+    pub(crate) async fn looked_at(&self, commit: &str) -> v1::GetSyncResponse {
         let what = format!("{commit} to be looked at");
         until(&what, async || {
             let latest = self.latest().await?;
@@ -174,14 +181,14 @@ impl Bed {
     }
 
     /// Waits until a commit is in force.
-    pub async fn applied(&self, commit: &str) -> v1::GetSyncResponse {
+    pub(crate) async fn applied(&self, commit: &str) -> v1::GetSyncResponse {
         let sync = self.looked_at(commit).await;
         assert_eq!(sync.sync.as_ref().unwrap().outcome(), v1::SyncOutcome::Applied, "{sync:?}");
         sync
     }
 
     /// Watches a node's desired state.
-    pub async fn watch(&self, node: &str) -> tonic::Streaming<v1::WatchDesiredStateResponse> {
+    pub(crate) async fn watch(&self, node: &str) -> tonic::Streaming<v1::WatchDesiredStateResponse> {
         let request =
             v1::WatchDesiredStateRequest { node: node.to_owned(), epoch: String::new(), generation: 0 };
         self.connect(node).node().watch_desired_state(request).await.unwrap().into_inner()
@@ -189,13 +196,13 @@ impl Bed {
 }
 
 /// The next snapshot of a stream.
-pub async fn snapshot(stream: &mut tonic::Streaming<v1::WatchDesiredStateResponse>) -> v1::Snapshot {
+pub(crate) async fn snapshot(stream: &mut tonic::Streaming<v1::WatchDesiredStateResponse>) -> v1::Snapshot {
     let message = tokio::time::timeout(LIMIT, stream.message()).await.expect("a snapshot");
     message.unwrap().unwrap().snapshot.unwrap()
 }
 
 /// Waits until something is there.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let begun = tokio::time::Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -207,11 +214,11 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
 }
 
 /// A job of `bob` that recurs hourly from now on.
-pub fn job(name: &str, node: &str) -> String {
+pub(crate) fn job(name: &str, node: &str) -> String {
     job_at_minute(name, node, 0)
 }
 
-pub fn job_at_minute(name: &str, node: &str, minute: u32) -> String {
+pub(crate) fn job_at_minute(name: &str, node: &str, minute: u32) -> String {
     let end = (Utc::now() + TimeDelta::days(30)).format("%Y-%m-%dT00:00:00Z");
     format!(
         "apiVersion: almanac/v1\nkind: Job\nmetadata: {{ name: {name} }}\nspec:\n  owner: bob\n  nodes: [{node}]\n  \
@@ -221,6 +228,6 @@ pub fn job_at_minute(name: &str, node: &str, minute: u32) -> String {
 }
 
 /// An instant of the past in whole seconds.
-pub fn past() -> DateTime<Utc> {
+pub(crate) fn past() -> DateTime<Utc> {
     DateTime::from_timestamp(Utc::now().timestamp() - 3_600, 0).unwrap()
 }

@@ -89,7 +89,11 @@ async fn a_node_is_itself_and_nobody_else_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_admins_start_syncs_and_nodes_do_not_read_them() {
     let bed = Bed::serving().await;
-    refused(bed.connect("bob").testbed().sync_now(v1::SyncNowRequest {}).await, Code::PermissionDenied, "admins");
+    refused(
+        bed.connect("bob").testbed().sync_now(v1::SyncNowRequest {}).await,
+        Code::PermissionDenied,
+        "admins",
+    );
     let status = v1::GetSyncStatusRequest {};
     bed.connect("bob").testbed().get_sync_status(status).await.unwrap();
     let mut node = bed.connect("london-01").testbed();

@@ -122,7 +122,10 @@ async fn nothing_is_recorded_twice_and_a_restart_changes_nothing() {
     let sync = bed.alice().sync_now(v1::SyncNowRequest {}).await.unwrap().into_inner().sync.unwrap();
     assert_eq!(sync.id, 1);
     let after = snapshot(&mut bed.watch("london-01").await).await;
-    assert_eq!((after.epoch, after.generation, after.commit), (before.epoch, before.generation, before.commit));
+    assert_eq!(
+        (after.epoch, after.generation, after.commit),
+        (before.epoch, before.generation, before.commit)
+    );
 
     // What was read back from the database is what the commit says: nothing changes.
     let commit = bed.commit("empty");
@@ -142,8 +145,10 @@ async fn an_apply_that_fails_leaves_nothing() {
     assert_eq!(failed.outcome(), v1::SyncOutcome::Failed, "{failed:?}");
     assert_ne!(bed.latest().await.unwrap().sync.unwrap().commit, commit);
     let jobs: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM jobs").fetch_one(store.pool()).await.unwrap();
-    let changes: (i64,) =
-        sqlx::query_as("SELECT COUNT(*) FROM changes WHERE name = 'ping'").fetch_one(store.pool()).await.unwrap();
+    let changes: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM changes WHERE name = 'ping'")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
     assert_eq!((jobs.0, changes.0), (0, 0));
 
     sqlx::query("DROP TRIGGER refuse").execute(store.pool()).await.unwrap();

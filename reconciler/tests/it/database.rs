@@ -43,7 +43,8 @@ async fn what_is_no_database_is_named() {
     std::fs::write(&path, "this is not a database, and it is longer than its header").unwrap();
     let error = Store::open(&format!("sqlite://{}", path.display())).await.unwrap_err();
     assert!(matches!(error, OpenError::NotADatabase(_)), "{error}");
-    let error = Store::open(&format!("sqlite://{}", bed.path().join("no/such.db").display())).await.unwrap_err();
+    let error =
+        Store::open(&format!("sqlite://{}", bed.path().join("no/such.db").display())).await.unwrap_err();
     assert!(matches!(error, OpenError::Open(..)), "{error}");
     for address in ["postgres://localhost/a", "sqlite://:memory:", "sqlite://", "almanac.db"] {
         assert!(matches!(Store::open(address).await, Err(OpenError::Address(_))), "{address}");
@@ -54,7 +55,8 @@ async fn what_is_no_database_is_named() {
 #[tokio::test]
 async fn an_epoch_is_made_once() {
     let (one, other) = (Bed::new(), Bed::new());
-    let epoch = async |bed: &Bed| Store::open(&bed.settings().database).await.unwrap().applied().await.unwrap().epoch;
+    let epoch =
+        async |bed: &Bed| Store::open(&bed.settings().database).await.unwrap().applied().await.unwrap().epoch;
     assert_eq!(epoch(&one).await, epoch(&one).await);
     assert_ne!(epoch(&one).await, epoch(&other).await);
 }

@@ -1,7 +1,7 @@
 //! Lists: pages and filters.
 
 use almanac_proto::{convert::timestamp, v1};
-use chrono::{DateTime, Timelike, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use tonic::Code;
 
 use crate::{
@@ -93,8 +93,13 @@ async fn occurrences_come_in_the_order_of_time_page_by_page() {
     bed.write("nodes/paris-01.yaml", key.replace("owner:", window));
     bed.applied(&bed.commit("jobs")).await;
 
-    let from: DateTime<Utc> =
-        (Utc::now() + TimeDelta::hours(2)).with_minute(0).unwrap().with_second(0).unwrap().with_nanosecond(0).unwrap();
+    let from: DateTime<Utc> = (Utc::now() + TimeDelta::hours(2))
+        .with_minute(0)
+        .unwrap()
+        .with_second(0)
+        .unwrap()
+        .with_nanosecond(0)
+        .unwrap();
     let mut request = v1::ListOccurrencesRequest {
         from: Some(timestamp(from)),
         to: Some(timestamp(from + TimeDelta::hours(1))),
@@ -121,7 +126,8 @@ async fn occurrences_come_in_the_order_of_time_page_by_page() {
         (10, "c", "paris-01", false),
         (20, "", "paris-01", true),
     ];
-    let expected = expected.map(|(minute, job, node, window)| (minute, job.to_owned(), node.to_owned(), window));
+    let expected =
+        expected.map(|(minute, job, node, window)| (minute, job.to_owned(), node.to_owned(), window));
     assert_eq!(all, expected);
 
     request.page_token.clear();
@@ -142,11 +148,14 @@ async fn runs_are_filtered_and_paged_back_in_time() {
     bed.applied(&bed.commit("jobs")).await;
     let at = past();
     let mut events = Vec::new();
-    for (hours, job, phase) in [(3, "a", v1::Phase::Missed), (2, "b", v1::Phase::Failed), (1, "a", v1::Phase::Skipped)] {
+    for (hours, job, phase) in
+        [(3, "a", v1::Phase::Missed), (2, "b", v1::Phase::Failed), (1, "a", v1::Phase::Skipped)]
+    {
         events.push(event(job, "london-01", at - TimeDelta::hours(hours), 1, phase));
     }
     report(&bed, "london-01", events).await;
-    let list = async |request: v1::ListRunsRequest| bed.alice().list_runs(request).await.unwrap().into_inner();
+    let list =
+        async |request: v1::ListRunsRequest| bed.alice().list_runs(request).await.unwrap().into_inner();
     let phases = |runs: Vec<v1::Run>| runs.iter().map(v1::Run::phase).collect::<Vec<_>>();
     let mut request = v1::ListRunsRequest { page_size: 2, ..Default::default() };
     let page = list(request.clone()).await;

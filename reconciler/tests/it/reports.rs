@@ -8,7 +8,13 @@ use tonic::Code;
 use crate::bed::{Bed, job, past};
 
 /// An event of a run of a job on a node.
-pub(crate) fn event(job: &str, node: &str, at: DateTime<Utc>, sequence: u64, phase: v1::Phase) -> v1::RunEvent {
+pub(crate) fn event(
+    job: &str,
+    node: &str,
+    at: DateTime<Utc>,
+    sequence: u64,
+    phase: v1::Phase,
+) -> v1::RunEvent {
     let id = RunId::new(&job.parse().unwrap(), &node.parse().unwrap(), at);
     v1::RunEvent {
         run_id: id.to_string(),
@@ -17,7 +23,8 @@ pub(crate) fn event(job: &str, node: &str, at: DateTime<Utc>, sequence: u64, pha
         scheduled_at: Some(timestamp(at)),
         sequence,
         phase: phase.into(),
-        reason: if phase == v1::Phase::Completed { v1::Reason::ExitCode } else { v1::Reason::Unspecified }.into(),
+        reason: if phase == v1::Phase::Completed { v1::Reason::ExitCode } else { v1::Reason::Unspecified }
+            .into(),
         message: format!("step {sequence}"),
         at: Some(timestamp(at + TimeDelta::seconds(sequence.cast_signed()))),
         exit_code: (phase == v1::Phase::Completed).then_some(0),
@@ -60,7 +67,8 @@ async fn reports_count_once_in_whatever_order_they_come() {
     assert_eq!(run.started_at, Some(timestamp(at + TimeDelta::seconds(2))));
     assert_eq!(run.ended_at, Some(timestamp(at + TimeDelta::seconds(3))));
     let prefix = run.id[..6].to_owned();
-    let got = bed.connect("bob").testbed().get_run(v1::GetRunRequest { id: prefix }).await.unwrap().into_inner();
+    let got =
+        bed.connect("bob").testbed().get_run(v1::GetRunRequest { id: prefix }).await.unwrap().into_inner();
     let steps: Vec<_> = got.steps.iter().map(|step| (step.sequence, step.phase())).collect();
     assert_eq!(steps, [(1, Deploying), (2, Running), (3, Uploading), (4, Completed)]);
 }

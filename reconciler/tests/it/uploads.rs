@@ -103,8 +103,13 @@ async fn an_interrupted_upload_goes_on_where_it_stopped_also_after_a_restart() {
     assert_eq!(commit(&bed, &again.upload_id).await.unwrap(), stored, "once is as good as twice");
 
     let day = (past()).format("%Y/%m/%d").to_string();
-    assert!(stored.path.starts_with("london-01/ping/") && stored.path.ends_with(&format!("{}/{NAME}", file.run)));
-    assert!(stored.path.contains(&day) || stored.path.contains(&(past() - TimeDelta::hours(1)).format("%Y/%m/%d").to_string()));
+    assert!(
+        stored.path.starts_with("london-01/ping/") && stored.path.ends_with(&format!("{}/{NAME}", file.run))
+    );
+    assert!(
+        stored.path.contains(&day)
+            || stored.path.contains(&(past() - TimeDelta::hours(1)).format("%Y/%m/%d").to_string())
+    );
     assert_eq!(download(&bed, "bob", &file.run, 0).await.unwrap(), file.content);
     let tail = file.content.len() as u64 - 5;
     assert_eq!(download(&bed, "alice", &file.run, tail).await.unwrap(), file.content[tail as usize..]);
