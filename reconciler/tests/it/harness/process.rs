@@ -75,7 +75,7 @@ impl Drop for Daemon {
         let child = self.child.get_mut();
         let _ = child.kill();
         let _ = child.wait();
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("--- log of the reconciler ---\n{}", self.log());
         }
     }
