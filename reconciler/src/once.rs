@@ -1,8 +1,5 @@
 //! `sync --once`: one round, told to a person.
 
-use almanac_validate::Finding;
-use anyhow::Context;
-
 use crate::{
     clock,
     config::Settings,
@@ -11,6 +8,7 @@ use crate::{
     store::{Store, SyncOutcome},
     sync::{News, Reconciler},
 };
+use anyhow::Context;
 
 /// What a round came to, for a person.
 #[derive(Debug)]
@@ -37,9 +35,8 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let commit = round.sync.commit.id.get(..12).unwrap_or(&round.sync.commit.id);
     let subject = &round.sync.commit.subject;
     let (exit, text) = match (round.news, round.sync.outcome) {
-        (Some(News::Applied(plan, _)), _) => (Exit::Success, format!("{plan}applied {commit} ({subject})\n")),
-        (Some(News::Rejected(report)), _) => {
-            let findings: String = report.findings.iter().map(line).collect();
+        (Some(News::Applied(plan)), _) => (Exit::Success, format!("{plan}applied {commit} ({subject})\n")),
+        (Some(News::Rejected(findings)), _) => {
             (Exit::Rejected, format!("{findings}rejected {commit} ({subject}): {}\n", round.sync.message))
         }
         (None, SyncOutcome::Applied) => {
@@ -51,13 +48,4 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
         ),
     };
     Ok(Told { exit, text })
-}
-
-/// A finding in a line that editors can jump from. `almanac-validate` shows more of it.
-fn line(finding: &Finding) -> String {
-    let place =
-        finding.location.as_ref().map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column));
-    let help = finding.help.as_ref().map(|help| format!(" ({help})"));
-    let (severity, rule, message) = (finding.severity.as_str(), finding.rule.as_str(), &finding.message);
-    format!("{}{severity}: {message}{} [{rule}]\n", place.unwrap_or_default(), help.unwrap_or_default())
 }

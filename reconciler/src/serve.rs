@@ -19,7 +19,6 @@ use tonic::{
     service::Routes,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
-
 use tonic_health::server::HealthReporter;
 
 use crate::{

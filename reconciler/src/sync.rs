@@ -3,9 +3,12 @@
 //!
 //! A round takes no input but the repository and the database. Running it twice is running it once.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use almanac_validate::{Report, Severity};
+use almanac_validate::{
+    Report, Severity,
+    render::human::{Style, human},
+};
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinError};
@@ -40,9 +43,9 @@ pub struct Round {
 #[derive(Debug)]
 pub enum News {
     /// The commit is in force now; the text lists what changed.
-    Applied(String, Report),
-    /// The commit has errors and changed nothing.
-    Rejected(Report),
+    Applied(String),
+    /// The commit has errors and changed nothing; the text shows them.
+    Rejected(String),
 }
 
 /// Why a round came to nothing. What was in force still is.
@@ -112,7 +115,8 @@ impl Reconciler {
                 let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
                 let mut sync = sync(SyncOutcome::Rejected, with(rewritten, message));
                 sync.id = self.store.reject(&sync, &report.findings).await?;
-                Ok(Round { sync, news: Some(News::Rejected(report)) })
+                let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
+                Ok(Round { sync, news: Some(News::Rejected(shown)) })
             }
             Some(testbed) => {
                 let testbed = Arc::new(testbed.clone());
@@ -129,7 +133,7 @@ impl Reconciler {
                 let text = plan.to_string();
                 // Only now that it is in the database may anybody act on it.
                 self.applied.send_replace(Arc::new(next.applied));
-                Ok(Round { sync, news: Some(News::Applied(text, report)) })
+                Ok(Round { sync, news: Some(News::Applied(text)) })
             }
         }
     }

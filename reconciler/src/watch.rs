@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use almanac_proto::v1;
 use almanac_schemas::NodeName;
-use chrono::Utc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{applied::Applied, auth, desired, rights::Caller};
+use crate::{applied::Applied, auth, clock, desired, rights::Caller};
 
 /// One snapshot waits while another is on its way. A slow agent gets the newest, not all of them:
 /// each replaces what was before.
@@ -50,7 +49,7 @@ async fn follow(
         } else if sent.as_ref() == Some(&held) {
             None
         } else {
-            desired::snapshot(&now, &node, Utc::now())
+            desired::snapshot(&now, &node, clock::now())
                 .map(|snapshot| Ok(v1::WatchDesiredStateResponse { snapshot: Some(snapshot) }))
         };
         drop(now);
@@ -63,14 +62,16 @@ async fn follow(
         }
         // Cancel-safe: `changed` marks a value as seen only when it returns, a cancelled token stays
         // cancelled, a closed channel stays closed.
-        tokio::select! {
-            changed = applied.changed() => if changed.is_err() { return },
-            () = stop.cancelled() => {
-                // A full queue says that the agent is not reading; the stream then ends without a word.
-                let _ = sender.try_send(Err(Status::unavailable("the reconciler is stopping; connect again")));
-                return;
-            }
+        let stopping = tokio::select! {
+            // Nobody can change anything any more: the program is stopping.
+            changed = applied.changed() => changed.is_err(),
+            () = stop.cancelled() => true,
             () = sender.closed() => return,
+        };
+        if stopping {
+            // A full queue says that the agent is not reading; the stream then ends without a word.
+            let _ = sender.try_send(Err(Status::unavailable("the reconciler is stopping; connect again")));
+            return;
         }
     }
 }

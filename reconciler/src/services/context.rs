@@ -3,7 +3,6 @@
 use std::{future::Future, sync::Arc};
 
 use almanac_proto::limits;
-use chrono::Utc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, metadata::MetadataMap};
@@ -11,7 +10,7 @@ use tonic::{Status, metadata::MetadataMap};
 use crate::{
     applied::Applied,
     artifacts::Uploads,
-    auth,
+    auth, clock,
     follow::Follower,
     heartbeats::Heartbeats,
     rights::{Action, Caller},
@@ -51,7 +50,7 @@ impl Context {
 
     /// Who calls, by the token of the call.
     pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        auth::caller(&self.applied.borrow(), metadata, &self.audience, Utc::now())
+        auth::caller(&self.applied.borrow(), metadata, &self.audience, clock::now())
             .map_err(|error| refuse::unauthenticated(&error))
     }
 

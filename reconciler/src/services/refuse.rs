@@ -1,7 +1,7 @@
 //! From errors to status codes with a text that a person can act on. What is ours to mend is logged
 //! in full and told in brief.
 
-#![expect(clippy::needless_pass_by_value, reason = "made for `map_err`, which gives the error away")]
+#![expect(clippy::needless_pass_by_value, reason = "`map_err` calls them, which gives errors away")]
 
 use almanac_proto::convert::FieldError;
 use tonic::Status;

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     applied::Applied,
+    clock,
     occurrences::{self, Filter, Key},
     page,
     rights::{Action, Principal},
@@ -76,7 +77,7 @@ impl TestbedService for TestbedCalls {
         let size = page::size(request.page_size).map_err(refuse::field)?;
         let after = page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name);
         let applied = self.0.applied();
-        let now = Utc::now();
+        let now = clock::now();
         let mut next = NextRuns::new(&applied, now);
         let nodes = applied.testbed.nodes.iter();
         let nodes = nodes.filter(|(name, _)| after.as_deref().is_none_or(|after| name.as_str() > after));
@@ -85,8 +86,14 @@ impl TestbedService for TestbedCalls {
         let nodes = nodes
             .into_iter()
             .map(|(name, entry)| {
-                let heartbeat = self.0.heartbeats.get(name);
-                message::node(&applied, name, entry, heartbeat.as_ref(), next.of_node(name), now)
+                message::node(
+                    &applied,
+                    name,
+                    entry,
+                    self.0.heartbeats.get(name).as_ref(),
+                    next.of_node(name),
+                    now,
+                )
             })
             .collect();
         Ok(Response::new(v1::ListNodesResponse { nodes, next_page_token }))
@@ -102,10 +109,9 @@ impl TestbedService for TestbedCalls {
         let entry = applied.testbed.nodes.get(&name).ok_or_else(|| {
             Status::not_found(format!("there is no node `{name}`; ListNodes lists those that there are"))
         })?;
-        let now = Utc::now();
+        let now = clock::now();
         let next = NextRuns::new(&applied, now).of_node(&name);
-        let heartbeat = self.0.heartbeats.get(&name);
-        let node = message::node(&applied, &name, entry, heartbeat.as_ref(), next, now);
+        let node = message::node(&applied, &name, entry, self.0.heartbeats.get(&name).as_ref(), next, now);
         Ok(Response::new(v1::GetNodeResponse { node: Some(node) }))
     }
 
@@ -122,7 +128,7 @@ impl TestbedService for TestbedCalls {
             after: page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name),
         };
         let applied = self.0.applied();
-        let mut next = NextRuns::new(&applied, Utc::now());
+        let mut next = NextRuns::new(&applied, clock::now());
         let wanted = |name: &JobName, owner| {
             let on_node = |node| {
                 applied
@@ -159,7 +165,7 @@ impl TestbedService for TestbedCalls {
         let applied = self.0.applied();
         let job = match applied.testbed.jobs.get(&name) {
             Some(spec) => {
-                message::job(&applied, &name, spec, NextRuns::new(&applied, Utc::now()).of_job(&name))
+                message::job(&applied, &name, spec, NextRuns::new(&applied, clock::now()).of_job(&name))
             }
             None => {
                 let deleted =
@@ -225,7 +231,7 @@ impl TestbedService for TestbedCalls {
         let answer = within(async { self.0.follower.sync_now().await.map_err(refuse::ask) }).await?;
         let sync = match answer {
             Ok(row) => message::sync(&row),
-            Err(error) => message::failed_sync(error, Utc::now()),
+            Err(error) => message::failed_sync(error, clock::now()),
         };
         Ok(Response::new(v1::SyncNowResponse { sync: Some(sync) }))
     }

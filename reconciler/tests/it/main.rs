@@ -1,16 +1,31 @@
-//! The reconciler as its peers see it: the real program as a process of its own, a real Git
-//! repository, a database and a store on disk, and gRPC over a real socket.
+//! The reconciler as its peers see it: a real Git repository, a database and a store on disk, and
+//! gRPC over a real socket.
+//!
+//! With [`harness`] the program runs as a process of its own, which may be killed and is told what to
+//! do by flags; with [`bed`] its library runs in the test's process, whose tables can be looked at.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the test")]
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod applying;
+mod bed;
+mod calls;
+mod commits;
+mod database;
 mod desired;
 mod harness;
 mod history;
 mod listening;
+mod lists;
 mod occurrences;
+mod plan;
 mod rejected;
+mod reports;
+mod repositories;
 mod rights;
 mod runs;
+mod server;
 mod startup;
 mod transfers;
+mod uploads;
