@@ -17,7 +17,7 @@ use almanac_reconciler::{
     serve::{self, Serving},
     source::Location,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 
 /// How long anything may take before a test has failed.
@@ -79,10 +79,6 @@ impl Bed {
         let path = self.repo().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
-    }
-
-    pub(crate) fn remove(&self, path: &str) {
-        fs::remove_file(self.repo().join(path)).unwrap();
     }
 
     /// Runs Git in the repository.
@@ -225,9 +221,4 @@ pub(crate) fn job_at_minute(name: &str, node: &str, minute: u32) -> String {
          schedule: {{ cron: \"{minute} * * * *\", end: {end}, length: 1m }}\n  exclusive: false\n  \
          container: {{ image: probe }}\n"
     )
-}
-
-/// An instant of the past in whole seconds.
-pub(crate) fn past() -> DateTime<Utc> {
-    DateTime::from_timestamp(Utc::now().timestamp() - 3_600, 0).unwrap()
 }

@@ -6,26 +6,19 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the test")]
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
-
 mod applying;
 mod bed;
-mod calls;
-mod commits;
 mod database;
 mod desired;
 mod harness;
 mod history;
 mod listening;
-mod lists;
 mod occurrences;
 mod plan;
 mod rejected;
-mod reports;
 mod repositories;
 mod rights;
 mod runs;
 mod server;
 mod startup;
 mod transfers;
-mod uploads;
