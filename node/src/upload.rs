@@ -189,14 +189,17 @@ impl Uploader {
     }
 }
 
-/// Whether trying again cannot help: the file is gone, or it is not one that the reconciler takes.
+/// Whether trying again cannot help: the file is gone, or it is not one that the reconciler takes, or
+/// another content of that name is stored already.
 fn is_final(error: &UploadError) -> bool {
     match error {
         UploadError::File(_, error) => {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
         }
         // Not `OutOfRange`: that is a part at a wrong offset, and the next try asks for the right one.
-        UploadError::Call(status) => status.code() == Code::InvalidArgument,
+        UploadError::Call(status) => {
+            matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists)
+        }
         UploadError::Offset { .. } => false,
     }
 }

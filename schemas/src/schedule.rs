@@ -33,7 +33,7 @@ pub struct ScheduleSpec {
     pub end: Option<Instant>,
     /// How long each run may take. Its container is stopped at the end.
     pub length: Duration,
-    /// How late a run may still start.
+    /// How late a run may still start, at least `1s`.
     #[serde(default = "default_start_deadline")]
     pub start_deadline: Duration,
     /// What happens to instants that passed while the node was not running.
@@ -77,6 +77,9 @@ pub enum ScheduleError {
     /// The runs take no time.
     #[error("`length` must be longer than nothing")]
     NoLength,
+    /// The runs could only start before their instant is over.
+    #[error("`startDeadline` must be longer than nothing: a run starts a moment after its instant at best")]
+    NoStartDeadline,
 }
 
 impl ScheduleSpec {
@@ -88,6 +91,9 @@ impl ScheduleSpec {
     pub fn resolve(&self) -> Result<Schedule, ScheduleError> {
         if self.length.is_zero() {
             return Err(ScheduleError::NoLength);
+        }
+        if self.start_deadline.is_zero() {
+            return Err(ScheduleError::NoStartDeadline);
         }
         if let (Some(start), Some(end)) = (self.start, self.end)
             && end <= start
@@ -273,6 +279,7 @@ mod tests {
         assert_eq!(wrong(|s| s.at = None), ScheduleError::NoTiming);
         assert_eq!(wrong(|s| s.cron = Some("* * * * *".parse().unwrap())), ScheduleError::TwoTimings);
         assert_eq!(wrong(|s| s.length = Duration::ZERO), ScheduleError::NoLength);
+        assert_eq!(wrong(|s| s.start_deadline = Duration::ZERO), ScheduleError::NoStartDeadline);
         assert_eq!(wrong(|s| s.end = s.at), ScheduleError::AtOutsideWindow);
         assert_eq!(
             wrong(|s| {

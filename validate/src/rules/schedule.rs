@@ -44,6 +44,9 @@ fn meaningless(error: ScheduleError, place: &Place) -> Draft {
         ScheduleError::AtOutsideWindow => (place.key("at"), "with `at`, `start` and `end` are not needed"),
         ScheduleError::EndBeforeStart => (place.key("end"), "choose a later `end` or an earlier `start`"),
         ScheduleError::NoLength => (place.key("length"), "write, for example, `length: 2m`"),
+        ScheduleError::NoStartDeadline => {
+            (place.key("startDeadline"), "write, for example, `startDeadline: 1s`")
+        }
     };
     Draft::new(Rule::Schedule, place, error.to_string()).help(help)
 }
