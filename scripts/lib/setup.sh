@@ -47,6 +47,8 @@ start_docker() {
     if ! command -v dockerd >/dev/null; then
         command -v apt-get >/dev/null || return 1
         (need_packages docker.io iptables) || return 1
+        # Where it is a package of its own.
+        if ! command -v docker >/dev/null; then (need_packages docker-cli) || return 1; fi
     fi
     if [ -d /run/systemd/system ]; then
         as_root systemctl start docker || return 1

@@ -7,5 +7,6 @@ mod bad_commits;
 mod bad_input;
 mod containers;
 mod crashes;
+mod experiments;
 mod isolation;
 mod schedule;

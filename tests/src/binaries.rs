@@ -11,7 +11,7 @@ use std::{
 /// # Panics
 ///
 /// When the workspace does not build.
-pub(crate) fn path(name: &str) -> PathBuf {
+pub fn path(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(build).join(name)
 }

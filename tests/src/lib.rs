@@ -14,6 +14,7 @@ mod repository;
 mod testbed;
 mod wait;
 
+pub use binaries::path as binary;
 pub use daemon::Daemon;
 pub use repository::Repository;
 pub use testbed::{Runtime, Testbed};
