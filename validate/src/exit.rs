@@ -4,6 +4,13 @@ use std::process::{ExitCode, Termination};
 
 use almanac_validate::Report;
 
+/// What the help says about them.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing was found, or warnings alone
+  1  at least one error was found
+  2  the check could not be run";
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
