@@ -23,6 +23,9 @@ pub enum InstantError {
     /// The year is outside 1970 to 9999, which is what databases and engines agree on.
     #[error("`{0}` is not between the years 1970 and 9999")]
     Range(String),
+    /// The instant is finer than databases keep it, so that it would not come back as it was declared.
+    #[error("`{0}` is finer than a microsecond: give six digits after the point at most")]
+    TooFine(String),
 }
 
 impl FromStr for Instant {
@@ -38,6 +41,9 @@ impl FromStr for Instant {
         let instant = instant.to_utc();
         if !(0..253_402_300_800).contains(&instant.timestamp()) {
             return Err(InstantError::Range(text.to_owned()));
+        }
+        if instant.timestamp_subsec_nanos() % 1_000 != 0 {
+            return Err(InstantError::TooFine(text.to_owned()));
         }
         Ok(Self(instant))
     }
@@ -77,6 +83,7 @@ mod tests {
         assert!(matches!(error("2027-01-10T12:00:00"), InstantError::NoOffset(_)));
         assert!(matches!(error("tomorrow"), InstantError::Form(_)));
         assert!(matches!(error("2027-01-10"), InstantError::Form(_)));
+        assert!(matches!(error("2027-01-10T12:00:00.1234567Z"), InstantError::TooFine(_)));
         assert!(matches!(error("1066-10-14T09:00:00Z"), InstantError::Range(_)));
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! - [`manifest`] is where to start: the four kinds of document and how YAML becomes one of them.
 //! - [`user`], [`node`], [`job`], [`config`]: one module per kind, field by field.
-//! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it.
+//! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it, and
+//!   [`timetable`] computes the instants.
 //! - [`run`]: run ids, phases and reasons.
 //! - [`json_schema`]: the JSON Schemas that are checked in under `schemas/json/`.
 
@@ -26,6 +27,7 @@ pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod size;
+pub mod timetable;
 pub mod timezone;
 pub mod user;
 
@@ -41,5 +43,6 @@ pub use node::{Node, NodeSpec};
 pub use run::{Phase, Reason, RunId, RunRole};
 pub use schedule::{Occurrence, Schedule};
 pub use size::Size;
+pub use timetable::Timetable;
 pub use timezone::Timezone;
 pub use user::{User, UserRole, UserSpec};

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Cron, Duration, Instant, Timezone};
+use crate::{Cron, Duration, Instant, Timetable, Timezone};
 
 /// When a job runs: recurring (`cron`) or once (`at`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -187,14 +187,37 @@ impl Schedule {
 
     /// The occurrences whose start lies in `[from, to)`, in order. Each instant occurs once.
     pub fn occurrences(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> impl Iterator<Item = Occurrence> {
-        let mut from = from;
-        std::iter::from_fn(move || {
-            let next = self.next(from).filter(|next| next.start < to)?;
-            from = next.start + TimeDelta::microseconds(1);
-            Some(next)
+        let (mut from, to) = (from.max(self.start), to.min(self.end));
+        let mut stride = TimeDelta::days(1);
+        let chunks = std::iter::from_fn(move || {
+            if from >= to {
+                return None;
+            }
+            let end = from.checked_add_signed(stride).map_or(to, |end| end.min(to));
+            let table = Timetable::new(self, from, end);
+            (from, stride) = (end, (stride * 2).min(LONGEST_STRIDE));
+            Some(table)
+        });
+        chunks.flat_map(move |table| {
+            let mut next = table.next(i64::MIN);
+            std::iter::from_fn(move || {
+                let start = next?;
+                next = table.next(start + 1);
+                self.occurrence(start)
+            })
         })
     }
+
+    /// The occurrence that starts at an instant, in microseconds since 1970.
+    fn occurrence(&self, start: i64) -> Option<Occurrence> {
+        let start = DateTime::from_timestamp_micros(start)?;
+        Some(Occurrence { start, end: start + self.length })
+    }
 }
+
+/// How much of a schedule is computed at a time, at most: what is asked for may be centuries, of which
+/// the first few instants are looked at.
+const LONGEST_STRIDE: TimeDelta = TimeDelta::days(512);
 
 #[cfg(test)]
 mod tests {

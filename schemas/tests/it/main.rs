@@ -4,3 +4,4 @@
 
 mod json_schemas;
 mod manifests;
+mod timetable;

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use almanac_schemas::{Instant, Job, Schedule};
+use almanac_schemas::{Cron, Instant, Job, Schedule, schedule::Timing};
 use chrono::{DateTime, TimeDelta, Utc};
+use rayon::prelude::*;
 
 use super::{
     Context, Draft, Place,
@@ -12,12 +13,12 @@ use super::{
 };
 use crate::{
     Rule,
-    conflict::{Claim, Clash, Holder, clashes, free_offset},
+    conflict::{Claim, Clash, Holder, clashes, free_offsets},
     suggest::listed,
 };
 
-/// How many reservations are looked at in the search for free offsets. They are a courtesy, and must
-/// not take much longer than the check.
+/// How many claims are compared in the search for free offsets. They are a courtesy, and must not take
+/// much longer than the check.
 const SEARCH_STEPS: u32 = 1_000_000;
 
 /// An exclusive job that can be reasoned about.
@@ -50,7 +51,6 @@ struct Conflict<'a> {
     guard: TimeDelta,
     nodes: Vec<&'a str>,
     count: u64,
-    complete: bool,
 }
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
@@ -62,13 +62,15 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     jobs.sort_by_key(|job| (job.place.file, job.place.spot.document));
     let calendars = calendars(context, &jobs);
 
+    // What a node's claims are computed to is dropped again with the node.
+    let found: Vec<_> = calendars
+        .par_iter()
+        .map(|(_, calendar)| (calendar, clashes(&calendar.claims(&jobs, context.now))))
+        .collect();
     let mut conflicts: BTreeMap<(Party<'_>, Party<'_>), Conflict<'_>> = BTreeMap::new();
-    for calendar in calendars.values() {
-        let (parties, claims) = calendar.claims(&jobs);
-        let found = clashes(&claims, context.now);
-        for clash in found.pairs {
-            let mut pair = (parties[clash.a], parties[clash.b]);
-            let mut clash = clash;
+    for (calendar, clashes) in found {
+        for mut clash in clashes {
+            let mut pair = (calendar.party(clash.a), calendar.party(clash.b));
             if pair.0 > pair.1 {
                 (pair.0, pair.1) = (pair.1, pair.0);
                 (clash.first_a, clash.first_b) = (clash.first_b, clash.first_a);
@@ -78,18 +80,22 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
                 guard: calendar.guard,
                 nodes: Vec::new(),
                 count: 0,
-                complete: true,
             });
             conflict.nodes.push(calendar.name);
             conflict.count += clash.count;
-            conflict.complete &= found.complete;
             if clash.first_instant() < conflict.first.first_instant() {
                 (conflict.first, conflict.guard) = (clash, calendar.guard);
             }
         }
     }
 
-    let mut advice = Advice { jobs: &jobs, calendars: &calendars, from: context.now, steps: SEARCH_STEPS };
+    let mut advice = Advice {
+        jobs: &jobs,
+        calendars: &calendars,
+        claims: BTreeMap::new(),
+        from: context.now,
+        steps: SEARCH_STEPS,
+    };
     for ((a, b), conflict) in &conflicts {
         let Party::Job(first) = *a else { continue };
         drafts.push(match *b {
@@ -132,16 +138,26 @@ fn calendars<'c>(context: &'c Context<'_>, jobs: &[Exclusive<'c>]) -> BTreeMap<&
 }
 
 impl<'a> Calendar<'a> {
-    fn claims<'c>(&'c self, jobs: &'c [Exclusive<'_>]) -> (Vec<Party<'a>>, Vec<Claim<'c>>) {
-        let jobs = self.jobs.iter().map(|index| {
-            let claim = Claim { schedule: &jobs[*index].schedule, guard: self.guard, holder: Holder::Job };
-            (Party::Job(*index), claim)
-        });
-        let windows = self.windows.iter().enumerate().map(|(index, schedule)| {
-            let claim = Claim { schedule, guard: TimeDelta::zero(), holder: Holder::Maintenance };
-            (Party::Maintenance(self.name, index), claim)
-        });
-        jobs.chain(windows).unzip()
+    /// Everything that claims the node: its jobs, then its windows.
+    fn claims(&self, jobs: &[Exclusive<'_>], from: DateTime<Utc>) -> Vec<Claim> {
+        let schedules = self.jobs.iter().map(|index| &jobs[*index].schedule);
+        let job = |schedule: &Schedule| Claim::new(schedule, self.guard, Holder::Job, from, schedule.end);
+        let mut claims: Vec<_> = schedules.map(job).collect();
+        // Maintenance goes on for ever; what is later than the last run cannot be in a run's way.
+        if let Some(until) = claims.iter().filter_map(Claim::end).max().filter(|_| !self.windows.is_empty()) {
+            let window =
+                |window: &Schedule| Claim::new(window, TimeDelta::zero(), Holder::Maintenance, from, until);
+            claims.extend(self.windows.iter().map(window));
+        }
+        claims
+    }
+
+    /// Whose the claim at a position is.
+    fn party(&self, claim: usize) -> Party<'a> {
+        match self.jobs.get(claim) {
+            Some(job) => Party::Job(*job),
+            None => Party::Maintenance(self.name, claim - self.jobs.len()),
+        }
     }
 }
 
@@ -234,10 +250,9 @@ impl Exclusive<'_> {
 
 fn how_often(conflict: &Conflict<'_>) -> String {
     let first = Instant(conflict.first.first_instant());
-    match (conflict.count, conflict.complete) {
-        (1, true) => format!("at {first}"),
-        (count, true) => format!("{count} times, first at {first}"),
-        (count, false) => format!("at least {count} times, first at {first}"),
+    match conflict.count {
+        1 => format!("at {first}"),
+        count => format!("{count} times, first at {first}"),
     }
 }
 
@@ -250,33 +265,53 @@ fn nodes_in_words(nodes: &[&str]) -> String {
 struct Advice<'c, 'a> {
     jobs: &'c [Exclusive<'a>],
     calendars: &'c BTreeMap<&'a str, Calendar<'a>>,
+    /// The claims of the nodes that were looked at.
+    claims: BTreeMap<&'a str, Vec<Claim>>,
     from: DateTime<Utc>,
-    /// How many reservations may still be looked at.
+    /// How many claims may still be compared.
     steps: u32,
 }
 
 impl Advice<'_, '_> {
     /// Adds a free offset for a job, if one is easily found, and `otherwise` if not.
     fn give(&mut self, draft: Draft, job: usize, otherwise: &str) -> Draft {
-        let concerned: Vec<_> =
-            self.calendars.values().filter(|calendar| calendar.jobs.contains(&job)).collect();
-        let others: Vec<Vec<Claim<'_>>> = concerned
-            .iter()
-            .map(|calendar| {
-                let (parties, claims) = calendar.claims(self.jobs);
-                let pairs = parties.into_iter().zip(claims);
-                pairs.filter(|(party, _)| *party != Party::Job(job)).map(|(_, claim)| claim).collect()
-            })
-            .collect();
-        // The longest guard of its nodes suits all of them.
-        let guard = concerned.iter().map(|calendar| calendar.guard).max().unwrap_or_default();
-        let claim = Claim { schedule: &self.jobs[job].schedule, guard, holder: Holder::Job };
-        match free_offset(&claim, &others, self.from, &mut self.steps) {
+        match self.free_offset(job) {
             Some(cron) => {
                 let name = &self.jobs[job].job.metadata.name;
                 draft.help(format!("`cron: \"{cron}\"` is free for `{name}` on all of its nodes"))
             }
             None => draft.help(otherwise),
         }
+    }
+
+    fn free_offset(&mut self, job: usize) -> Option<Cron> {
+        let schedule = &self.jobs[job].schedule;
+        if self.steps == 0 || matches!(schedule.timing, Timing::At(_)) {
+            return None;
+        }
+        let concerned: Vec<_> =
+            self.calendars.values().filter(|calendar| calendar.jobs.contains(&job)).collect();
+        for calendar in &concerned {
+            let claims = self.claims.entry(calendar.name);
+            claims.or_insert_with(|| calendar.claims(self.jobs, self.from));
+        }
+        // The longest guard of its nodes suits all of them.
+        let guard = concerned.iter().map(|calendar| calendar.guard).max()?;
+        let (claims, steps) = (&self.claims, &mut self.steps);
+        let others = concerned.iter().flat_map(|calendar| {
+            let positions = calendar.jobs.iter().map(Some).chain(std::iter::repeat(None));
+            let others = positions.zip(&claims[calendar.name]).filter(|(index, _)| *index != Some(&job));
+            others.map(|(_, claim)| claim)
+        });
+        let others: Vec<&Claim> = others.collect();
+        let mut exhausted = false;
+        let free = |claim: &Claim| {
+            others.iter().all(|other| {
+                exhausted |= *steps == 0;
+                *steps = steps.saturating_sub(1);
+                !exhausted && claim.meets(other).is_none()
+            })
+        };
+        free_offsets(schedule, guard, self.from, free).next()
     }
 }

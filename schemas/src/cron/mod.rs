@@ -1,25 +1,41 @@
 //! Cron expressions: five fields, or six with seconds first.
 //!
-//! What an expression means is `croner`'s business. This module adds what it lets pass: an
+//! What the fields mean is `croner`'s business. This module adds what it lets pass: an
 //! expression is refused when it contains an empty list item, a step larger than its field, a
 //! nickname or a year, or when it never fires. An error names the field and where it stands.
 
+mod sets;
+
 use std::{fmt, ops::Range, str::FromStr, sync::Arc};
 
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds, Year};
 use thiserror::Error;
 
-use crate::text::text_value;
+use crate::{Timetable, text::text_value};
+
+pub(crate) use sets::Sets;
 
 /// A cron expression that fires at least once.
 #[derive(Debug, Clone)]
 pub struct Cron {
-    text: String,
     /// Shared, because it is a few hundred bytes and schedules are cloned freely.
-    inner: Arc<croner::Cron>,
+    inner: Arc<Inner>,
 }
+
+#[derive(Debug)]
+struct Inner {
+    text: String,
+    parsed: croner::Cron,
+    sets: Sets,
+}
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// The calendar repeats after so many days: 400 years, which are whole weeks.
+const CYCLE: i64 = 146_097 * DAY;
 
 /// A field of a cron expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,28 +138,53 @@ pub enum CronProblem {
 impl Cron {
     /// The expression as it was written.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.inner.text
     }
 
     /// The first instant at or after `from` at which it fires in a time zone; `None` when there is
-    /// none before the end of the calendar.
+    /// none within 400 years.
     ///
     /// Around daylight saving: in the hour that is skipped, an expression with one fixed time
     /// fires once, at the end of the gap, and lists, steps and ranges skip what does not exist; in
     /// the hour that is repeated, a fixed time fires once, in the first pass, and lists, steps and
     /// ranges fire in both.
     pub fn next(&self, from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        // The library works in whole seconds and would go back to the one that `from` is in.
-        let from = if from.timestamp_subsec_nanos() == 0 {
-            from
-        } else {
-            DateTime::from_timestamp(from.timestamp() + 1, 0)?
-        };
-        let local = zone.from_utc_datetime(&from.naive_utc());
-        self.inner.find_next_occurrence(&local, true).ok().map(|next| next.to_utc())
+        let from = from.timestamp() + i64::from(from.timestamp_subsec_nanos() > 0);
+        let until = from + CYCLE;
+        // Most fire within a day; each span that holds nothing is followed by a longer one.
+        let mut span = (from, from + DAY);
+        loop {
+            let found = Timetable::of_cron(self, zone, span.0, span.1).next(i64::MIN);
+            if let Some(start) = found {
+                return DateTime::from_timestamp_micros(start);
+            }
+            if span.1 >= until {
+                return None;
+            }
+            span = (span.1, (span.1 + 8 * (span.1 - span.0)).min(until));
+        }
     }
 
-    fn check_field(field: CronField, text: &str) -> Result<(), CronProblem> {
+    /// The minutes that it selects; minute 0 is bit 0.
+    pub fn minutes(&self) -> u64 {
+        self.inner.sets.minutes
+    }
+
+    /// The hours that it selects; hour 0 is bit 0.
+    pub fn hours(&self) -> u32 {
+        self.inner.sets.hours
+    }
+
+    pub(crate) fn sets(&self) -> &Sets {
+        &self.inner.sets
+    }
+
+    pub(crate) fn parsed(&self) -> &croner::Cron {
+        &self.inner.parsed
+    }
+
+    /// What the library would let pass.
+    fn check_items(field: CronField, text: &str) -> Result<(), CronProblem> {
         for item in text.split(',') {
             if item.is_empty() {
                 return Err(CronProblem::EmptyItem(field));
@@ -155,7 +196,11 @@ impl Cron {
                 return Err(CronProblem::Step { field, step, values: field.values() });
             }
         }
-        // The library's errors name no field, so that each field is also tried alone.
+        Ok(())
+    }
+
+    /// Whether a field is right by itself. The library's errors name no field.
+    fn check_alone(field: CronField, text: &str) -> Result<(), CronProblem> {
         let mut alone = ["*"; 6];
         alone[0] = "0";
         if let Some(place) = CronField::ALL.iter().position(|other| *other == field) {
@@ -204,15 +249,20 @@ impl FromStr for Cron {
             count => return Err(error(CronProblem::FieldCount(count), 0..text.len())),
         };
         for (kind, (range, field)) in kinds.iter().zip(&fields) {
-            Self::check_field(*kind, field).map_err(|problem| error(problem, range.clone()))?;
+            Self::check_items(*kind, field).map_err(|problem| error(problem, range.clone()))?;
         }
-        let inner = parser().parse(text).map_err(|cause| {
+        let parsed = parser().parse(text).map_err(|cause| {
+            for (kind, (range, field)) in kinds.iter().zip(&fields) {
+                if let Err(problem) = Self::check_alone(*kind, field) {
+                    return error(problem, range.clone());
+                }
+            }
             let problem = CronProblem::Field { field: kinds[0], reason: cause.to_string() };
             error(problem, 0..text.len())
         })?;
-        let cron = Self { text: text.to_owned(), inner: Arc::new(inner) };
-        // The calendar repeats after 400 years, and the library gives up long before that; any
-        // start will do, as an expression without a year fires again and again or not at all.
+        let sets = Sets::new(&parsed);
+        let cron = Self { inner: Arc::new(Inner { text: text.to_owned(), parsed, sets }) };
+        // Any start will do: without a year, an expression fires again and again or not at all.
         match cron.next(DateTime::UNIX_EPOCH, Tz::UTC) {
             Some(_) => Ok(cron),
             None => Err(error(CronProblem::Never, 0..text.len())),
@@ -222,13 +272,13 @@ impl FromStr for Cron {
 
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
+        f.pad(self.as_str())
     }
 }
 
 impl PartialEq for Cron {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.as_str() == other.as_str()
     }
 }
 
