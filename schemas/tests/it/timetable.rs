@@ -227,7 +227,9 @@ proptest! {
 
 /// So many cases, or as many more as `ALMANAC_NIGHTLY` asks for.
 fn cases(normal: u32) -> u32 {
-    std::env::var("ALMANAC_NIGHTLY").ok().and_then(|factor| factor.parse::<u32>().ok()).unwrap_or(1) * normal
+    let factor =
+        std::env::var_os("ALMANAC_NIGHTLY").map(|factor| factor.to_str().unwrap().parse::<u32>().unwrap());
+    factor.unwrap_or(1) * normal
 }
 
 #[test]

@@ -236,8 +236,9 @@ fn scene(count: std::ops::Range<usize>) -> impl Strategy<Value = Scene> {
 
 /// So many cases, or as many times more as `ALMANAC_NIGHTLY` says.
 fn cases(normal: u32) -> ProptestConfig {
-    let factor = std::env::var("ALMANAC_NIGHTLY").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    ProptestConfig { cases: normal * factor, ..ProptestConfig::default() }
+    let factor =
+        std::env::var_os("ALMANAC_NIGHTLY").map(|factor| factor.to_str().unwrap().parse::<u32>().unwrap());
+    ProptestConfig { cases: normal * factor.unwrap_or(1), ..ProptestConfig::default() }
 }
 
 proptest! {
