@@ -46,10 +46,10 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
 /// Finds places in files, and parses a file for it when the first place in it is asked for.
 struct Locator<'a> {
     sources: &'a [&'a Source],
-    positions: Vec<OnceCell<Positions>>,
+    positions: Vec<OnceCell<Positions<'a>>>,
 }
 
-impl Locator<'_> {
+impl<'a> Locator<'a> {
     fn finding(&self, draft: Draft) -> Finding {
         let related = draft.related.into_iter();
         Finding {
@@ -63,13 +63,19 @@ impl Locator<'_> {
                     location: self.location(&place),
                 })
                 .collect(),
+            notes: draft.notes.into_iter().map(printable).collect(),
             help: draft.help.map(printable),
+            fix: draft.fix.and_then(|(place, remedy)| {
+                self.sources[place.file].fix(self.positions(place.file), &place.spot, remedy)
+            }),
         }
     }
 
     fn location(&self, place: &Place) -> crate::Location {
-        let source = self.sources[place.file];
-        let positions = self.positions[place.file].get_or_init(|| Positions::read(source.text()));
-        source.locate(positions, &place.spot)
+        self.sources[place.file].locate(self.positions(place.file), &place.spot)
+    }
+
+    fn positions(&self, file: usize) -> &Positions<'a> {
+        self.positions[file].get_or_init(|| Positions::read(self.sources[file].text()))
     }
 }

@@ -5,6 +5,7 @@
 //! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
 //!   instant as an argument and gives the same findings whatever the order of the files.
 //! - [`walk()`] is the only thing here that reads files. The reconciler brings its own, out of Git.
+//! - [`fix()`] carries out the fixes that findings bring, in memory, and checks again.
 //! - [`render`] turns findings into text for people and for programs.
 //!
 //! Each rule is a module under `rules`, and [`Rule`] names them all; [`conflict`] is the engine behind
@@ -16,6 +17,7 @@ pub mod conflict;
 mod document;
 mod edits;
 mod finding;
+mod fix;
 mod places;
 pub mod render;
 mod rule;
@@ -32,7 +34,8 @@ mod wording;
 mod yaml;
 
 pub use check::{Report, check};
-pub use finding::{Finding, Location, Related, Severity};
+pub use finding::{Edit, Finding, Fix, Location, Related, Severity};
+pub use fix::{Fixed, fix};
 pub use rule::Rule;
 pub use source::Source;
 pub use testbed::{Assignment, NodeEntry, Testbed};

@@ -3,9 +3,9 @@
 use almanac_schemas::manifest::MAX_FILE;
 
 use crate::{
-    Entry, Finding, Location, Related, Rule,
+    Entry, Finding, Fix, Location, Related, Rule,
     document::{self, Content, Document},
-    places::{Positions, Spot, hazard},
+    places::{Positions, Remedy, Spot, hazard},
     syntax::{self, Flaw},
     text::{Text, printable},
     yaml,
@@ -35,7 +35,9 @@ impl Source {
                 message,
                 location: Some(Location::whole_file(path)),
                 related: Vec::new(),
+                notes: Vec::new(),
                 help: Some(help.to_owned()),
+                fix: None,
             }],
             complete: false,
         };
@@ -117,12 +119,14 @@ impl Source {
             for problem in problems {
                 let positions = positions.get_or_insert_with(|| Positions::read(text));
                 let range = positions.range(&problem.spot).unwrap_or_default();
+                let fix = problem.fix.and_then(|remedy| positions.patch(&problem.spot, remedy));
                 let flaw = Flaw {
                     rule: problem.rule,
                     message: problem.message,
                     range,
                     related: None,
                     help: problem.help,
+                    fix,
                 };
                 findings.push(self.finding(flaw));
             }
@@ -142,7 +146,9 @@ impl Source {
             message: printable(flaw.message),
             location: Some(self.text.location(&self.path, &flaw.range)),
             related: related.into_iter().collect(),
+            notes: Vec::new(),
             help: flaw.help.map(printable),
+            fix: flaw.fix.map(|patch| self.text.fix(&self.path, patch)),
         }
     }
 
@@ -163,8 +169,13 @@ impl Source {
     }
 
     /// Where something of the file is.
-    pub(crate) fn locate(&self, positions: &Positions, spot: &Spot) -> Location {
+    pub(crate) fn locate(&self, positions: &Positions<'_>, spot: &Spot) -> Location {
         let range = positions.range(spot).unwrap_or_default();
         self.text.location(&self.path, &range)
+    }
+
+    /// The change of something of the file, if it is safely possible.
+    pub(crate) fn fix(&self, positions: &Positions<'_>, spot: &Spot, remedy: Remedy) -> Option<Fix> {
+        Some(self.text.fix(&self.path, positions.patch(spot, remedy)?))
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     Rule,
     places::{Hazard, Positions},
-    text::Text,
+    text::{Patch, Text},
     yaml::{YamlError, YamlProblem},
 };
 
@@ -17,6 +17,7 @@ pub(crate) struct Flaw {
     pub(crate) range: Range<usize>,
     pub(crate) related: Option<(String, Range<usize>)>,
     pub(crate) help: Option<String>,
+    pub(crate) fix: Option<Patch>,
 }
 
 /// The text of a file, without a byte-order mark, and the first byte that is no text.
@@ -37,7 +38,14 @@ pub(crate) fn decode(bytes: &[u8]) -> (String, Option<Flaw>) {
     let message = format!("the byte 0x{:02X} is not UTF-8", bytes[start]);
     (
         text,
-        Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help.to_owned()) }),
+        Some(Flaw {
+            rule: Rule::FileEncoding,
+            message,
+            range,
+            related: None,
+            help: Some(help.to_owned()),
+            fix: None,
+        }),
     )
 }
 
@@ -68,7 +76,7 @@ pub(crate) fn characters(text: &str) -> Option<Flaw> {
         ),
     };
     let range = start..start + found.len_utf8();
-    Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help) })
+    Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help), fix: None })
 }
 
 /// What is wrong with a file that no parser of values should be given.
@@ -82,6 +90,7 @@ pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
             message,
             range: one_character(text, at),
             related: None,
+            fix: None,
         },
     }
 }
@@ -89,7 +98,7 @@ pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
 const ASTERISK: &str = "a value that starts with `*` must be in quotes";
 
 /// Puts the parser's errors in words.
-pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> Vec<Flaw> {
+pub(crate) fn explain(text: &Text, positions: &Positions<'_>, error: &YamlError) -> Vec<Flaw> {
     let at = error.at.map_or(0, |(line, column)| text.offset(line, column));
     let flaw = |message: String, related, help| Flaw {
         rule: Rule::Syntax,
@@ -97,6 +106,7 @@ pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> 
         range: one_character(text, at),
         related,
         help,
+        fix: None,
     };
     match &error.problem {
         YamlProblem::Form { message, context } => {
@@ -118,6 +128,7 @@ pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> 
                 range: duplicate.second.clone(),
                 related: Some(("it occurs first here".to_owned(), duplicate.first.clone())),
                 help: Some("remove one of the two".to_owned()),
+                fix: None,
             });
             let found: Vec<_> = found.collect();
             if found.is_empty() {
@@ -145,6 +156,7 @@ fn too_deep(text: &Text, at: usize) -> Flaw {
         message: "the file nests more than 128 levels deep".to_owned(),
         range: one_character(text, at),
         related: None,
+        fix: None,
         help: None,
     }
 }
@@ -155,6 +167,7 @@ fn too_many_aliases() -> Flaw {
         message: "the aliases of the file expand to more than is allowed".to_owned(),
         range: 0..0,
         related: None,
+        fix: None,
         help: Some("write the values out instead of repeating anchors".to_owned()),
     }
 }

@@ -3,6 +3,9 @@
 
 mod hazard;
 mod positions;
+mod rewrite;
+mod tree;
 
 pub(crate) use hazard::{Hazard, hazard};
 pub(crate) use positions::{Focus, Positions, Spot};
+pub(crate) use rewrite::{Change, Remedy};

@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use crate::{Finding, Location, Report, Severity};
+use crate::{Finding, Fix, Location, Report, Severity};
 
 /// What `almanac-validate check --format json` prints.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -32,8 +32,13 @@ struct FindingEntry {
     place: Place,
     /// Other places that one has to see to understand it.
     related: Vec<RelatedEntry>,
+    /// What one has to know to understand it, one fact each.
+    notes: Vec<String>,
     /// What would make it go away.
     help: Option<String>,
+    /// The change that makes it go away, where there is one that is certainly meant; `almanac-validate
+    /// check --fix` carries it out.
+    fix: Option<FixEntry>,
 }
 
 /// How bad a finding is.
@@ -74,6 +79,28 @@ struct RelatedEntry {
     message: String,
     #[serde(flatten)]
     place: Place,
+}
+
+/// A change of files that makes a finding go away.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Fix")]
+struct FixEntry {
+    /// What is done, in one line.
+    message: String,
+    /// The edits, which belong together.
+    edits: Vec<EditEntry>,
+}
+
+/// A range of a file that is replaced.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Edit")]
+struct EditEntry {
+    #[serde(flatten)]
+    place: Place,
+    /// What comes in its place.
+    replacement: String,
 }
 
 /// How much there is.
@@ -123,8 +150,20 @@ impl From<&Finding> for FindingEntry {
             message: finding.message.clone(),
             place: Place::new(finding.location.as_ref()),
             related: related.collect(),
+            notes: finding.notes.clone(),
             help: finding.help.clone(),
+            fix: finding.fix.as_ref().map(FixEntry::from),
         }
+    }
+}
+
+impl From<&Fix> for FixEntry {
+    fn from(fix: &Fix) -> Self {
+        let edits = fix.edits.iter().map(|edit| EditEntry {
+            place: Place::new(Some(&edit.location)),
+            replacement: edit.replacement.clone(),
+        });
+        Self { message: fix.message.clone(), edits: edits.collect() }
     }
 }
 

@@ -82,9 +82,28 @@ fn json_has_every_field() {
                     "message": "first declared here",
                     "file": "a.yaml", "line": 3, "column": 19, "endLine": 3, "endColumn": 24,
                 }],
+                "notes": [],
                 "help": "rename or remove one of them",
+                "fix": null,
             }],
             "summary": { "files": 2, "errors": 1, "warnings": 0 },
+        })
+    );
+}
+
+#[test]
+fn json_has_fixes() {
+    let folder = folder(&[("a.yaml", &USER.replace("{}", "{ teem: a }"))]);
+    let output = run(folder.path(), &["check", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        document["findings"][0]["fix"],
+        serde_json::json!({
+            "message": "rename `teem` to `team`",
+            "edits": [{
+                "file": "a.yaml", "line": 4, "column": 9, "endLine": 4, "endColumn": 13,
+                "replacement": "team",
+            }],
         })
     );
 }

@@ -5,6 +5,7 @@
 mod command;
 mod conflicts;
 mod findings_schema;
+mod fixes;
 mod nasty;
 mod order;
 mod specs;
