@@ -36,7 +36,7 @@ mod yaml;
 pub use check::{Report, check};
 pub use finding::{Edit, Finding, Fix, Location, Related, Severity};
 pub use fix::{Fixed, fix};
-pub use rule::Rule;
+pub use rule::{Rule, UnknownRule};
 pub use source::Source;
 pub use testbed::{Assignment, NodeEntry, Testbed};
 pub use tree::{Entry, IGNORE_FILE, Selection};

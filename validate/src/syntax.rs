@@ -87,7 +87,7 @@ pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
         Hazard::Unknown(at, message) => Flaw {
             rule: Rule::Syntax,
             help: form_help(text.as_str(), at, &message),
-            message,
+            message: in_words(&message),
             range: one_character(text, at),
             related: None,
             fix: None,
@@ -113,13 +113,13 @@ pub(crate) fn explain(text: &Text, positions: &Positions<'_>, error: &YamlError)
             let related = context.as_ref().and_then(|(what, place)| {
                 let (line, column) = (*place)?;
                 let start = text.offset(line, column);
-                Some((format!("while {what} that starts here"), one_character(text, start)))
+                Some((format!("while {} that starts here", activity(what)), one_character(text, start)))
             });
             // Where the cause is on the same character, one arrow is enough.
             let related = related.filter(|(_, range)| range.start != at);
             let alias = context.as_ref().is_some_and(|(what, _)| what.contains("alias"));
             let help = if alias { Some(ASTERISK.to_owned()) } else { form_help(text.as_str(), at, message) };
-            vec![flaw(message.clone(), related, help)]
+            vec![flaw(in_words(message), related, help)]
         }
         YamlProblem::DuplicateKey => {
             let found = positions.duplicates(error.document).map(|duplicate| Flaw {
@@ -177,6 +177,39 @@ fn one_character(text: &Text, at: usize) -> Range<usize> {
     let at = at.min(text.len());
     let width = text.get(at..).and_then(|rest| rest.chars().next()).filter(|c| !c.is_whitespace());
     at..at + width.map_or(0, char::len_utf8)
+}
+
+/// What the parser says, for those who know YAML and not its grammar.
+fn in_words(message: &str) -> String {
+    match message {
+        "mapping values are not allowed in this context" => "a `:` cannot start a value here".to_owned(),
+        "found character that cannot start any token" => "this character cannot start a value".to_owned(),
+        "found unexpected end of stream" => "the file ends before this does".to_owned(),
+        "did not find expected alphabetic or numeric character" => {
+            "expected a name after this sign".to_owned()
+        }
+        "could not find expected ':'" => "expected `:` after this key".to_owned(),
+        "did not find expected key" => "expected a key, or a smaller indentation".to_owned(),
+        "did not find expected '-' indicator" => "expected `-`, or a smaller indentation".to_owned(),
+        _ => match message.strip_prefix("did not find expected ") {
+            Some(expected) => format!("expected {}", expected.replace('\'', "`")),
+            None => message.to_owned(),
+        },
+    }
+}
+
+/// What the parser was doing.
+fn activity(what: &str) -> &str {
+    match what {
+        "parsing a flow sequence" => "reading a list in brackets",
+        "parsing a flow mapping" => "reading a mapping in braces",
+        "parsing a block mapping" => "reading a mapping",
+        "parsing a block collection" => "reading a list",
+        "scanning an alias" => "reading an alias",
+        "scanning a simple key" => "reading a key",
+        "scanning a quoted scalar" => "reading a text in quotes",
+        _ => what,
+    }
 }
 
 fn form_help(text: &str, at: usize, message: &str) -> Option<String> {

@@ -22,6 +22,8 @@ use crate::exit::{EXIT_CODES, Exit};
 /// Every `*.yaml` and `*.yml` is a manifest, whatever its folder. Hidden files and folders are passed
 /// over, and so is what `.almanacignore` lists, in the syntax of `.gitignore`. Nothing is changed
 /// without `--fix`, and nothing in the folder is ever run.
+///
+/// The rule of a finding is in brackets after its severity: `almanac-validate explain RULE` says more.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Check {

@@ -84,7 +84,7 @@ fn unmatched(context: &Context<'_>, job: &almanac_schemas::Job, place: &Place) -
     let values = || labels().filter(|(other, _)| *other == key).map(|(_, value)| value.as_str());
     let keys = || labels().map(|(key, _)| key.as_str());
     let entry = place.key(key);
-    let draft = Draft::new(Rule::UnmatchedSelector, place, message);
+    let draft = |place: Place| Draft::new(Rule::UnmatchedSelector, place, message);
     // A fix that leaves the selector without a node would be none.
     let selects = |new: (&str, &str)| {
         let rest = || job.spec.node_selector.iter().flatten().filter(|(other, _)| *other != key);
@@ -97,14 +97,17 @@ fn unmatched(context: &Context<'_>, job: &almanac_schemas::Job, place: &Place) -
                 .any(|(node, _)| has(node, new.0, new.1) && rest().all(|(key, value)| has(node, key, value)))
     };
     if let Some(near) = nearest(value, values()) {
-        let draft = draft.help(format!("no node is labelled `{key}: {value}`; {}", did_you_mean(near)));
+        let draft = draft(entry.clone())
+            .help(format!("no node is labelled `{key}: {value}`; {}", did_you_mean(near)));
         let certain = slip(value, values()) == Some(near) && selects((key, near));
         return if certain { draft.fix(entry, value, near) } else { draft };
     }
     if let Some(near) = nearest(key, keys()) {
-        let draft = draft.help(format!("no node has the label `{key}`; {}", did_you_mean(near)));
+        let entry = entry.on_key();
+        let draft =
+            draft(entry.clone()).help(format!("no node has the label `{key}`; {}", did_you_mean(near)));
         let certain = slip(key, keys()) == Some(near) && selects((near, value));
-        return if certain { draft.fix(entry.on_key(), key, near) } else { draft };
+        return if certain { draft.fix(entry, key, near) } else { draft };
     }
-    draft.help(format!("no node is labelled `{key}: {value}`"))
+    draft(entry).help(format!("no node is labelled `{key}: {value}`"))
 }

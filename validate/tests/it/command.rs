@@ -124,3 +124,30 @@ fn what_cannot_run_ends_with_2() {
     assert!(text(&wrong.stderr).contains("`tomorrow` is not an instant"), "{}", text(&wrong.stderr));
     assert_eq!(run(folder.path(), &[]).status.code(), Some(2));
 }
+
+#[test]
+fn rules_are_listed_in_columns_that_fit() {
+    let output = run(Path::new("/"), &["explain"]);
+    assert_eq!(output.status.code(), Some(0));
+    let list = text(&output.stdout);
+    assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+    for rule in almanac_validate::Rule::ALL {
+        let line = list.lines().find(|line| line.starts_with(&format!("{rule} "))).unwrap();
+        assert_eq!(line.split_whitespace().nth(1), Some(rule.severity().as_str()));
+    }
+}
+
+#[test]
+fn a_page_is_shown_without_its_markup() {
+    for rule in almanac_validate::Rule::ALL {
+        let output = run(Path::new("/"), &["explain", rule.as_str()]);
+        let page = text(&output.stdout);
+        assert!(page.starts_with(&format!("{rule}\n\n")), "{page}");
+        assert!(page.contains("\nWhat fails\n") && page.contains(&format!("[{rule}]")), "{page}");
+        assert!(!page.contains("```") && !page.contains("\n#"), "{page}");
+    }
+    let wrong = run(Path::new("/"), &["explain", "croon"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let expected = "there is no rule `croon` (did you mean `cron`?)";
+    assert!(text(&wrong.stderr).contains(expected), "{}", text(&wrong.stderr));
+}
