@@ -12,6 +12,7 @@
 //! two of them and knows nothing of manifests. `yaml` alone knows the parser of values, `places` alone
 //! that of positions, `wording` alone how `serde` puts its errors.
 
+mod allow;
 mod check;
 pub mod conflict;
 mod document;

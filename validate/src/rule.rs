@@ -74,6 +74,7 @@ rules! {
     ValueRange = "value-range", Error, "numbers are within their ranges";
     Heartbeat = "heartbeat", Error, "a node becomes stale after more than a heartbeat, and offline later than stale";
     Store = "store", Error, "the store of artifacts is an address that Almanac knows";
+    AllowComment = "allow-comment", Warning, "a comment that silences a warning names it, gives a reason and is of use";
 }
 
 impl fmt::Display for Rule {

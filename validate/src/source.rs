@@ -4,6 +4,7 @@ use almanac_schemas::manifest::MAX_FILE;
 
 use crate::{
     Entry, Finding, Fix, Location, Related, Rule,
+    allow::{self, Allow},
     document::{self, Content, Document},
     places::{Positions, Remedy, Spot, hazard},
     syntax::{self, Flaw},
@@ -18,6 +19,8 @@ pub struct Source {
     text: Text,
     documents: Vec<Document>,
     findings: Vec<Finding>,
+    /// The warnings that comments silence.
+    allows: Vec<Allow>,
     /// Whether everything that the file declares is known, at least by name.
     complete: bool,
 }
@@ -39,6 +42,7 @@ impl Source {
                 help: Some(help.to_owned()),
                 fix: None,
             }],
+            allows: Vec::new(),
             complete: false,
         };
         match entry {
@@ -84,6 +88,7 @@ impl Source {
             text: Text::new(text),
             documents: Vec::new(),
             findings: Vec::new(),
+            allows: Vec::new(),
             complete: true,
         };
         let flaws = source.read_documents(bad_bytes);
@@ -102,13 +107,14 @@ impl Source {
             self.complete = false;
             return vec![self.finding(syntax::refused(&self.text, hazard))];
         }
+        let (allows, flaws) = allow::read(text);
+        let mut findings: Vec<_> = flaws.into_iter().map(|flaw| self.finding(flaw)).collect();
         let (parsed, errors) = yaml::documents(text);
         let read: Vec<_> =
             parsed.into_iter().map(|parsed| document::read(parsed.index, parsed.value)).collect();
         self.complete = errors.is_empty();
         // Positions cost a second pass, so they are looked up when there is something to say.
         let mut positions = None;
-        let mut findings = Vec::new();
         for error in errors {
             let positions = positions.get_or_insert_with(|| Positions::read(text));
             findings.extend(
@@ -133,10 +139,11 @@ impl Source {
             self.complete &= !matches!(document.content, Content::Unknown);
             self.documents.push(document);
         }
+        self.allows = allows;
         findings
     }
 
-    fn finding(&self, flaw: Flaw) -> Finding {
+    pub(crate) fn finding(&self, flaw: Flaw) -> Finding {
         let related = flaw
             .related
             .map(|(message, range)| Related { message, location: self.text.location(&self.path, &range) });
@@ -158,6 +165,10 @@ impl Source {
 
     pub(crate) fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    pub(crate) fn allows(&self) -> &[Allow] {
+        &self.allows
     }
 
     pub(crate) fn is_complete(&self) -> bool {

@@ -73,7 +73,8 @@ impl Tree {
     /// Reads a text. What comes after a syntax error is not in the tree.
     pub(super) fn read(text: &str) -> Self {
         let mut builder = Builder::default();
-        for event in Parser::new_from_str(text) {
+        let options = granit_parser::options! { emit_comments: false };
+        for event in Parser::new_from_str_with_options(text, options) {
             let Ok((event, span)) = event else { break };
             let Some(range) = span.byte_range() else { break };
             builder.event(text, &event, range);

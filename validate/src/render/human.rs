@@ -50,8 +50,12 @@ fn summary(text: &mut String, report: &Report, files: usize) {
             format!("{files} checked: {}, {}", counted(errors, "error"), counted(warnings, "warning"))
         }
     };
+    let silenced = match report.silenced {
+        0 => String::new(),
+        silenced => format!(" ({} silenced)", counted(silenced, "warning")),
+    };
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{line}");
+    let _ = writeln!(text, "{line}{silenced}");
 }
 
 struct Frames<'a> {

@@ -113,6 +113,8 @@ struct Summary {
     errors: usize,
     /// How many findings are warnings.
     warnings: usize,
+    /// How many warnings are left out because a comment in the manifest allows them.
+    silenced: usize,
 }
 
 /// A report on so many files, as JSON of several lines.
@@ -123,6 +125,7 @@ pub fn json(report: &Report, files: usize) -> String {
             files,
             errors: report.count(Severity::Error),
             warnings: report.count(Severity::Warning),
+            silenced: report.silenced,
         },
     };
     let text = serde_json::to_string_pretty(&document);

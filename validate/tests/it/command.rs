@@ -86,9 +86,24 @@ fn json_has_every_field() {
                 "help": "rename or remove one of them",
                 "fix": null,
             }],
-            "summary": { "files": 2, "errors": 1, "warnings": 0 },
+            "summary": { "files": 2, "errors": 1, "warnings": 0, "silenced": 0 },
         })
     );
+}
+
+#[test]
+fn what_is_silenced_is_counted_and_in_no_output() {
+    let node = "apiVersion: almanac/v1\nkind: Node\nmetadata: { name: n }\nspec: { owner: alice }\n";
+    let job = "# almanac: allow(schedule-past) an example\napiVersion: almanac/v1\nkind: Job\nmetadata: { name: j }\n\
+               spec:\n  owner: alice\n  nodes: [n]\n  schedule: { at: 2020-01-01T00:00:00Z, length: 1m }\n  \
+               container: { image: x }\n";
+    let folder = folder(&[("a.yaml", USER), ("b.yaml", node), ("c.yaml", job)]);
+    let output = run(folder.path(), &["check", NOW[0], NOW[1]]);
+    assert_eq!(text(&output.stdout), "3 files checked, nothing found (1 warning silenced)\n");
+    let output = run(folder.path(), &["check", NOW[0], NOW[1], "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summary = serde_json::json!({ "files": 3, "errors": 0, "warnings": 0, "silenced": 1 });
+    assert_eq!(document, serde_json::json!({ "findings": [], "summary": summary }));
 }
 
 #[test]
