@@ -5,6 +5,7 @@ mod comments;
 mod hazard;
 mod positions;
 mod rewrite;
+mod scalar;
 mod tree;
 
 pub(crate) use comments::comments;

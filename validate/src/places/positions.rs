@@ -7,7 +7,10 @@ use std::ops::Range;
 
 use almanac_schemas::manifest::PathStep;
 
-use super::tree::{Content, Duplicate, Tree};
+use super::{
+    scalar,
+    tree::{Content, Duplicate, Tree},
+};
 
 /// A place within a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +114,9 @@ impl<'a> Positions<'a> {
     fn within(&self, node: usize, part: &Range<usize>) -> Range<usize> {
         let whole = self.tree.nodes[node].range.clone();
         let Content::Scalar(scalar) = &self.tree.nodes[node].content else { return whole };
-        if !scalar.verbatim {
-            return whole;
+        if let Some(value) = &scalar.value {
+            let found = scalar::part(&self.text[whole.clone()], scalar.style, value, part);
+            return found.map_or(whole.clone(), |found| whole.start + found.start..whole.start + found.end);
         }
         let start = whole.start + scalar.quote();
         let (from, to) = (start + part.start, start + part.end);
@@ -181,8 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn escaped_text_is_shown_as_a_whole() {
-        assert_eq!(text("a: \"\\x41bc\"", "a", Focus::Within(1..2)), "\"\\x41bc\"");
-        assert_eq!(text("a: 'it''s'", "a", Focus::Within(0..1)), "'it''s'");
+    fn a_part_of_a_value_is_found_in_any_style() {
+        assert_eq!(text("a: \"\\x41bc\"", "a", Focus::Within(1..2)), "b");
+        assert_eq!(text("a: 'it''s'", "a", Focus::Within(2..4)), "''s");
+        assert_eq!(text("a: >\n  x\n  yz\n", "a", Focus::Within(2..4)), "yz");
+    }
+
+    #[test]
+    fn a_block_scalar_ends_with_its_text() {
+        assert_eq!(text("a: |  # c\n\n  x\n   y\n\n\nb: 1\n", "a", Focus::Value), "x\n   y");
     }
 }

@@ -56,7 +56,7 @@ impl Positions<'_> {
         match change {
             Change::Write(new) => self.write(node, scalar, new),
             Change::Quote
-                if scalar.style == ScalarStyle::Plain && scalar.verbatim && !node.range.is_empty() =>
+                if scalar.style == ScalarStyle::Plain && scalar.value.is_none() && !node.range.is_empty() =>
             {
                 Some((node.range.clone(), double_quoted(&self.text[node.range.clone()])))
             }
@@ -87,13 +87,14 @@ impl Positions<'_> {
             }
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Some((range, double_quoted(new))),
             ScalarStyle::Literal | ScalarStyle::Folded => {
-                let header = self.block_header(range.start)?;
-                let one_line = !self.text[range.clone()].contains('\n');
+                let value = scalar.value.as_deref().unwrap_or(&self.text[range.clone()]);
+                let one_line = !value.contains('\n') && !self.text[range.clone()].contains('\n');
                 let simple = !new.is_empty() && new.trim() == new && !new.contains(char::is_control);
                 // Without a line end as part of the value, the line alone makes the value.
-                if self.text[header.clone()].contains('-') && one_line && simple {
+                if one_line && simple {
                     return Some((range, new.to_owned()));
                 }
+                let header = self.block_header(range.start)?;
                 Some((header.start..range.end, plain_or_quoted()))
             }
             _ => Some((range, plain_or_quoted())),
@@ -108,7 +109,7 @@ impl Positions<'_> {
         let indicators = before.trim_end_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
         let rest = indicators.strip_suffix(['|', '>'])?;
         let apart = rest.is_empty() || rest.ends_with([' ', '\t', '\n']);
-        (apart && !line.contains('#') && !line.contains('&')).then_some(rest.len()..before.len())
+        (apart && !line.contains('#')).then_some(rest.len()..before.len())
     }
 }
 
@@ -191,7 +192,9 @@ mod tests {
             assert_eq!(written(text, "new").as_deref(), Some(expected), "{text:?}");
         }
         assert_eq!(written("x: |  # why\n  old\n", "new"), None);
-        assert_eq!(written("x: &a |\n  old\n", "new"), None);
+        assert_eq!(written("x: &a |\n  old\n", "new").as_deref(), Some("x: &a new\n"));
+        assert_eq!(written("x: |- # why\n  old\n", "new").as_deref(), Some("x: |- # why\n  new\n"));
+        assert_eq!(written("x: |\n  old", "new").as_deref(), Some("x: new"));
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct Scalar {
     pub(super) style: ScalarStyle,
-    /// Whether its text in the file, without quotes, is its value.
-    pub(super) verbatim: bool,
+    /// Its value, where that is not the text in the file without quotes.
+    pub(super) value: Option<String>,
 }
 
 impl Tree {
@@ -120,14 +120,14 @@ impl Builder {
     fn event(&mut self, text: &str, event: &Event<'_>, mut range: Range<usize>) {
         match event {
             Event::Scalar(value, style, ..) => {
-                let mut scalar = Scalar { style: *style, verbatim: false };
+                let mut scalar = Scalar { style: *style, value: None };
                 if scalar.is_block() {
                     // The line ends after the last line belong to it, and would be shown as lines of their own.
                     range.end = range.start + text[range.clone()].trim_end_matches(['\n', '\r', ' ']).len();
                 }
                 let quote = scalar.quote();
                 let source = text.get(range.start + quote..range.end.saturating_sub(quote));
-                scalar.verbatim = source == Some(value.as_ref());
+                scalar.value = (source != Some(value.as_ref())).then(|| value.to_string());
                 self.end = self.end.max(range.end);
                 self.add(event, range, Content::Scalar(scalar), Some(value));
             }

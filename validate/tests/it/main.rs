@@ -10,5 +10,6 @@ mod fixes;
 mod nasty;
 mod order;
 mod pages;
+mod positions;
 mod specs;
 mod walking;
