@@ -18,6 +18,7 @@ use crate::{
     places::{Change, Focus, Remedy, Spot},
     shape,
     wording::{self, Class, Wording},
+    yaml,
 };
 
 /// How often a document is read at most. Each time costs as much as the document is long.
@@ -213,6 +214,10 @@ fn accepted(value: &Value, path: &[PathStep], change: &Change) -> bool {
         (Change::Quote, Value::Number(number)) => Value::String(number.to_string()),
         (Change::Quote, Value::Bool(word)) => Value::String(word.to_string()),
         (Change::Quote, _) => return false,
+        (Change::Bare(new), _) => match yaml::number_or_bool(new) {
+            Some(value) => value,
+            None => return false,
+        },
     };
     Manifest::from_value(value).map_or_else(|error| error.path != path, |_| true)
 }

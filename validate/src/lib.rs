@@ -8,9 +8,10 @@
 //! - [`fix()`] carries out the fixes that findings bring, in memory, and checks again.
 //! - [`render`] turns findings into text for people and for programs.
 //!
-//! Each rule is a module under `rules`, and [`Rule`] names them all; [`conflict`] is the engine behind
-//! two of them and knows nothing of manifests. `yaml` alone knows the parser of values, `places` alone
-//! that of positions, `wording` alone how `serde` puts its errors.
+//! Each rule is a module under `rules`, and [`Rule`] names them all, with the page of each in `docs/rules`;
+//! [`conflict`] is the engine behind two of them and knows nothing of manifests. `allow` reads the comments
+//! that silence warnings. `yaml` alone knows the parser of values, `places` alone that of positions and
+//! comments, `wording` alone how `serde` puts its errors.
 
 mod allow;
 mod check;

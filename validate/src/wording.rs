@@ -10,6 +10,7 @@ use crate::{
     Rule,
     places::{Change, Focus, Remedy},
     suggest::{closest, did_you_mean, nearest, one_of, slip},
+    yaml,
 };
 
 /// What an error of the types is about.
@@ -113,12 +114,9 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
     };
     if let Some(rest) = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: ")) {
         let (what, wanted) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
-        let quote = matches!(found, Some(Value::Number(_) | Value::Bool(_))) && wanted == "a string";
-        return plain(
-            format!("expected {}, found {}", wanted_in_words(wanted), found_in_words(what, found)),
-            quote.then(|| "put it in quotes to make it a string".to_owned()),
-            quote.then(|| Remedy { message: "put it in quotes".to_owned(), change: Change::Quote }),
-        );
+        let (help, fix) = otherwise_written(wanted, found).unzip();
+        let message = format!("expected {}, found {}", wanted_in_words(wanted), found_in_words(what, found));
+        return plain(message, help, fix);
     }
     if let Some(rest) = message.strip_prefix("unknown variant `").or(message.strip_prefix("unknown kind `")) {
         let word = rest.split('`').next().unwrap_or_default();
@@ -154,6 +152,36 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
             plain(wrong.to_owned(), help.or_else(|| Some(format!("expected {wanted}"))), fix)
         }
         None => plain(message.to_owned(), help, fix),
+    }
+}
+
+/// How a value of the wrong type can be written so that it is of the right one.
+fn otherwise_written(wanted: &str, found: Option<&Value>) -> Option<(String, Remedy)> {
+    let is_wanted = |value: Value| match wanted {
+        "a boolean" => value.is_bool(),
+        "f64" | "u16" | "u32" | "u64" | "usize" => value.is_number(),
+        _ => false,
+    };
+    match found? {
+        Value::Number(_) | Value::Bool(_) if wanted == "a string" => Some((
+            "put it in quotes to make it a string".to_owned(),
+            Remedy { message: "put it in quotes".to_owned(), change: Change::Quote },
+        )),
+        Value::String(text) if yaml::number_or_bool(text).is_some_and(is_wanted) => Some((
+            "remove the quotes, which make it a string".to_owned(),
+            Remedy { message: "remove the quotes".to_owned(), change: Change::Bare(text.clone()) },
+        )),
+        // In the version of YAML before, these words said so.
+        Value::String(text) if wanted == "a boolean" => {
+            let word = match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => "true",
+                "no" | "off" | "n" => "false",
+                _ => return None,
+            };
+            let message = format!("replace it with `{word}`");
+            Some((did_you_mean(word), Remedy { message, change: Change::Bare(word.to_owned()) }))
+        }
+        _ => None,
     }
 }
 
@@ -261,6 +289,10 @@ mod tests {
                 Some("put it in quotes to make it a string".to_owned())
             )
         );
+        let (message, help) = put("invalid type: string \"5\", expected struct Resources", "5".into());
+        assert_eq!((message.as_str(), help), ("expected a mapping, found the string `5`", None));
+        let (_, help) = put("invalid type: string \"5\", expected f64", "5".into());
+        assert_eq!(help.as_deref(), Some("remove the quotes, which make it a string"));
         assert_eq!(
             put("invalid type: unit value, expected struct NodeSpec", Value::Null).0,
             "expected a mapping, found nothing"

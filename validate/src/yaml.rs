@@ -71,6 +71,15 @@ pub(crate) fn documents(text: &str) -> (Vec<Parsed>, Vec<YamlError>) {
     (parsed, errors)
 }
 
+/// What a text without quotes says, if it is a number, `true` or `false`.
+pub(crate) fn number_or_bool(text: &str) -> Option<Value> {
+    /// Nothing longer is either, and the parser takes long for some texts.
+    const LONGEST: usize = 50;
+    let short = Some(text).filter(|text| text.len() <= LONGEST)?;
+    let value: Value = serde_yaml::from_str(short).ok()?;
+    (value.is_number() || value.is_bool()).then_some(value)
+}
+
 /// Whether a text without quotes, as a key or a value, in flow style or not, is read as that very string
 /// by this parser and by those of the version before, in which more words have a meaning.
 pub(crate) fn reads_back(text: &str, in_flow: bool) -> bool {

@@ -25,6 +25,8 @@ pub(crate) enum Change {
     Write(String),
     /// It is the string that it looks like, and no longer a number or a word with a meaning.
     Quote,
+    /// It is this number, or this word with a meaning, and no longer a string.
+    Bare(String),
 }
 
 impl Positions<'_> {
@@ -61,6 +63,8 @@ impl Positions<'_> {
                 Some((node.range.clone(), double_quoted(&self.text[node.range.clone()])))
             }
             Change::Quote => None,
+            Change::Bare(new) if !scalar.is_block() => Some((node.range.clone(), new.clone())),
+            Change::Bare(_) => None,
         }
     }
 
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_renamed_and_a_number_quoted() {
+    fn keys_are_renamed_and_quotes_come_and_go() {
         let rename = |text| changed(text, Focus::Key, &Change::Write("z".to_owned()));
         assert_eq!(rename("x: {a: 1}\ny: 2\n").as_deref(), Some("z: {a: 1}\ny: 2\n"));
         assert_eq!(rename("'x':\n  - 1\n").as_deref(), Some("'z':\n  - 1\n"));
@@ -215,5 +219,9 @@ mod tests {
         assert_eq!(quote("x: 1.10 # c\n").as_deref(), Some("x: \"1.10\" # c\n"));
         assert_eq!(quote("{x: 0x1F}").as_deref(), Some("{x: \"0x1F\"}"));
         assert_eq!(quote("x:\n"), None);
+        let bare = |text| changed(text, Focus::Value, &Change::Bare("true".to_owned()));
+        assert_eq!(bare("{x: \"true\"}").as_deref(), Some("{x: true}"));
+        assert_eq!(bare("x: yes\n").as_deref(), Some("x: true\n"));
+        assert_eq!(bare("x: |\n  true\n"), None);
     }
 }

@@ -304,7 +304,7 @@ fn place(text: &str, byte: usize) -> (usize, usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn findings_point_at_exactly_what_is_wrong(
