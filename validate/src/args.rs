@@ -18,6 +18,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(command::Check),
+    Explain(command::Explain),
 }
 
 impl Args {
@@ -25,6 +26,7 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         match &self.command {
             Command::Check(check) => check.run(),
+            Command::Explain(explain) => explain.run(),
         }
     }
 }

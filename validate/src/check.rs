@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     Finding, Related, Severity, Source, Testbed,
+    allow::Allowances,
     places::Positions,
     rules::{self, Context, Draft, Place},
     text::printable,
@@ -18,6 +19,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What is declared. It is there exactly when no finding is an error.
     pub testbed: Option<Testbed>,
+    /// How many warnings are not among the findings, because a comment in the manifest allows them.
+    pub silenced: usize,
 }
 
 impl Report {
@@ -35,21 +38,33 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
     let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources: &sources };
 
     let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();
-    findings.extend(rules::check(&context).into_iter().map(|draft| locator.finding(draft)));
+    let mut allowances = Allowances::new(&sources);
+    let mut silenced = 0;
+    for draft in rules::check(&context) {
+        if allowances.silences(&draft) {
+            silenced += 1;
+        } else {
+            findings.push(locator.finding(draft));
+        }
+    }
+    let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
+    // An error may keep from being seen what a comment is there for.
+    if sound {
+        findings.extend(allowances.idle());
+    }
     findings.sort_by(|a, b| {
         (&a.location, a.rule.as_str(), &a.message).cmp(&(&b.location, b.rule.as_str(), &b.message))
     });
-    let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
-    Report { testbed: sound.then(|| context.testbed()), findings }
+    Report { silenced, testbed: sound.then(|| context.testbed()), findings }
 }
 
 /// Finds places in files, and parses a file for it when the first place in it is asked for.
 struct Locator<'a> {
     sources: &'a [&'a Source],
-    positions: Vec<OnceCell<Positions>>,
+    positions: Vec<OnceCell<Positions<'a>>>,
 }
 
-impl Locator<'_> {
+impl<'a> Locator<'a> {
     fn finding(&self, draft: Draft) -> Finding {
         let related = draft.related.into_iter();
         Finding {
@@ -63,13 +78,19 @@ impl Locator<'_> {
                     location: self.location(&place),
                 })
                 .collect(),
+            notes: draft.notes.into_iter().map(printable).collect(),
             help: draft.help.map(printable),
+            fix: draft.fix.and_then(|(place, remedy)| {
+                self.sources[place.file].fix(self.positions(place.file), &place.spot, remedy)
+            }),
         }
     }
 
     fn location(&self, place: &Place) -> crate::Location {
-        let source = self.sources[place.file];
-        let positions = self.positions[place.file].get_or_init(|| Positions::read(source.text()));
-        source.locate(positions, &place.spot)
+        self.sources[place.file].locate(self.positions(place.file), &place.spot)
+    }
+
+    fn positions(&self, file: usize) -> &Positions<'a> {
+        self.positions[file].get_or_init(|| Positions::read(self.sources[file].text()))
     }
 }

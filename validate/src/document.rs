@@ -15,9 +15,10 @@ use serde_yaml::Value;
 use crate::{
     Rule,
     edits::Edits,
-    places::{Focus, Spot},
+    places::{Change, Focus, Remedy, Spot},
     shape,
-    wording::{self, Class},
+    wording::{self, Class, Wording},
+    yaml,
 };
 
 /// How often a document is read at most. Each time costs as much as the document is long.
@@ -56,6 +57,8 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     pub(crate) spot: Spot,
     pub(crate) help: Option<String>,
+    /// What the scalar at the spot is to become.
+    pub(crate) fix: Option<Remedy>,
 }
 
 /// Reads a document.
@@ -108,11 +111,26 @@ impl Repair {
         match wording::classify(&message) {
             Class::UnknownField { expected } => {
                 let Some((PathStep::Key(field), parent)) = path.split_last() else { return false };
-                let (message, help, meant) = wording::unknown_field(field, &expected);
-                self.report(Rule::UnknownField, message, &path, Focus::Key, Some(help));
+                let unknown = wording::unknown_field(field, &expected);
                 let Some(Value::Mapping(mapping)) = find_mut(value, parent) else { return false };
-                let Some(content) = mapping.remove(field.as_str()) else { return false };
-                if let Some(meant) = meant.filter(|meant| !mapping.contains_key(meant.as_str())) {
+                let meant = unknown.meant.filter(|meant| !mapping.contains_key(meant.as_str()));
+                let content = mapping.remove(field.as_str());
+                let fix = meant.as_ref().filter(|_| unknown.certain).map(|meant| Remedy {
+                    message: format!("rename `{field}` to `{meant}`"),
+                    change: Change::Write(meant.clone()),
+                });
+                let wording = Wording {
+                    rule: Rule::UnknownField,
+                    message: unknown.message,
+                    focus: Focus::Key,
+                    help: Some(unknown.help),
+                    fix,
+                };
+                self.report(&path, wording);
+                let Some(content) = content else { return false };
+                if let Some(meant) = meant
+                    && let Some(Value::Mapping(mapping)) = find_mut(value, parent)
+                {
                     self.edits.renamed(parent, field, &meant);
                     mapping.insert(meant.into(), content);
                 }
@@ -128,7 +146,8 @@ impl Repair {
             }
             Class::Invalid { message } => {
                 let wording = wording::invalid(&message, found);
-                self.report(wording.rule, wording.message, &path, wording.focus, wording.help);
+                let fix = wording.fix.filter(|remedy| accepted(value, &path, &remedy.change));
+                self.report(&path, Wording { fix, ..wording });
                 // With another version in place, the rest can still be checked.
                 if path == [PathStep::Key("apiVersion".to_owned())]
                     && let Some(version) = value.get_mut("apiVersion")
@@ -160,7 +179,8 @@ impl Repair {
         for field in fields {
             let message = format!("missing field `{field}`");
             let help = wording::missing_help(&field);
-            self.report(Rule::MissingField, message, path, Focus::Key, help);
+            let (rule, focus) = (Rule::MissingField, Focus::Key);
+            self.report(path, Wording { rule, message, focus, help, fix: None });
         }
     }
 
@@ -178,10 +198,28 @@ impl Repair {
         }
     }
 
-    fn report(&mut self, rule: Rule, message: String, path: &[PathStep], focus: Focus, help: Option<String>) {
+    fn report(&mut self, path: &[PathStep], wording: Wording) {
+        let Wording { rule, message, focus, help, fix } = wording;
         let spot = Spot { document: self.index, path: self.edits.original(path), focus };
-        self.problems.push(Problem { rule, message, spot, help });
+        self.problems.push(Problem { rule, message, spot, help, fix });
     }
+}
+
+/// Whether the types accept a change of the value at a path.
+fn accepted(value: &Value, path: &[PathStep], change: &Change) -> bool {
+    let mut value = value.clone();
+    let Some(changed) = find_mut(&mut value, path) else { return false };
+    *changed = match (change, &changed) {
+        (Change::Write(new), _) => Value::String(new.clone()),
+        (Change::Quote, Value::Number(number)) => Value::String(number.to_string()),
+        (Change::Quote, Value::Bool(word)) => Value::String(word.to_string()),
+        (Change::Quote, _) => return false,
+        (Change::Bare(new), _) => match yaml::number_or_bool(new) {
+            Some(value) => value,
+            None => return false,
+        },
+    };
+    Manifest::from_value(value).map_or_else(|error| error.path != path, |_| true)
 }
 
 fn name_of_kind(value: &Value) -> Option<Kind> {

@@ -1,6 +1,8 @@
 //! Findings: what is wrong, where, and what would be right. They are data; [`crate::render`] makes
 //! text of them.
 
+use std::ops::Range;
+
 use crate::Rule;
 
 /// Something that is wrong with a tree of manifests.
@@ -16,8 +18,12 @@ pub struct Finding {
     pub location: Option<Location>,
     /// Other places that one has to see to understand it.
     pub related: Vec<Related>,
+    /// What one has to know to understand it, one fact each.
+    pub notes: Vec<String>,
     /// What would make it go away.
     pub help: Option<String>,
+    /// The change that makes it go away, where there is one that is certainly meant.
+    pub fix: Option<Fix>,
 }
 
 /// How bad a finding is.
@@ -70,4 +76,25 @@ pub struct Related {
     pub message: String,
     /// Where it is.
     pub location: Location,
+}
+
+/// A change of files that makes a finding go away. It is there only where it is certainly what was
+/// meant, so that a program may carry it out unasked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// What is done: one line, imperative, lower case.
+    pub message: String,
+    /// The edits, which belong together.
+    pub edits: Vec<Edit>,
+}
+
+/// A range of a file's text that is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Where the range is, for people.
+    pub location: Location,
+    /// The same range in bytes of [`Source::text`](crate::Source::text), which has no byte-order mark.
+    pub range: Range<usize>,
+    /// What comes in its place.
+    pub replacement: String,
 }

@@ -5,17 +5,21 @@
 //! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
 //!   instant as an argument and gives the same findings whatever the order of the files.
 //! - [`walk()`] is the only thing here that reads files. The reconciler brings its own, out of Git.
+//! - [`fix()`] carries out the fixes that findings bring, in memory, and checks again.
 //! - [`render`] turns findings into text for people and for programs.
 //!
-//! Each rule is a module under `rules`, and [`Rule`] names them all; [`conflict`] is the engine behind
-//! two of them and knows nothing of manifests. `yaml` alone knows the parser of values, `places` alone
-//! that of positions, `wording` alone how `serde` puts its errors.
+//! Each rule is a module under `rules`, and [`Rule`] names them all, with the page of each in `docs/rules`;
+//! [`conflict`] is the engine behind two of them and knows nothing of manifests. `allow` reads the comments
+//! that silence warnings. `yaml` alone knows the parser of values, `places` alone that of positions and
+//! comments, `wording` alone how `serde` puts its errors.
 
+mod allow;
 mod check;
 pub mod conflict;
 mod document;
 mod edits;
 mod finding;
+mod fix;
 mod places;
 pub mod render;
 mod rule;
@@ -32,8 +36,9 @@ mod wording;
 mod yaml;
 
 pub use check::{Report, check};
-pub use finding::{Finding, Location, Related, Severity};
-pub use rule::Rule;
+pub use finding::{Edit, Finding, Fix, Location, Related, Severity};
+pub use fix::{Fixed, fix};
+pub use rule::{Rule, UnknownRule};
 pub use source::Source;
 pub use testbed::{Assignment, NodeEntry, Testbed};
 pub use tree::{Entry, IGNORE_FILE, Selection};

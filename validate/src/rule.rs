@@ -1,8 +1,10 @@
 //! The rules by name.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use crate::Severity;
+use thiserror::Error;
+
+use crate::{Severity, suggest::nearest, text::printable};
 
 /// The rules with their names, severities and summaries, in the order in which they are listed.
 macro_rules! rules {
@@ -30,6 +32,11 @@ macro_rules! rules {
             /// What the rule demands, in one line.
             pub const fn summary(self) -> &'static str {
                 match self { $(Self::$variant => $summary,)+ }
+            }
+
+            /// The rule's page, `docs/rules/RULE.md`: what it is for, examples, and how to fix what it finds.
+            pub const fn page(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("../../docs/rules/", $name, ".md")),)+ }
             }
         }
     };
@@ -67,11 +74,34 @@ rules! {
     ValueRange = "value-range", Error, "numbers are within their ranges";
     Heartbeat = "heartbeat", Error, "a node becomes stale after more than a heartbeat, and offline later than stale";
     Store = "store", Error, "the store of artifacts is an address that Almanac knows";
+    AllowComment = "allow-comment", Warning, "a comment that silences a warning names it, gives a reason and is of use";
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+/// Why a text is not the name of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no rule `{name}`{}", suggestion.map(|rule| format!(" (did you mean `{rule}`?)")).unwrap_or_default())]
+pub struct UnknownRule {
+    /// The text.
+    pub name: String,
+    /// The rule that was probably meant.
+    pub suggestion: Option<Rule>,
+}
+
+impl FromStr for Rule {
+    type Err = UnknownRule;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRule> {
+        let named = |name: &str| Self::ALL.iter().copied().find(|rule| rule.as_str() == name);
+        named(name).ok_or_else(|| UnknownRule {
+            name: printable(name.to_owned()),
+            suggestion: nearest(name, Self::ALL.iter().map(|rule| rule.as_str())).and_then(named),
+        })
     }
 }
 
@@ -86,5 +116,16 @@ mod tests {
         let names: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
         assert_eq!(names.len(), Rule::ALL.len());
         assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+    }
+
+    #[test]
+    fn a_misspelt_rule_is_recognised() {
+        assert_eq!("cron".parse(), Ok(Rule::Cron));
+        let error = "schedule-conflikt".parse::<Rule>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no rule `schedule-conflikt` (did you mean `schedule-conflict`?)"
+        );
+        assert_eq!("x".parse::<Rule>().unwrap_err().to_string(), "there is no rule `x`");
     }
 }

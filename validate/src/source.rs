@@ -3,9 +3,10 @@
 use almanac_schemas::manifest::MAX_FILE;
 
 use crate::{
-    Entry, Finding, Location, Related, Rule,
+    Entry, Finding, Fix, Location, Related, Rule,
+    allow::{self, Allow},
     document::{self, Content, Document},
-    places::{Positions, Spot, hazard},
+    places::{Positions, Remedy, Spot, hazard},
     syntax::{self, Flaw},
     text::{Text, printable},
     yaml,
@@ -18,6 +19,8 @@ pub struct Source {
     text: Text,
     documents: Vec<Document>,
     findings: Vec<Finding>,
+    /// The warnings that comments silence.
+    allows: Vec<Allow>,
     /// Whether everything that the file declares is known, at least by name.
     complete: bool,
 }
@@ -35,8 +38,11 @@ impl Source {
                 message,
                 location: Some(Location::whole_file(path)),
                 related: Vec::new(),
+                notes: Vec::new(),
                 help: Some(help.to_owned()),
+                fix: None,
             }],
+            allows: Vec::new(),
             complete: false,
         };
         match entry {
@@ -82,6 +88,7 @@ impl Source {
             text: Text::new(text),
             documents: Vec::new(),
             findings: Vec::new(),
+            allows: Vec::new(),
             complete: true,
         };
         let flaws = source.read_documents(bad_bytes);
@@ -100,13 +107,14 @@ impl Source {
             self.complete = false;
             return vec![self.finding(syntax::refused(&self.text, hazard))];
         }
+        let (allows, flaws) = allow::read(text);
+        let mut findings: Vec<_> = flaws.into_iter().map(|flaw| self.finding(flaw)).collect();
         let (parsed, errors) = yaml::documents(text);
         let read: Vec<_> =
             parsed.into_iter().map(|parsed| document::read(parsed.index, parsed.value)).collect();
         self.complete = errors.is_empty();
         // Positions cost a second pass, so they are looked up when there is something to say.
         let mut positions = None;
-        let mut findings = Vec::new();
         for error in errors {
             let positions = positions.get_or_insert_with(|| Positions::read(text));
             findings.extend(
@@ -117,22 +125,25 @@ impl Source {
             for problem in problems {
                 let positions = positions.get_or_insert_with(|| Positions::read(text));
                 let range = positions.range(&problem.spot).unwrap_or_default();
+                let fix = problem.fix.and_then(|remedy| positions.patch(&problem.spot, remedy));
                 let flaw = Flaw {
                     rule: problem.rule,
                     message: problem.message,
                     range,
                     related: None,
                     help: problem.help,
+                    fix,
                 };
                 findings.push(self.finding(flaw));
             }
             self.complete &= !matches!(document.content, Content::Unknown);
             self.documents.push(document);
         }
+        self.allows = allows;
         findings
     }
 
-    fn finding(&self, flaw: Flaw) -> Finding {
+    pub(crate) fn finding(&self, flaw: Flaw) -> Finding {
         let related = flaw
             .related
             .map(|(message, range)| Related { message, location: self.text.location(&self.path, &range) });
@@ -142,7 +153,9 @@ impl Source {
             message: printable(flaw.message),
             location: Some(self.text.location(&self.path, &flaw.range)),
             related: related.into_iter().collect(),
+            notes: Vec::new(),
             help: flaw.help.map(printable),
+            fix: flaw.fix.map(|patch| self.text.fix(&self.path, patch)),
         }
     }
 
@@ -154,6 +167,10 @@ impl Source {
         &self.findings
     }
 
+    pub(crate) fn allows(&self) -> &[Allow] {
+        &self.allows
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
@@ -163,8 +180,13 @@ impl Source {
     }
 
     /// Where something of the file is.
-    pub(crate) fn locate(&self, positions: &Positions, spot: &Spot) -> Location {
+    pub(crate) fn locate(&self, positions: &Positions<'_>, spot: &Spot) -> Location {
         let range = positions.range(spot).unwrap_or_default();
         self.text.location(&self.path, &range)
+    }
+
+    /// The change of something of the file, if it is safely possible.
+    pub(crate) fn fix(&self, positions: &Positions<'_>, spot: &Spot, remedy: Remedy) -> Option<Fix> {
+        Some(self.text.fix(&self.path, positions.patch(spot, remedy)?))
     }
 }

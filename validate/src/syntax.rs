@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     Rule,
     places::{Hazard, Positions},
-    text::Text,
+    text::{Patch, Text},
     yaml::{YamlError, YamlProblem},
 };
 
@@ -17,6 +17,7 @@ pub(crate) struct Flaw {
     pub(crate) range: Range<usize>,
     pub(crate) related: Option<(String, Range<usize>)>,
     pub(crate) help: Option<String>,
+    pub(crate) fix: Option<Patch>,
 }
 
 /// The text of a file, without a byte-order mark, and the first byte that is no text.
@@ -37,7 +38,14 @@ pub(crate) fn decode(bytes: &[u8]) -> (String, Option<Flaw>) {
     let message = format!("the byte 0x{:02X} is not UTF-8", bytes[start]);
     (
         text,
-        Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help.to_owned()) }),
+        Some(Flaw {
+            rule: Rule::FileEncoding,
+            message,
+            range,
+            related: None,
+            help: Some(help.to_owned()),
+            fix: None,
+        }),
     )
 }
 
@@ -68,7 +76,7 @@ pub(crate) fn characters(text: &str) -> Option<Flaw> {
         ),
     };
     let range = start..start + found.len_utf8();
-    Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help) })
+    Some(Flaw { rule: Rule::FileEncoding, message, range, related: None, help: Some(help), fix: None })
 }
 
 /// What is wrong with a file that no parser of values should be given.
@@ -79,9 +87,10 @@ pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
         Hazard::Unknown(at, message) => Flaw {
             rule: Rule::Syntax,
             help: form_help(text.as_str(), at, &message),
-            message,
+            message: in_words(&message),
             range: one_character(text, at),
             related: None,
+            fix: None,
         },
     }
 }
@@ -89,7 +98,7 @@ pub(crate) fn refused(text: &Text, hazard: Hazard) -> Flaw {
 const ASTERISK: &str = "a value that starts with `*` must be in quotes";
 
 /// Puts the parser's errors in words.
-pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> Vec<Flaw> {
+pub(crate) fn explain(text: &Text, positions: &Positions<'_>, error: &YamlError) -> Vec<Flaw> {
     let at = error.at.map_or(0, |(line, column)| text.offset(line, column));
     let flaw = |message: String, related, help| Flaw {
         rule: Rule::Syntax,
@@ -97,19 +106,20 @@ pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> 
         range: one_character(text, at),
         related,
         help,
+        fix: None,
     };
     match &error.problem {
         YamlProblem::Form { message, context } => {
             let related = context.as_ref().and_then(|(what, place)| {
                 let (line, column) = (*place)?;
                 let start = text.offset(line, column);
-                Some((format!("while {what} that starts here"), one_character(text, start)))
+                Some((format!("while {} that starts here", activity(what)), one_character(text, start)))
             });
             // Where the cause is on the same character, one arrow is enough.
             let related = related.filter(|(_, range)| range.start != at);
             let alias = context.as_ref().is_some_and(|(what, _)| what.contains("alias"));
             let help = if alias { Some(ASTERISK.to_owned()) } else { form_help(text.as_str(), at, message) };
-            vec![flaw(message.clone(), related, help)]
+            vec![flaw(in_words(message), related, help)]
         }
         YamlProblem::DuplicateKey => {
             let found = positions.duplicates(error.document).map(|duplicate| Flaw {
@@ -118,6 +128,7 @@ pub(crate) fn explain(text: &Text, positions: &Positions, error: &YamlError) -> 
                 range: duplicate.second.clone(),
                 related: Some(("it occurs first here".to_owned(), duplicate.first.clone())),
                 help: Some("remove one of the two".to_owned()),
+                fix: None,
             });
             let found: Vec<_> = found.collect();
             if found.is_empty() {
@@ -145,6 +156,7 @@ fn too_deep(text: &Text, at: usize) -> Flaw {
         message: "the file nests more than 128 levels deep".to_owned(),
         range: one_character(text, at),
         related: None,
+        fix: None,
         help: None,
     }
 }
@@ -155,6 +167,7 @@ fn too_many_aliases() -> Flaw {
         message: "the aliases of the file expand to more than is allowed".to_owned(),
         range: 0..0,
         related: None,
+        fix: None,
         help: Some("write the values out instead of repeating anchors".to_owned()),
     }
 }
@@ -164,6 +177,39 @@ fn one_character(text: &Text, at: usize) -> Range<usize> {
     let at = at.min(text.len());
     let width = text.get(at..).and_then(|rest| rest.chars().next()).filter(|c| !c.is_whitespace());
     at..at + width.map_or(0, char::len_utf8)
+}
+
+/// What the parser says, for those who know YAML and not its grammar.
+fn in_words(message: &str) -> String {
+    match message {
+        "mapping values are not allowed in this context" => "a `:` cannot start a value here".to_owned(),
+        "found character that cannot start any token" => "this character cannot start a value".to_owned(),
+        "found unexpected end of stream" => "the file ends before this does".to_owned(),
+        "did not find expected alphabetic or numeric character" => {
+            "expected a name after this sign".to_owned()
+        }
+        "could not find expected ':'" => "expected `:` after this key".to_owned(),
+        "did not find expected key" => "expected a key, or a smaller indentation".to_owned(),
+        "did not find expected '-' indicator" => "expected `-`, or a smaller indentation".to_owned(),
+        _ => match message.strip_prefix("did not find expected ") {
+            Some(expected) => format!("expected {}", expected.replace('\'', "`")),
+            None => message.to_owned(),
+        },
+    }
+}
+
+/// What the parser was doing.
+fn activity(what: &str) -> &str {
+    match what {
+        "parsing a flow sequence" => "reading a list in brackets",
+        "parsing a flow mapping" => "reading a mapping in braces",
+        "parsing a block mapping" => "reading a mapping",
+        "parsing a block collection" => "reading a list",
+        "scanning an alias" => "reading an alias",
+        "scanning a simple key" => "reading a key",
+        "scanning a quoted scalar" => "reading a text in quotes",
+        _ => what,
+    }
 }
 
 fn form_help(text: &str, at: usize, message: &str) -> Option<String> {

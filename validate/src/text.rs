@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Location;
+use crate::{Edit, Fix, Location};
 
 /// A text with the start of each line.
 #[derive(Debug)]
@@ -27,6 +27,13 @@ impl Text {
     pub(crate) fn location(&self, file: &str, range: &Range<usize>) -> Location {
         let ((line, column), (end_line, end_column)) = (self.place(range.start), self.place(range.end));
         Location { file: file.to_owned(), line, column, end_line, end_column }
+    }
+
+    /// A change of this text as the fix of a finding.
+    pub(crate) fn fix(&self, file: &str, patch: Patch) -> Fix {
+        let Patch { message, range, replacement } = patch;
+        let edit = Edit { location: self.location(file, &range), range, replacement };
+        Fix { message: printable(message), edits: vec![edit] }
     }
 
     /// The bytes of a location. Places beyond the text are cut to it.
@@ -55,6 +62,17 @@ impl Text {
         let number = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
         (number(line), number(column))
     }
+}
+
+/// A change of a text, before it is known in which file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Patch {
+    /// What is done: imperative, lower case.
+    pub(crate) message: String,
+    /// The bytes that are replaced.
+    pub(crate) range: Range<usize>,
+    /// What comes in their place.
+    pub(crate) replacement: String,
 }
 
 /// A text that may be shown: what a manifest says could steer a terminal otherwise.

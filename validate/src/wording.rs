@@ -8,8 +8,9 @@ use serde_yaml::Value;
 
 use crate::{
     Rule,
-    places::Focus,
-    suggest::{did_you_mean, nearest, one_of},
+    places::{Change, Focus, Remedy},
+    suggest::{closest, did_you_mean, nearest, one_of, slip},
+    yaml,
 };
 
 /// What an error of the types is about.
@@ -30,6 +31,18 @@ pub(crate) struct Wording {
     pub(crate) message: String,
     pub(crate) focus: Focus,
     pub(crate) help: Option<String>,
+    /// What is certainly meant, if the types accept it.
+    pub(crate) fix: Option<Remedy>,
+}
+
+/// How to put a field that does not exist.
+pub(crate) struct Unknown {
+    pub(crate) message: String,
+    pub(crate) help: String,
+    /// The field that was probably meant.
+    pub(crate) meant: Option<String>,
+    /// Whether no other field can have been meant.
+    pub(crate) certain: bool,
 }
 
 /// Tells the errors of the types apart.
@@ -43,20 +56,26 @@ pub(crate) fn classify(message: &str) -> Class {
     Class::Invalid { message: message.to_owned() }
 }
 
-/// The message and the help for a field that does not exist, and the field that was meant.
-pub(crate) fn unknown_field(field: &str, expected: &[String]) -> (String, String, Option<String>) {
+/// How to put a field that does not exist, while others do.
+pub(crate) fn unknown_field(field: &str, expected: &[String]) -> Unknown {
     let message = format!("unknown field `{field}`");
+    let unknown = |help: String| Unknown { message: message.clone(), help, meant: None, certain: false };
     if field == "<<" {
-        return (message, "merge keys are not part of YAML 1.2: write the fields out".to_owned(), None);
+        return unknown("merge keys are not part of YAML 1.2: write the fields out".to_owned());
     }
     if expected.is_empty() {
-        return (message, "no fields are expected here".to_owned(), None);
+        return unknown("no fields are expected here".to_owned());
     }
-    match nearest(field, expected.iter().map(String::as_str)) {
-        Some(meant) => (message, did_you_mean(meant), Some(meant.to_owned())),
+    let fields = || expected.iter().map(String::as_str);
+    match nearest(field, fields()) {
+        Some(meant) => Unknown {
+            meant: Some(meant.to_owned()),
+            certain: closest(field, fields()) == Some(meant),
+            ..unknown(did_you_mean(meant))
+        },
         None => {
-            let all: Vec<_> = expected.iter().map(|field| format!("`{field}`")).collect();
-            (message, format!("the fields that exist here are {}", all.join(", ")), None)
+            let all: Vec<_> = fields().map(|field| format!("`{field}`")).collect();
+            unknown(format!("the fields that exist here are {}", all.join(", ")))
         }
     }
 }
@@ -85,54 +104,96 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
     if let Some(cron) = text.filter(|_| message.contains("is not a cron expression")) {
         return invalid_cron(cron, message);
     }
-    let plain =
-        |message: String, help| Wording { rule: Rule::InvalidValue, message, focus: Focus::Value, help };
+    let plain = |message: String, help, fix| {
+        let (rule, focus) = (Rule::InvalidValue, Focus::Value);
+        Wording { rule, message, focus, help, fix }
+    };
+    let write = |new: &str| Remedy {
+        message: format!("replace it with `{new}`"),
+        change: Change::Write(new.to_owned()),
+    };
     if let Some(rest) = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: ")) {
         let (what, wanted) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
-        let help = match found {
-            Some(Value::Number(_) | Value::Bool(_)) if wanted == "a string" => {
-                Some(format!("put it in quotes to make it a string: `\"{}\"`", scalar(found)))
-            }
-            _ => None,
-        };
-        return plain(
-            format!("expected {}, found {}", wanted_in_words(wanted), found_in_words(what, found)),
-            help,
-        );
+        let (help, fix) = otherwise_written(wanted, found).unzip();
+        let message = format!("expected {}, found {}", wanted_in_words(wanted), found_in_words(what, found));
+        return plain(message, help, fix);
     }
     if let Some(rest) = message.strip_prefix("unknown variant `").or(message.strip_prefix("unknown kind `")) {
         let word = rest.split('`').next().unwrap_or_default();
         let expected = expected(rest);
-        let words = || expected.iter().map(String::as_str);
-        let help = match nearest(word, words()) {
-            Some(meant) => did_you_mean(meant),
-            None => format!("expected {}", one_of(words())),
-        };
-        return plain(format!("unknown value `{word}`"), Some(help));
+        let words: Vec<_> = expected.iter().map(String::as_str).collect();
+        let (meant, certain) = (meant(word, &words, nearest), meant(word, &words, closest));
+        let help = meant.map_or_else(|| format!("expected {}", one_of(words)), did_you_mean);
+        return plain(format!("unknown value `{word}`"), Some(help), certain.map(write));
     }
-    let names = Timezone::names();
-    let meant = text.and_then(|text| match () {
-        () if message.contains("is not a time zone") => nearest(text, names),
-        () if message.contains("is not a Linux capability") => {
-            let bare = text.to_uppercase();
-            nearest_or_same(bare.trim_start_matches("CAP_"))
+    let (meant, certain) = match text {
+        Some(text) if message.contains("is not a time zone") => {
+            let zones: Vec<_> = Timezone::names().collect();
+            (meant(text, &zones, nearest), meant(text, &zones, slip))
         }
-        () => None,
-    });
+        Some(text) if message.contains("is not a Linux capability") => {
+            // The kernel's names start with `CAP_`, those of container engines do not.
+            let upper = text.to_uppercase();
+            let bare = upper.trim_start_matches("CAP_");
+            (meant(bare, &CAPABILITIES, nearest), meant(bare, &CAPABILITIES, closest))
+        }
+        _ => (None, None),
+    };
+    let name = text.filter(|_| message.contains("is not a name: "));
     let help = meant.map(did_you_mean).or_else(|| {
-        let name = text.filter(|_| message.contains("is not a name: ")).and_then(as_name)?;
+        let name = name.and_then(as_name)?;
         Some(format!("names consist of a-z, 0-9 and `-`: write, for example, `{name}`"))
     });
+    let lower = name.map(|name| name.trim().to_ascii_lowercase()).filter(|lower| name != Some(lower));
+    let fix = certain.map(write).or_else(|| lower.as_deref().map(write));
     // "`x` is not a duration: expected ..." reads better in two parts.
     match message.split_once("; expected ").or(message.split_once(": expected ")) {
-        Some((wrong, wanted)) => plain(wrong.to_owned(), help.or_else(|| Some(format!("expected {wanted}")))),
-        None => plain(message.to_owned(), help),
+        Some((wrong, wanted)) => {
+            plain(wrong.to_owned(), help.or_else(|| Some(format!("expected {wanted}"))), fix)
+        }
+        None => plain(message.to_owned(), help, fix),
     }
 }
 
-fn nearest_or_same(capability: &str) -> Option<&'static str> {
-    let same = CAPABILITIES.into_iter().find(|known| *known == capability);
-    same.or_else(|| nearest(capability, CAPABILITIES))
+/// How a value of the wrong type can be written so that it is of the right one.
+fn otherwise_written(wanted: &str, found: Option<&Value>) -> Option<(String, Remedy)> {
+    let is_wanted = |value: Value| match wanted {
+        "a boolean" => value.is_bool(),
+        "f64" | "u16" | "u32" | "u64" | "usize" => value.is_number(),
+        _ => false,
+    };
+    match found? {
+        Value::Number(_) | Value::Bool(_) if wanted == "a string" => Some((
+            "put it in quotes to make it a string".to_owned(),
+            Remedy { message: "put it in quotes".to_owned(), change: Change::Quote },
+        )),
+        Value::String(text) if yaml::number_or_bool(text).is_some_and(is_wanted) => Some((
+            "remove the quotes, which make it a string".to_owned(),
+            Remedy { message: "remove the quotes".to_owned(), change: Change::Bare(text.clone()) },
+        )),
+        // In the version of YAML before, these words said so.
+        Value::String(text) if wanted == "a boolean" => {
+            let word = match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => "true",
+                "no" | "off" | "n" => "false",
+                _ => return None,
+            };
+            let message = format!("replace it with `{word}`");
+            Some((did_you_mean(word), Remedy { message, change: Change::Bare(word.to_owned()) }))
+        }
+        _ => None,
+    }
+}
+
+/// The candidate that a text was meant to be. A block scalar ends with a line end that nobody meant.
+fn meant<'a>(
+    text: &str,
+    candidates: &[&'a str],
+    search: impl Fn(&str, Vec<&'a str>) -> Option<&'a str>,
+) -> Option<&'a str> {
+    let word = text.trim();
+    let same = candidates.iter().copied().find(|candidate| *candidate == word);
+    same.or_else(|| search(word, candidates.to_vec()))
 }
 
 /// The name that is nearest to a text, if it holds anything that a name may.
@@ -160,21 +221,13 @@ fn invalid_cron(cron: &str, message: &str) -> Wording {
     };
     let help =
         "the fields are minute, hour, day of the month, month and day of the week, such as `*/15 * * * *`";
-    Wording { rule: Rule::Cron, message, focus, help: Some(help.to_owned()) }
+    Wording { rule: Rule::Cron, message, focus, help: Some(help.to_owned()), fix: None }
 }
 
 /// The words in backticks after "expected".
 fn expected(message: &str) -> Vec<String> {
     let Some((_, list)) = message.split_once("expected ") else { return Vec::new() };
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-fn scalar(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(value)) => value.to_string(),
-        _ => String::new(),
-    }
 }
 
 fn wanted_in_words(wanted: &str) -> &str {
@@ -233,9 +286,13 @@ mod tests {
             put("invalid type: integer `4`, expected a string", 4.into()),
             (
                 "expected a string, found the number `4`".to_owned(),
-                Some("put it in quotes to make it a string: `\"4\"`".to_owned())
+                Some("put it in quotes to make it a string".to_owned())
             )
         );
+        let (message, help) = put("invalid type: string \"5\", expected struct Resources", "5".into());
+        assert_eq!((message.as_str(), help), ("expected a mapping, found the string `5`", None));
+        let (_, help) = put("invalid type: string \"5\", expected f64", "5".into());
+        assert_eq!(help.as_deref(), Some("remove the quotes, which make it a string"));
         assert_eq!(
             put("invalid type: unit value, expected struct NodeSpec", Value::Null).0,
             "expected a mapping, found nothing"

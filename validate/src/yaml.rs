@@ -71,6 +71,35 @@ pub(crate) fn documents(text: &str) -> (Vec<Parsed>, Vec<YamlError>) {
     (parsed, errors)
 }
 
+/// What a text without quotes says, if it is a number, `true` or `false`.
+pub(crate) fn number_or_bool(text: &str) -> Option<Value> {
+    /// Nothing longer is either, and the parser takes long for some texts.
+    const LONGEST: usize = 50;
+    let short = Some(text).filter(|text| text.len() <= LONGEST)?;
+    let value: Value = serde_yaml::from_str(short).ok()?;
+    (value.is_number() || value.is_bool()).then_some(value)
+}
+
+/// Whether a text without quotes, as a key or a value, in flow style or not, is read as that very string
+/// by this parser and by those of the version before, in which more words have a meaning.
+pub(crate) fn reads_back(text: &str, in_flow: bool) -> bool {
+    /// Longer texts are quoted unseen: the parser takes long for some of them.
+    const LONGEST: usize = 1_000;
+    let number = text.chars().all(|c| c.is_ascii_digit() || "_:.+-".contains(c));
+    let word = ["y", "n", "yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    if text.len() > LONGEST || number || word {
+        return false;
+    }
+    let (item, entry) = match in_flow {
+        true => (format!("[{text}]"), format!("{{{text}: 1}}")),
+        false => (format!("- {text}"), format!("{text}: 1")),
+    };
+    let string = Value::from(text);
+    let read = |text: &str| serde_yaml::from_str::<Value>(text).ok();
+    read(&item).is_some_and(|items| items == Value::Sequence(vec![string.clone()]))
+        && read(&entry).is_some_and(|entry| entry.as_mapping().is_some_and(|map| map.keys().eq([&string])))
+}
+
 fn classify(document: usize, error: &serde_yaml::Error) -> YamlError {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let at = error.location().map(|place| (number(place.line()), number(place.column())));

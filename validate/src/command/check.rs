@@ -20,8 +20,10 @@ use crate::exit::{EXIT_CODES, Exit};
 /// Check all manifests below a folder.
 ///
 /// Every `*.yaml` and `*.yml` is a manifest, whatever its folder. Hidden files and folders are passed
-/// over, and so is what `.almanacignore` lists, in the syntax of `.gitignore`. Nothing is changed, and
-/// nothing in the folder is ever run.
+/// over, and so is what `.almanacignore` lists, in the syntax of `.gitignore`. Nothing is changed
+/// without `--fix`, and nothing in the folder is ever run.
+///
+/// The rule of a finding is in brackets after its severity: `almanac-validate explain RULE` says more.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Check {
@@ -37,6 +39,11 @@ pub(crate) struct Check {
     /// on counts. RFC 3339 with an offset, such as 2027-01-10T12:00:00Z.
     #[arg(long, value_name = "INSTANT")]
     now: Option<Instant>,
+
+    /// Carry out every fix that is certain, such as a misspelt field, in the files themselves. Comments
+    /// and layout stay as they are. What is left is printed.
+    #[arg(long)]
+    fix: bool,
 }
 
 /// How findings are written.
@@ -52,8 +59,14 @@ impl Check {
     /// Checks, and prints what was found.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let now = self.now.map_or_else(Utc::now, |now| now.0);
-        let sources = walk(&self.path)?;
-        let report = check(&sources, now);
+        let mut sources = walk(&self.path)?;
+        let report = if self.fix {
+            let fixed = super::fix::run(&self.path, &self.root(), sources, now)?;
+            sources = fixed.sources;
+            fixed.report
+        } else {
+            check(&sources, now)
+        };
         let text = match self.format {
             // The stream takes the colours out again where they are not wanted: when it is no terminal,
             // and when `NO_COLOR` is set.

@@ -1,16 +1,16 @@
 //! Where things are in a file.
 //!
 //! The parser of values reports no positions for what it accepted, so a file is parsed a second time
-//! when, and only when, something is to be said about it. The tree is an arena: however deep a file
-//! nests, nothing here recurses.
+//! when, and only when, something is to be said about it.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    ops::Range,
-};
+use std::ops::Range;
 
 use almanac_schemas::manifest::PathStep;
-use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
+
+use super::{
+    scalar,
+    tree::{Content, Duplicate, Tree},
+};
 
 /// A place within a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,212 +34,106 @@ pub(crate) enum Focus {
     Within(Range<usize>),
 }
 
-/// The tree of a file's nodes, as far as the file can be parsed.
-#[derive(Debug, Default)]
-pub(crate) struct Positions {
-    nodes: Vec<Node>,
-    /// The root of each document; an empty document has an empty scalar.
-    documents: Vec<usize>,
-    /// Keys that occur twice in a mapping.
-    duplicates: Vec<Duplicate>,
-}
-
-/// A key that occurs twice in a mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Duplicate {
-    /// The document, from 0.
-    pub(crate) document: usize,
-    /// The key.
-    pub(crate) key: String,
-    /// The bytes of its first occurrence.
-    pub(crate) first: Range<usize>,
-    /// The bytes of its second occurrence.
-    pub(crate) second: Range<usize>,
-}
-
+/// The places of a text, as far as it can be parsed.
 #[derive(Debug)]
-struct Node {
-    range: Range<usize>,
-    /// Whether it is a collection in block style.
-    block: bool,
-    content: Content,
+pub(crate) struct Positions<'a> {
+    pub(super) text: &'a str,
+    pub(super) tree: Tree,
 }
 
-#[derive(Debug)]
-enum Content {
-    /// A scalar; whether its text in the file is its value, after so many bytes of quotes.
-    Scalar {
-        verbatim: Option<usize>,
-    },
-    /// The nodes of keys and values, by the keys' text.
-    Mapping(HashMap<String, (usize, usize)>),
-    Sequence(Vec<usize>),
-    /// Stands for another node.
-    Alias(usize),
+/// Where a path leads.
+pub(super) struct Found {
+    /// The node of the value.
+    pub(super) value: usize,
+    /// The node of its key, if it is in a mapping.
+    pub(super) key: Option<usize>,
+    /// Whether an alias is on the way: the value is written once and counts in several places.
+    pub(super) shared: bool,
 }
 
-impl Positions {
+impl<'a> Positions<'a> {
     /// Reads a text. What comes after a syntax error has no positions.
-    pub(crate) fn read(text: &str) -> Self {
-        let mut builder = Builder::default();
-        for event in Parser::new_from_str(text) {
-            let Ok((event, span)) = event else { break };
-            let Some(range) = span.byte_range() else { break };
-            builder.event(text, &event, range);
-        }
-        builder.positions
+    pub(crate) fn read(text: &'a str) -> Self {
+        Self { text, tree: Tree::read(text) }
     }
 
     /// The bytes of a place; of the nearest thing around it when the place itself does not exist.
     pub(crate) fn range(&self, spot: &Spot) -> Option<Range<usize>> {
-        let mut node = *self.documents.get(spot.document)?;
-        let mut key = None;
-        for (depth, step) in spot.path.iter().enumerate() {
-            let next = match (self.content(node), step) {
-                (Content::Mapping(entries), PathStep::Key(name)) => {
-                    entries.get(name).map(|(key, value)| (Some(*key), *value))
-                }
-                (Content::Sequence(items), PathStep::Index(index)) => {
-                    items.get(*index).map(|item| (None, *item))
-                }
-                _ => None,
-            };
-            let Some((found, value)) = next else {
-                // Around something that is absent, a whole mapping would be a wall of text: its key says it.
-                let around = if depth == 0 { self.first_key(node) } else { key };
-                return Some(self.nodes[around.unwrap_or(node)].range.clone());
-            };
-            (key, node) = (found, value);
-        }
-        match &spot.focus {
+        let nodes = &self.tree.nodes;
+        let range = |node: usize| nodes[node].range.clone();
+        let found = match self.find(spot)? {
+            Ok(found) => found,
+            Err(around) => return Some(range(around)),
+        };
+        let node = found.value;
+        Some(match &spot.focus {
             Focus::Key => {
                 let root = if spot.path.is_empty() { self.first_key(node) } else { None };
-                Some(self.nodes[key.or(root).unwrap_or(node)].range.clone())
+                range(found.key.or(root).unwrap_or(node))
             }
             // A block is a wall of text: its key stands for it.
-            Focus::Value => Some(match key {
-                Some(key) if self.nodes[node].block => self.nodes[key].range.clone(),
-                None if self.nodes[node].block => {
-                    self.nodes[self.first_key(node).unwrap_or(node)].range.clone()
-                }
-                _ => self.nodes[node].range.clone(),
-            }),
-            Focus::Within(part) => {
-                let whole = self.nodes[node].range.clone();
-                let Content::Scalar { verbatim: Some(quotes) } = self.nodes[node].content else {
-                    return Some(whole);
-                };
-                let start = whole.start + quotes;
-                let (from, to) = (start + part.start, start + part.end);
-                Some(if to <= whole.end { from..to } else { whole })
+            Focus::Value if nodes[node].is_block() => {
+                range(found.key.or_else(|| self.first_key(node)).unwrap_or(node))
             }
-        }
+            Focus::Value => range(node),
+            Focus::Within(part) => self.within(node, part),
+        })
     }
 
     /// Keys that occur twice in a mapping of a document.
     pub(crate) fn duplicates(&self, document: usize) -> impl Iterator<Item = &Duplicate> {
-        self.duplicates.iter().filter(move |duplicate| duplicate.document == document)
+        self.tree.duplicates.iter().filter(move |duplicate| duplicate.document == document)
+    }
+
+    /// Where a path leads; or else the node that is to be shown in its place.
+    pub(super) fn find(&self, spot: &Spot) -> Option<Result<Found, usize>> {
+        let nodes = &self.tree.nodes;
+        let value = *self.tree.documents.get(spot.document)?;
+        let mut found = Found { value, key: None, shared: nodes[value].aliased };
+        for (depth, step) in spot.path.iter().enumerate() {
+            let next = match (self.content(found.value), step) {
+                (Content::Mapping { entries, .. }, PathStep::Key(name)) => {
+                    entries.get(name).map(|(key, value)| (Some(*key), *value))
+                }
+                (Content::Sequence { items, .. }, PathStep::Index(index)) => {
+                    items.get(*index).map(|item| (None, *item))
+                }
+                _ => None,
+            };
+            let Some((key, value)) = next else {
+                // Around something that is absent, a whole mapping would be a wall of text: its key says it.
+                let around = if depth == 0 { self.first_key(found.value) } else { found.key };
+                return Some(Err(around.unwrap_or(found.value)));
+            };
+            let through_alias = matches!(nodes[found.value].content, Content::Alias(_));
+            found = Found { value, key, shared: found.shared || through_alias || nodes[value].aliased };
+        }
+        Some(Ok(found))
+    }
+
+    fn within(&self, node: usize, part: &Range<usize>) -> Range<usize> {
+        let whole = self.tree.nodes[node].range.clone();
+        let Content::Scalar(scalar) = &self.tree.nodes[node].content else { return whole };
+        if let Some(value) = &scalar.value {
+            let found = scalar::part(&self.text[whole.clone()], scalar.style, value, part);
+            return found.map_or(whole.clone(), |found| whole.start + found.start..whole.start + found.end);
+        }
+        let start = whole.start + scalar.quote();
+        let (from, to) = (start + part.start, start + part.end);
+        if to <= whole.end { from..to } else { whole }
     }
 
     fn content(&self, node: usize) -> &Content {
-        match &self.nodes[node].content {
-            Content::Alias(target) => &self.nodes[*target].content,
+        match &self.tree.nodes[node].content {
+            Content::Alias(target) => &self.tree.nodes[*target].content,
             content => content,
         }
     }
 
     /// The first key of a mapping: where a document without a name is pointed at.
     fn first_key(&self, node: usize) -> Option<usize> {
-        let Content::Mapping(entries) = self.content(node) else { return None };
+        let Content::Mapping { entries, .. } = self.content(node) else { return None };
         entries.values().map(|(key, _)| *key).min()
-    }
-}
-
-#[derive(Default)]
-struct Builder {
-    positions: Positions,
-    /// The collections that are open, with the key that waits for its value.
-    open: Vec<(usize, Option<(usize, String)>)>,
-    anchors: HashMap<usize, usize>,
-    /// The end of the last thing that is more than white space: a block ends there.
-    end: usize,
-}
-
-impl Builder {
-    fn event(&mut self, text: &str, event: &Event<'_>, range: Range<usize>) {
-        match event {
-            Event::Scalar(value, style, ..) => {
-                // Only when the file holds the value as it is do offsets in one lead to the other.
-                let quotes =
-                    usize::from(matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted));
-                let source = text.get(range.start + quotes..range.end.saturating_sub(quotes));
-                let verbatim = (source == Some(value.as_ref())).then_some(quotes);
-                self.end = self.end.max(range.end);
-                self.add(event, range, Content::Scalar { verbatim }, Some(value));
-            }
-            Event::Alias(id) => {
-                let content = match self.anchors.get(id) {
-                    Some(target) => Content::Alias(*target),
-                    None => Content::Scalar { verbatim: None },
-                };
-                self.end = self.end.max(range.end);
-                self.add(event, range, content, None);
-            }
-            Event::MappingStart(..) => {
-                let node = self.add(event, range, Content::Mapping(HashMap::new()), None);
-                self.open.push((node, None));
-            }
-            Event::SequenceStart(..) => {
-                let node = self.add(event, range, Content::Sequence(Vec::new()), None);
-                self.open.push((node, None));
-            }
-            Event::MappingEnd | Event::SequenceEnd => {
-                // The end of a flow collection is a bracket, that of a block is empty.
-                if !range.is_empty() {
-                    self.end = self.end.max(range.end);
-                }
-                if let Some((node, _)) = self.open.pop() {
-                    let range = &mut self.positions.nodes[node].range;
-                    range.end = range.start.max(self.end);
-                }
-            }
-            Event::DocumentStart(..) => self.anchors.clear(),
-            _ => {}
-        }
-    }
-
-    /// Adds a node and ties it to what it is in. `text` is the value of a scalar.
-    fn add(&mut self, event: &Event<'_>, range: Range<usize>, content: Content, text: Option<&str>) -> usize {
-        let positions = &mut self.positions;
-        let node = positions.nodes.len();
-        let block = matches!(
-            event,
-            Event::MappingStart(StructureStyle::Block, ..) | Event::SequenceStart(StructureStyle::Block, ..)
-        );
-        positions.nodes.push(Node { range, block, content });
-        if let Some(id) = event.anchor_id() {
-            self.anchors.insert(id, node);
-        }
-        let Some((parent, key)) = self.open.last_mut() else {
-            positions.documents.push(node);
-            return node;
-        };
-        match (&mut positions.nodes[*parent].content, key.take()) {
-            (Content::Sequence(items), _) => items.push(node),
-            (Content::Mapping(_), None) => *key = Some((node, text.unwrap_or_default().to_owned())),
-            (Content::Mapping(entries), Some((key, name))) => match entries.entry(name) {
-                Entry::Vacant(entry) => drop(entry.insert((key, node))),
-                Entry::Occupied(entry) => {
-                    let (document, name, first) =
-                        (positions.documents.len() - 1, entry.key().clone(), entry.get().0);
-                    let range = |node: usize| positions.nodes[node].range.clone();
-                    let (first, second) = (range(first), range(key));
-                    positions.duplicates.push(Duplicate { document, key: name, first, second });
-                }
-            },
-            _ => {}
-        }
-        node
     }
 }
 
@@ -291,16 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn escaped_text_is_shown_as_a_whole() {
-        assert_eq!(text("a: \"\\x41bc\"", "a", Focus::Within(1..2)), "\"\\x41bc\"");
-        assert_eq!(text("a: 'it''s'", "a", Focus::Within(0..1)), "'it''s'");
+    fn a_part_of_a_value_is_found_in_any_style() {
+        assert_eq!(text("a: \"\\x41bc\"", "a", Focus::Within(1..2)), "b");
+        assert_eq!(text("a: 'it''s'", "a", Focus::Within(2..4)), "''s");
+        assert_eq!(text("a: >\n  x\n  yz\n", "a", Focus::Within(2..4)), "yz");
     }
 
     #[test]
-    fn duplicates_are_found_with_both_places() {
-        let positions = Positions::read("a: 1\n---\nb: { c: 1, c: 2 }\n");
-        assert_eq!(positions.duplicates(0).count(), 0);
-        let duplicate = positions.duplicates(1).next().unwrap();
-        assert_eq!((duplicate.key.as_str(), duplicate.first.start, duplicate.second.start), ("c", 14, 20));
+    fn a_block_scalar_ends_with_its_text() {
+        assert_eq!(text("a: |  # c\n\n  x\n   y\n\n\nb: 1\n", "a", Focus::Value), "x\n   y");
     }
 }

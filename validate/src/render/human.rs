@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write, ops::Range, path::Path, sync::Arc};
 
-use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{
+    Annotation, AnnotationKind, Element, Group, Level, Origin, Patch, Renderer, Snippet,
+};
 
-use crate::{Finding, Location, Report, Severity, Source};
+use crate::{Finding, Fix, Location, Report, Severity, Source};
 
 /// Whether the text carries colours, as ANSI escape sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub fn human(report: &Report, sources: &[Arc<Source>], root: &Path, style: Style
     let frames = Frames { sources, root };
     let mut text = String::new();
     for finding in &report.findings {
-        text += &renderer.render(&[frames.group(finding)]);
+        text += &renderer.render(&frames.groups(finding));
         text += "\n\n";
     }
     summary(&mut text, report, frames.sources.len());
@@ -48,8 +50,12 @@ fn summary(text: &mut String, report: &Report, files: usize) {
             format!("{files} checked: {}, {}", counted(errors, "error"), counted(warnings, "warning"))
         }
     };
+    let silenced = match report.silenced {
+        0 => String::new(),
+        silenced => format!(" ({} silenced)", counted(silenced, "warning")),
+    };
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{line}");
+    let _ = writeln!(text, "{line}{silenced}");
 }
 
 struct Frames<'a> {
@@ -58,7 +64,8 @@ struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    fn group(&self, finding: &'a Finding) -> Group<'a> {
+    /// What is wrong, and what would be right.
+    fn groups(&self, finding: &'a Finding) -> Vec<Group<'a>> {
         let level = match finding.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -68,10 +75,31 @@ impl<'a> Frames<'a> {
         if let Some(location) = &finding.location {
             group = group.elements(self.elements(finding, location));
         }
-        if let Some(help) = &finding.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        group = group.elements(finding.notes.iter().map(|note| Level::NOTE.message(note.as_str())));
+        // With a fix, the help is the fix's headline.
+        if let Some(fix) = &finding.fix {
+            let title = finding.help.as_ref().unwrap_or(&fix.message);
+            let suggestion = Group::with_title(Level::HELP.secondary_title(title.as_str()));
+            return vec![group, suggestion.elements(self.patches(fix))];
         }
-        group
+        vec![group.elements(finding.help.iter().map(|help| Level::HELP.message(help.as_str())))]
+    }
+
+    /// One frame per file, with its lines before and after.
+    fn patches(&self, fix: &'a Fix) -> Vec<Element<'a>> {
+        let mut files: BTreeMap<&str, Vec<Patch<'_>>> = BTreeMap::new();
+        for edit in &fix.edits {
+            let patch = Patch::new(edit.range.clone(), edit.replacement.as_str());
+            files.entry(&edit.location.file).or_default().push(patch);
+        }
+        let known =
+            files.into_iter().filter_map(|(file, patches)| Some((file, self.sources.get(file)?, patches)));
+        known
+            .map(|(file, source, patches)| {
+                let path = self.root.join(file).display().to_string();
+                Snippet::source(source.text()).path(path).patches(patches).into()
+            })
+            .collect()
     }
 
     /// One frame per file: that of the finding first, the others in the order of the related places.

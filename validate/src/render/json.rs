@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use crate::{Finding, Location, Report, Severity};
+use crate::{Finding, Fix, Location, Report, Severity};
 
 /// What `almanac-validate check --format json` prints.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -32,8 +32,13 @@ struct FindingEntry {
     place: Place,
     /// Other places that one has to see to understand it.
     related: Vec<RelatedEntry>,
+    /// What one has to know to understand it, one fact each.
+    notes: Vec<String>,
     /// What would make it go away.
     help: Option<String>,
+    /// The change that makes it go away, where there is one that is certainly meant; `almanac-validate
+    /// check --fix` carries it out.
+    fix: Option<FixEntry>,
 }
 
 /// How bad a finding is.
@@ -76,6 +81,28 @@ struct RelatedEntry {
     place: Place,
 }
 
+/// A change of files that makes a finding go away.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Fix")]
+struct FixEntry {
+    /// What is done, in one line.
+    message: String,
+    /// The edits, which belong together.
+    edits: Vec<EditEntry>,
+}
+
+/// A range of a file that is replaced.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Edit")]
+struct EditEntry {
+    #[serde(flatten)]
+    place: Place,
+    /// What comes in its place.
+    replacement: String,
+}
+
 /// How much there is.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -86,6 +113,8 @@ struct Summary {
     errors: usize,
     /// How many findings are warnings.
     warnings: usize,
+    /// How many warnings are left out because a comment in the manifest allows them.
+    silenced: usize,
 }
 
 /// A report on so many files, as JSON of several lines.
@@ -96,6 +125,7 @@ pub fn json(report: &Report, files: usize) -> String {
             files,
             errors: report.count(Severity::Error),
             warnings: report.count(Severity::Warning),
+            silenced: report.silenced,
         },
     };
     let text = serde_json::to_string_pretty(&document);
@@ -123,8 +153,20 @@ impl From<&Finding> for FindingEntry {
             message: finding.message.clone(),
             place: Place::new(finding.location.as_ref()),
             related: related.collect(),
+            notes: finding.notes.clone(),
             help: finding.help.clone(),
+            fix: finding.fix.as_ref().map(FixEntry::from),
         }
+    }
+}
+
+impl From<&Fix> for FixEntry {
+    fn from(fix: &Fix) -> Self {
+        let edits = fix.edits.iter().map(|edit| EditEntry {
+            place: Place::new(Some(&edit.location)),
+            replacement: edit.replacement.clone(),
+        });
+        Self { message: fix.message.clone(), edits: edits.collect() }
     }
 }
 

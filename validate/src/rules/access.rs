@@ -43,10 +43,15 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
 fn admitted(access: &Access) -> String {
     let teams = listed(access.teams.iter().map(|team| team.as_str()));
     let users = listed(access.users.iter().map(|user| user.as_str()));
+    let (team, user) = (plural("team", access.teams.len()), plural("user", access.users.len()));
     match (access.teams.is_empty(), access.users.is_empty()) {
         (true, true) => "it admits its owner only".to_owned(),
-        (false, true) => format!("it admits the teams {teams}"),
-        (true, false) => format!("it admits the users {users}"),
-        (false, false) => format!("it admits the teams {teams} and the users {users}"),
+        (false, true) => format!("it admits the {team} {teams}"),
+        (true, false) => format!("it admits the {user} {users}"),
+        (false, false) => format!("it admits the {team} {teams} and the {user} {users}"),
     }
+}
+
+fn plural(word: &str, count: usize) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     NodeEntry, Rule, Source, Testbed,
     document::Content,
-    places::{Focus, Spot},
+    places::{Change, Focus, Remedy, Spot},
 };
 
 /// All that is declared, with the place of each declaration. Of a name that is declared twice, the
@@ -61,7 +61,10 @@ pub(crate) struct Draft {
     pub(crate) message: String,
     pub(crate) place: Place,
     pub(crate) related: Vec<(String, Place)>,
+    pub(crate) notes: Vec<String>,
     pub(crate) help: Option<String>,
+    /// A scalar, and what it is to become.
+    pub(crate) fix: Option<(Place, Remedy)>,
 }
 
 /// A place in one of the files.
@@ -244,7 +247,7 @@ impl Place {
 impl Draft {
     /// A finding of a rule at a place.
     pub(crate) fn new(rule: Rule, place: Place, message: String) -> Self {
-        Self { rule, message, place, related: Vec::new(), help: None }
+        Self { rule, message, place, related: Vec::new(), notes: Vec::new(), help: None, fix: None }
     }
 
     /// Adds another place that one has to see.
@@ -258,6 +261,21 @@ impl Draft {
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a fact that one has to know.
+    #[must_use]
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Adds that the scalar at a place certainly is to become another.
+    #[must_use]
+    pub(crate) fn fix(mut self, place: Place, old: &str, new: &str) -> Self {
+        let message = format!("replace `{old}` with `{new}`");
+        self.fix = Some((place, Remedy { message, change: Change::Write(new.to_owned()) }));
         self
     }
 }

@@ -26,16 +26,17 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             match first.get(PublicKey::as_bytes(key)) {
                 None => drop(first.insert(*key.as_bytes(), (owner, place))),
                 Some((other, earlier)) => {
-                    let message = if *other == owner {
-                        format!("the {owner} lists the same key twice")
-                    } else {
-                        format!("the key of {other} is also that of {owner}")
-                    };
-                    drafts.push(
+                    let draft = |message: String| {
                         Draft::new(Rule::DuplicateKey, place, message)
                             .related(format!("{other} has it here"), earlier.clone())
-                            .help("give each its own key: a key says who one is"),
-                    );
+                    };
+                    drafts.push(if *other == owner {
+                        draft(format!("the {owner} lists the same key twice")).help("remove one of the two")
+                    } else {
+                        draft(format!("the key of {other} is also that of {owner}"))
+                            .note("a key says who one is: whoever has this one would be both")
+                            .help("give each its own key")
+                    });
                 }
             }
         }

@@ -278,7 +278,12 @@ impl Advice<'_, '_> {
         match self.free_offset(job) {
             Some(cron) => {
                 let name = &self.jobs[job].job.metadata.name;
-                draft.help(format!("`cron: \"{cron}\"` is free for `{name}` on all of its nodes"))
+                let old = self.jobs[job].job.spec.schedule.cron.as_ref().map_or("", |cron| cron.as_str());
+                draft.help(format!("`cron: \"{cron}\"` is free for `{name}` on all of its nodes")).fix(
+                    self.jobs[job].timing(),
+                    old,
+                    cron.as_str(),
+                )
             }
             None => draft.help(otherwise),
         }

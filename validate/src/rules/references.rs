@@ -6,7 +6,7 @@ use almanac_schemas::job::Targets;
 use super::{Context, Draft, Place};
 use crate::{
     Rule,
-    suggest::{did_you_mean, nearest},
+    suggest::{did_you_mean, nearest, slip},
 };
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
@@ -47,7 +47,7 @@ fn user(context: &Context<'_>, name: &str, place: Place, drafts: &mut Vec<Draft>
     let near = nearest(name, context.users.keys().copied());
     drafts.push(match (context.nodes.get(name), near) {
         (Some(node), _) => draft.related(format!("`{name}` is a node"), node.place.name()),
-        (None, Some(near)) => draft.help(did_you_mean(near)),
+        (None, Some(near)) => suggest(draft, name, near, context.users.keys().copied()),
         (None, None) => draft.help(format!("add a manifest of `kind: User` with the name `{name}`")),
     });
 }
@@ -57,30 +57,57 @@ fn node(context: &Context<'_>, name: &str, place: Place, drafts: &mut Vec<Draft>
     let near = nearest(name, context.nodes.keys().copied());
     drafts.push(match (context.users.get(name), near) {
         (Some(user), _) => draft.related(format!("`{name}` is a user"), user.place.name()),
-        (None, Some(near)) => draft.help(did_you_mean(near)),
+        (None, Some(near)) => suggest(draft, name, near, context.nodes.keys().copied()),
         (None, None) => draft.help(format!("add a manifest of `kind: Node` with the name `{name}`")),
     });
+}
+
+fn suggest<'a>(draft: Draft, name: &str, near: &str, declared: impl Iterator<Item = &'a str>) -> Draft {
+    let place = draft.place.clone();
+    let draft = draft.help(did_you_mean(near));
+    match slip(name, declared) {
+        Some(meant) if meant == near => draft.fix(place, name, meant),
+        _ => draft,
+    }
 }
 
 /// A job without nodes does nothing; it may wait for a node that is still to come, so it is a warning.
 fn unmatched(context: &Context<'_>, job: &almanac_schemas::Job, place: &Place) -> Draft {
     let place = place.key("spec").key("nodeSelector");
     let name = &job.metadata.name;
-    let draft = Draft::new(
-        Rule::UnmatchedSelector,
-        place,
-        format!("the selector of `{name}` matches no node, so it never runs"),
-    );
+    let message = format!("the selector of `{name}` matches no node, so it never runs");
     let labels = || context.whole_nodes().flat_map(|(node, _)| &node.metadata.labels);
     let wrong = job.spec.node_selector.iter().flatten().find(|entry| !labels().any(|label| label == *entry));
-    let Some((key, value)) = wrong else { return draft.help("no node has all of these labels") };
-    let values = labels().filter(|(other, _)| *other == key).map(|(_, value)| value.as_str());
-    let keys = labels().map(|(key, _)| key.as_str());
-    match (nearest(value, values), nearest(key, keys)) {
-        (Some(near), _) => {
-            draft.help(format!("no node is labelled `{key}: {value}`; {}", did_you_mean(near)))
-        }
-        (None, Some(near)) => draft.help(format!("no node has the label `{key}`; {}", did_you_mean(near))),
-        (None, None) => draft.help(format!("no node is labelled `{key}: {value}`")),
+    let Some((key, value)) = wrong else {
+        return Draft::new(Rule::UnmatchedSelector, place, message).help("no node has all of these labels");
+    };
+    let values = || labels().filter(|(other, _)| *other == key).map(|(_, value)| value.as_str());
+    let keys = || labels().map(|(key, _)| key.as_str());
+    let entry = place.key(key);
+    let draft = |place: Place| Draft::new(Rule::UnmatchedSelector, place, message);
+    // A fix that leaves the selector without a node would be none.
+    let selects = |new: (&str, &str)| {
+        let rest = || job.spec.node_selector.iter().flatten().filter(|(other, _)| *other != key);
+        let has = |node: &almanac_schemas::Node, key: &str, value: &str| {
+            node.metadata.labels.get(key).is_some_and(|label| label == value)
+        };
+        rest().all(|(other, _)| other != new.0)
+            && context
+                .whole_nodes()
+                .any(|(node, _)| has(node, new.0, new.1) && rest().all(|(key, value)| has(node, key, value)))
+    };
+    if let Some(near) = nearest(value, values()) {
+        let draft = draft(entry.clone())
+            .help(format!("no node is labelled `{key}: {value}`; {}", did_you_mean(near)));
+        let certain = slip(value, values()) == Some(near) && selects((key, near));
+        return if certain { draft.fix(entry, value, near) } else { draft };
     }
+    if let Some(near) = nearest(key, keys()) {
+        let entry = entry.on_key();
+        let draft =
+            draft(entry.clone()).help(format!("no node has the label `{key}`; {}", did_you_mean(near)));
+        let certain = slip(key, keys()) == Some(near) && selects((near, value));
+        return if certain { draft.fix(entry, key, near) } else { draft };
+    }
+    draft(entry).help(format!("no node is labelled `{key}: {value}`"))
 }

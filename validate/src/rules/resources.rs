@@ -41,9 +41,8 @@ fn compare(
         drafts.push(
             Draft::new(Rule::Resources, place, message)
                 .related("the node's limit", node_place.key("spec").key("limits").key(key))
-                .help(format!(
-                    "ask for at most {limit}, or leave it out: the node's limit holds in any case"
-                )),
+                .note("a container that asks for nothing gets what the node allows")
+                .help(format!("ask for at most {limit}, or leave it out")),
         );
     };
     let resources = place.key("resources");

@@ -90,7 +90,8 @@ fn idle(job: &Job, schedule: &Schedule, now: DateTime<Utc>, place: &Place) -> Op
         let message = format!("{what} is in the past, so `{}` never runs again", job.metadata.name);
         Some(
             Draft::new(Rule::SchedulePast, place.key(key), message)
-                .help(format!("it is {now_text} now; remove the job, or choose a later instant")),
+                .note(format!("it is {now_text} now"))
+                .help("remove the job, or choose a later instant"),
         )
     };
     if let Some(at) = spec.at {
@@ -112,7 +113,7 @@ fn idle(job: &Job, schedule: &Schedule, now: DateTime<Utc>, place: &Place) -> Op
             format!("`{}` never runs: `{cron}` does not occur from {from} to {end}", job.metadata.name),
         )
         .related("the window ends here", place.key("end"))
-        .help("choose a later `end`, or other instants"),
+        .help("choose a later `end`, or another expression"),
     )
 }
 

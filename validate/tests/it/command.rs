@@ -82,9 +82,43 @@ fn json_has_every_field() {
                     "message": "first declared here",
                     "file": "a.yaml", "line": 3, "column": 19, "endLine": 3, "endColumn": 24,
                 }],
+                "notes": [],
                 "help": "rename or remove one of them",
+                "fix": null,
             }],
-            "summary": { "files": 2, "errors": 1, "warnings": 0 },
+            "summary": { "files": 2, "errors": 1, "warnings": 0, "silenced": 0 },
+        })
+    );
+}
+
+#[test]
+fn what_is_silenced_is_counted_and_in_no_output() {
+    let node = "apiVersion: almanac/v1\nkind: Node\nmetadata: { name: n }\nspec: { owner: alice }\n";
+    let job = "# almanac: allow(schedule-past) an example\napiVersion: almanac/v1\nkind: Job\nmetadata: { name: j }\n\
+               spec:\n  owner: alice\n  nodes: [n]\n  schedule: { at: 2020-01-01T00:00:00Z, length: 1m }\n  \
+               container: { image: x }\n";
+    let folder = folder(&[("a.yaml", USER), ("b.yaml", node), ("c.yaml", job)]);
+    let output = run(folder.path(), &["check", NOW[0], NOW[1]]);
+    assert_eq!(text(&output.stdout), "3 files checked, nothing found (1 warning silenced)\n");
+    let output = run(folder.path(), &["check", NOW[0], NOW[1], "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summary = serde_json::json!({ "files": 3, "errors": 0, "warnings": 0, "silenced": 1 });
+    assert_eq!(document, serde_json::json!({ "findings": [], "summary": summary }));
+}
+
+#[test]
+fn json_has_fixes() {
+    let folder = folder(&[("a.yaml", &USER.replace("{}", "{ teem: a }"))]);
+    let output = run(folder.path(), &["check", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        document["findings"][0]["fix"],
+        serde_json::json!({
+            "message": "rename `teem` to `team`",
+            "edits": [{
+                "file": "a.yaml", "line": 4, "column": 9, "endLine": 4, "endColumn": 13,
+                "replacement": "team",
+            }],
         })
     );
 }
@@ -104,4 +138,31 @@ fn what_cannot_run_ends_with_2() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("`tomorrow` is not an instant"), "{}", text(&wrong.stderr));
     assert_eq!(run(folder.path(), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn rules_are_listed_in_columns_that_fit() {
+    let output = run(Path::new("/"), &["explain"]);
+    assert_eq!(output.status.code(), Some(0));
+    let list = text(&output.stdout);
+    assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+    for rule in almanac_validate::Rule::ALL {
+        let line = list.lines().find(|line| line.starts_with(&format!("{rule} "))).unwrap();
+        assert_eq!(line.split_whitespace().nth(1), Some(rule.severity().as_str()));
+    }
+}
+
+#[test]
+fn a_page_is_shown_without_its_markup() {
+    for rule in almanac_validate::Rule::ALL {
+        let output = run(Path::new("/"), &["explain", rule.as_str()]);
+        let page = text(&output.stdout);
+        assert!(page.starts_with(&format!("{rule}\n\n")), "{page}");
+        assert!(page.contains("\nWhat fails\n") && page.contains(&format!("[{rule}]")), "{page}");
+        assert!(!page.contains("```") && !page.contains("\n#"), "{page}");
+    }
+    let wrong = run(Path::new("/"), &["explain", "croon"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let expected = "there is no rule `croon` (did you mean `cron`?)";
+    assert!(text(&wrong.stderr).contains(expected), "{}", text(&wrong.stderr));
 }

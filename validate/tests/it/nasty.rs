@@ -46,7 +46,7 @@ fn bytes_that_are_no_text_have_a_place() {
 
 #[test]
 fn tabs_and_duplicate_keys_are_syntax_errors() {
-    assert_eq!(lines(b"a:\n\tb: 1\n"), ["syntax 2:1 found character that cannot start any token"]);
+    assert_eq!(lines(b"a:\n\tb: 1\n"), ["syntax 2:1 this character cannot start a value"]);
     let tab = findings(b"a:\n\tb: 1\n").remove(0);
     assert_eq!(tab.help.unwrap(), "YAML is indented with spaces: replace the tab");
     assert_eq!(lines(b"a: 1\nb: { c: 1, c: 2 }\n"), ["syntax 2:12 the key `c` occurs twice"]);
@@ -87,7 +87,7 @@ fn bombs_are_refused_at_once() {
 #[test]
 fn a_broken_file_with_many_brackets_has_a_place() {
     let text = format!("a: [{}]\nb: c: d\n", "[],".repeat(200));
-    assert_eq!(lines(text.as_bytes()), ["syntax 2:5 mapping values are not allowed in this context"]);
+    assert_eq!(lines(text.as_bytes()), ["syntax 2:5 a `:` cannot start a value here"]);
 }
 
 #[test]
