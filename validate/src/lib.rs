@@ -18,6 +18,7 @@ mod edits;
 mod finding;
 mod places;
 pub mod render;
+pub mod revision;
 mod rule;
 mod rules;
 mod shape;
