@@ -18,12 +18,20 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What is declared. It is there exactly when no finding is an error.
     pub testbed: Option<Testbed>,
+    /// How many findings were there before, and are left out.
+    pub left_out: usize,
 }
 
 impl Report {
     /// How many findings are of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// How many findings are new; absent when there is nothing to compare with.
+    pub fn count_new(&self) -> Option<usize> {
+        let known: Vec<bool> = self.findings.iter().filter_map(|finding| finding.new).collect();
+        (!known.is_empty()).then(|| known.into_iter().filter(|new| *new).count())
     }
 }
 
@@ -36,11 +44,16 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
 
     let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();
     findings.extend(rules::check(&context).into_iter().map(|draft| locator.finding(draft)));
+    sort(&mut findings);
+    let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
+    Report { testbed: sound.then(|| context.testbed()), findings, left_out: 0 }
+}
+
+/// Brings findings into the order in which they are shown.
+pub(crate) fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         (&a.location, a.rule.as_str(), &a.message).cmp(&(&b.location, b.rule.as_str(), &b.message))
     });
-    let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
-    Report { testbed: sound.then(|| context.testbed()), findings }
 }
 
 /// Finds places in files, and parses a file for it when the first place in it is asked for.
@@ -64,6 +77,7 @@ impl Locator<'_> {
                 })
                 .collect(),
             help: draft.help.map(printable),
+            new: None,
         }
     }
 

@@ -49,6 +49,17 @@ pub(crate) enum Content {
     Unknown,
 }
 
+impl Document {
+    /// What it declares, as far as that is known.
+    pub(crate) fn name(&self) -> Option<(Kind, &str)> {
+        match &self.content {
+            Content::Manifest(manifest) => Some((manifest.kind(), manifest.name())),
+            Content::Damaged { kind, name } => Some((*kind, name)),
+            Content::Unknown => None,
+        }
+    }
+}
+
 /// Something that is wrong within a document.
 #[derive(Debug)]
 pub(crate) struct Problem {

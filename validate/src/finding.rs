@@ -18,6 +18,8 @@ pub struct Finding {
     pub related: Vec<Related>,
     /// What would make it go away.
     pub help: Option<String>,
+    /// Whether the tree that this one is compared with has it not. Absent when there is none.
+    pub new: Option<bool>,
 }
 
 /// How bad a finding is.

@@ -16,6 +16,7 @@ pub mod conflict;
 mod document;
 mod edits;
 mod finding;
+pub mod novelty;
 mod places;
 pub mod render;
 pub mod revision;

@@ -36,6 +36,7 @@ impl Source {
                 location: Some(Location::whole_file(path)),
                 related: Vec::new(),
                 help: Some(help.to_owned()),
+                new: None,
             }],
             complete: false,
         };
@@ -143,6 +144,7 @@ impl Source {
             location: Some(self.text.location(&self.path, &flaw.range)),
             related: related.into_iter().collect(),
             help: flaw.help.map(printable),
+            new: None,
         }
     }
 
