@@ -50,6 +50,11 @@ pub(crate) enum Content {
 }
 
 impl Document {
+    /// Whether it is a manifest that is right in itself.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.content, Content::Manifest(_))
+    }
+
     /// What it declares, as far as that is known.
     pub(crate) fn name(&self) -> Option<(Kind, &str)> {
         match &self.content {

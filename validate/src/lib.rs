@@ -13,11 +13,13 @@
 
 mod check;
 pub mod conflict;
+mod declared;
 mod document;
 mod edits;
 mod finding;
 pub mod novelty;
 mod places;
+pub mod plan;
 pub mod render;
 pub mod revision;
 mod rule;
@@ -34,6 +36,7 @@ mod wording;
 mod yaml;
 
 pub use check::{Report, check};
+pub use declared::{Declared, Key};
 pub use finding::{Finding, Location, Related, Severity};
 pub use rule::Rule;
 pub use source::Source;

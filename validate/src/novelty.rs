@@ -48,8 +48,7 @@ pub fn mark(report: &mut Report, sources: &[Arc<Source>], base: &Report, base_so
         *old.entry(identity).or_default() += 1;
     }
     let mut places = Places::new(sources, renamed);
-    let identities: Vec<Identity> =
-        report.findings.iter().map(|finding| places.identity(finding)).collect();
+    let identities: Vec<Identity> = report.findings.iter().map(|finding| places.identity(finding)).collect();
     // Those that are the same to the letter first, so that of several alike the right ones are new.
     for (finding, identity) in report.findings.iter_mut().zip(&identities) {
         let same = exact.get_mut(&(identity.clone(), finding.message.clone())).filter(|left| **left > 0);
@@ -197,7 +196,8 @@ mod tests {
         let (later, _) = checked(&base, "2026-12-24T00:00:00Z");
         assert_ne!(report.findings[0].message, later.findings[0].message, "the figures differ");
         // The other of the two is the later one now, and a third one joins.
-        let tree = [("bed.yaml", bed), ("z.yaml", a.as_str()), ("b.yaml", b.as_str()), ("zz.yaml", c.as_str())];
+        let tree =
+            [("bed.yaml", bed), ("z.yaml", a.as_str()), ("b.yaml", b.as_str()), ("zz.yaml", c.as_str())];
         let found = new(&base, &tree);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("schedule-conflict: `c` and `b`"), "{found:?}");

@@ -107,9 +107,7 @@ impl Repository {
     /// When they have no commit in common, as far as the history is there.
     pub fn merge_base(&self, base: &Commit, rev: &Commit) -> Result<Commit, RevisionError> {
         match self.git.merge_base(base.id, rev.id) {
-            Ok(id) => {
-                Ok(Commit { id, name: format!("the merge base of {} and {}", base.name, rev.name) })
-            }
+            Ok(id) => Ok(Commit { id, name: format!("the merge base of {} and {}", base.name, rev.name) }),
             Err(error) if error.code() == ErrorCode::NotFound => Err(RevisionError::NoMergeBase {
                 base: base.name.clone(),
                 rev: rev.name.clone(),
@@ -186,7 +184,8 @@ impl std::fmt::Debug for Repository {
 
 /// The nearest folder that exists, without links, and what of the path is below it.
 fn existing(path: &Path) -> Result<(PathBuf, PathBuf), RevisionError> {
-    let full = std::path::absolute(path).map_err(|cause| RevisionError::Unreadable(path.to_owned(), cause))?;
+    let full =
+        std::path::absolute(path).map_err(|cause| RevisionError::Unreadable(path.to_owned(), cause))?;
     for there in full.ancestors() {
         if let Ok(found) = there.canonicalize() {
             let missing = full.strip_prefix(there).unwrap_or(Path::new("")).to_owned();
