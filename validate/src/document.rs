@@ -30,6 +30,8 @@ pub(crate) struct Document {
     pub(crate) index: usize,
     /// What it declares.
     pub(crate) content: Content,
+    /// Whether nothing is wrong within it.
+    sound: bool,
 }
 
 /// What a document declares.
@@ -52,7 +54,7 @@ pub(crate) enum Content {
 impl Document {
     /// Whether it is a manifest that is right in itself.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.content, Content::Manifest(_))
+        self.sound && matches!(self.content, Content::Manifest(_))
     }
 
     /// What it declares, as far as that is known.
@@ -98,7 +100,7 @@ pub(crate) fn read(index: usize, mut value: Value) -> (Document, Vec<Problem>) {
         (_, Some((kind, name))) => Content::Damaged { kind, name },
         _ => Content::Unknown,
     };
-    (Document { index, content }, repair.problems)
+    (Document { index, content, sound: repair.problems.is_empty() }, repair.problems)
 }
 
 /// The kind and name of a document that need not be right otherwise.

@@ -18,6 +18,7 @@ mod document;
 mod edits;
 mod finding;
 pub mod novelty;
+pub mod ownership;
 mod places;
 pub mod plan;
 pub mod render;

@@ -67,6 +67,7 @@ rules! {
     ValueRange = "value-range", Error, "numbers are within their ranges";
     Heartbeat = "heartbeat", Error, "a node becomes stale after more than a heartbeat, and offline later than stale";
     Store = "store", Error, "the store of artifacts is an address that Almanac knows";
+    Ownership = "ownership", Error, "a change is one that its author may make";
 }
 
 impl fmt::Display for Rule {

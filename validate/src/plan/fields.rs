@@ -91,7 +91,7 @@ fn entry(
     match (before, after) {
         (Some(before), Some(after)) => compare(path, before, after, changes),
         (before, after) => {
-            changes.push(FieldChange { path: path.clone(), before: before.cloned(), after: after.cloned() })
+            changes.push(FieldChange { path: path.clone(), before: before.cloned(), after: after.cloned() });
         }
     }
     path.pop();

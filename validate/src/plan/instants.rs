@@ -1,7 +1,7 @@
 //! What a plan wants to know of occurrences: one function per need. They enumerate, so callers bound
 //! the time that they ask about.
 
-use almanac_schemas::Schedule;
+use almanac_schemas::{Occurrence, Schedule};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The instants in `[from, to)`, in order.
@@ -21,15 +21,11 @@ pub(super) fn next(schedule: &Schedule, from: DateTime<Utc>, number: usize) -> V
 }
 
 /// How much of `[from, to)` is covered by at least one of the intervals, in whatever order they come.
-pub(super) fn covered(
-    mut intervals: Vec<(DateTime<Utc>, DateTime<Utc>)>,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> TimeDelta {
+pub(super) fn covered(mut intervals: Vec<Occurrence>, from: DateTime<Utc>, to: DateTime<Utc>) -> TimeDelta {
     intervals.sort_unstable();
     let mut sum = TimeDelta::zero();
     let mut free_from = from;
-    for (start, end) in intervals {
+    for Occurrence { start, end } in intervals {
         let (start, end) = (start.max(free_from), end.min(to));
         if end > start {
             sum += end - start;
@@ -47,7 +43,10 @@ mod tests {
     fn what_is_covered_twice_counts_once_and_what_is_outside_does_not() {
         let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap();
         let seconds = |intervals: &[(i64, i64)]| {
-            let intervals = intervals.iter().map(|(start, end)| (at(*start), at(*end))).collect();
+            let intervals = intervals
+                .iter()
+                .map(|(start, end)| Occurrence { start: at(*start), end: at(*end) })
+                .collect();
             covered(intervals, at(10), at(20)).num_seconds()
         };
         assert_eq!(seconds(&[]), 0);

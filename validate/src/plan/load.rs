@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use almanac_schemas::{JobName, JobSpec, NodeName, RunRole, Schedule, schedule::ScheduleSpec};
+use almanac_schemas::{JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule, schedule::ScheduleSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::instants;
@@ -78,7 +78,7 @@ impl<'a> Times<'a> {
         nodes: &[&'a NodeName],
     ) -> BTreeMap<&'a NodeName, f64> {
         let (from, to) = (self.now, self.now + SAMPLE);
-        let mut taken: BTreeMap<&NodeName, Vec<(DateTime<Utc>, DateTime<Utc>)>> = BTreeMap::new();
+        let mut taken: BTreeMap<&NodeName, Vec<Occurrence>> = BTreeMap::new();
         let present = nodes.iter().filter(|node| testbed.nodes.contains_key(**node));
         taken.extend(present.map(|node| (*node, Vec::new())));
         for assignment in testbed.assignments().filter(|assignment| assignment.spec.exclusive) {
@@ -92,7 +92,8 @@ impl<'a> Times<'a> {
             let guard = testbed.nodes.get(assignment.node).map(|node| node.spec.guard.to_delta());
             let Some(starts) = self.starts(assignment.job, &assignment.spec.schedule) else { continue };
             let held = starts.length + guard.unwrap_or_default();
-            intervals.extend(starts.instants.iter().map(|start| (*start, *start + held)));
+            intervals
+                .extend(starts.instants.iter().map(|start| Occurrence { start: *start, end: *start + held }));
         }
         let share = |intervals| {
             instants::covered(intervals, from, to).num_seconds() as f64 / SAMPLE.num_seconds() as f64

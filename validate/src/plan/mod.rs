@@ -15,4 +15,5 @@ pub use daylight::Transition;
 pub use diff::{Action, ActionError, Change, Counts, Edit, Plan};
 pub use fields::FieldChange;
 pub use load::{Load, NodeTime};
+pub(crate) use preview::renewed;
 pub use preview::{Incomparable, JobPreview, Moved, Preview, Renewed};

@@ -129,7 +129,8 @@ impl<'a> Preview<'a> {
     }
 }
 
-fn renewed<'a>(plan: &Plan<'a>) -> Vec<Renewed<'a>> {
+/// What becomes another, field by field.
+pub(crate) fn renewed<'a>(plan: &Plan<'a>) -> Vec<Renewed<'a>> {
     let plain = |spec: Value| json!({ "spec": spec });
     let users = plan.users.iter().filter_map(|user| {
         fields(user, |spec| plain(json!(spec))).map(|fields| Renewed {

@@ -7,5 +7,6 @@ mod conflicts;
 mod findings_schema;
 mod nasty;
 mod order;
+mod ownership;
 mod specs;
 mod walking;
