@@ -18,6 +18,8 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(command::Check),
+    Plan(command::Plan),
+    Codeowners(command::Codeowners),
 }
 
 impl Args {
@@ -25,6 +27,8 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         match &self.command {
             Command::Check(check) => check.run(),
+            Command::Plan(plan) => plan.run(),
+            Command::Codeowners(codeowners) => codeowners.run(),
         }
     }
 }

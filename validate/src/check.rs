@@ -16,7 +16,7 @@ use crate::{
 pub struct Report {
     /// Everything that is wrong, by file, line, column and rule.
     pub findings: Vec<Finding>,
-    /// What is declared. It is there exactly when no finding is an error.
+    /// What is declared. It is there exactly when no finding is an error, none that is left out either.
     pub testbed: Option<Testbed>,
     /// How many findings were there before, and are left out.
     pub left_out: usize,
@@ -26,6 +26,15 @@ impl Report {
     /// How many findings are of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Adds findings of something that is not part of the tree itself, such as whose change it is.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            self.testbed = None;
+        }
+        self.findings.extend(findings);
+        sort(&mut self.findings);
     }
 
     /// How many findings are new; absent when there is nothing to compare with.

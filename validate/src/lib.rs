@@ -4,7 +4,9 @@
 //!   It depends on the file only, so its result can be kept for as long as the file stays the same.
 //! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
 //!   instant as an argument and gives the same findings whatever the order of the files.
-//! - [`walk()`] is the only thing here that reads files. The reconciler brings its own, out of Git.
+//! - [`walk()`] is the only thing here that reads files.
+//! - [`revision`] reads the same out of the history of a Git repository. [`novelty`] compares the findings of
+//!   two trees, [`plan`] what they declare, and [`ownership`] says who may make such a change.
 //! - [`render`] turns findings into text for people and for programs.
 //!
 //! Each rule is a module under `rules`, and [`Rule`] names them all; [`conflict`] is the engine behind
@@ -12,6 +14,7 @@
 //! that of positions, `wording` alone how `serde` puts its errors.
 
 mod check;
+mod codeowners;
 pub mod conflict;
 mod declared;
 mod document;
@@ -37,6 +40,7 @@ mod wording;
 mod yaml;
 
 pub use check::{Report, check};
+pub use codeowners::codeowners;
 pub use declared::{Declared, Key};
 pub use finding::{Finding, Location, Related, Severity};
 pub use rule::Rule;

@@ -21,7 +21,7 @@ pub struct Document {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Finding")]
-struct FindingEntry {
+pub(super) struct FindingEntry {
     /// The rule that found it, such as `schedule-conflict`.
     rule: &'static str,
     /// How bad it is.
@@ -34,6 +34,9 @@ struct FindingEntry {
     related: Vec<RelatedEntry>,
     /// What would make it go away.
     help: Option<String>,
+    /// Whether the base that the tree was compared with has it not. Absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<bool>,
 }
 
 /// How bad a finding is.
@@ -86,6 +89,12 @@ struct Summary {
     errors: usize,
     /// How many findings are warnings.
     warnings: usize,
+    /// How many findings are new, when there was a base to compare with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<usize>,
+    /// How many findings of the base were left out, when only new ones were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<usize>,
 }
 
 /// A report on so many files, as JSON of several lines.
@@ -96,6 +105,8 @@ pub fn json(report: &Report, files: usize) -> String {
             files,
             errors: report.count(Severity::Error),
             warnings: report.count(Severity::Warning),
+            new: report.count_new(),
+            left_out: Some(report.left_out).filter(|count| *count > 0),
         },
     };
     let text = serde_json::to_string_pretty(&document);
@@ -124,6 +135,7 @@ impl From<&Finding> for FindingEntry {
             place: Place::new(finding.location.as_ref()),
             related: related.collect(),
             help: finding.help.clone(),
+            new: finding.new,
         }
     }
 }

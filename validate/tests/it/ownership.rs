@@ -108,7 +108,7 @@ fn every_cell() {
         ("a user goes", &["ann"], |files| remove(files, "bob")),
         ("bob's display name", &["ann", "bob"], |files| replace(files, "bob", "Bob", "Robert")),
         ("bob's keys", &["ann", "bob"], |files| {
-            replace(files, "bob", "team: t", &format!("team: t, keys: [{KEY}]"))
+            replace(files, "bob", "team: t", &format!("team: t, keys: [{KEY}]"));
         }),
         ("bob's team", &["ann"], |files| replace(files, "bob", "team: t", "team: u")),
         ("bob's email", &["ann"], |files| replace(files, "bob", "bob@", "robert@")),
@@ -124,7 +124,7 @@ fn every_cell() {
         ("a new node", &["ann"], |files| put(files, "new", manifest("Node", "new", "{ owner: bob }"))),
         ("a node goes", &["ann"], |files| remove(files, "n1")),
         ("bob's node is cordoned", &["ann", "bob"], |files| {
-            replace(files, "n1", "guard", "cordoned: true, guard")
+            replace(files, "n1", "guard", "cordoned: true, guard");
         }),
         ("maintenance of bob's node", &["ann", "bob"], |files| {
             replace(files, "n1", "guard", "maintenance: [{ cron: \"0 3 * * 0\", length: 1h }], guard");
@@ -135,21 +135,21 @@ fn every_cell() {
         ("the guard of bob's node", &["ann"], |files| replace(files, "n1", "5s", "1h")),
         ("the owner of bob's node", &["ann"], |files| replace(files, "n1", "owner: bob", "owner: cyd")),
         ("the keys of bob's node", &["ann"], |files| {
-            replace(files, "n1", "guard", &format!("keys: [{KEY}], guard"))
+            replace(files, "n1", "guard", &format!("keys: [{KEY}], guard"));
         }),
         ("access to bob's node", &["ann"], |files| {
-            replace(files, "n1", "guard", "access: { users: [bob] }, guard")
+            replace(files, "n1", "guard", "access: { users: [bob] }, guard");
         }),
         ("kernel access to bob's node", &["ann"], |files| {
             replace(files, "n1", "guard", "role: privileged, kernel: { sysctls: [a] }, guard");
         }),
         ("the labels of bob's node", &["ann"], |files| {
-            replace(files, "n1", "name: n1", "name: n1, labels: { a: b }")
+            replace(files, "n1", "name: n1", "name: n1, labels: { a: b }");
         }),
         // The rest.
         ("the settings", &["ann"], |files| replace(files, "config", "0.5", "1.0")),
         ("the settings go back to the defaults", &["ann", "bob", "cyd", "eve"], |files| {
-            remove(files, "config")
+            remove(files, "config");
         }),
         ("the settings are declared with other values", &["ann"], |files| {
             replace(files, "config", "{ prune", "{ schedule: { minLength: 1s }, prune");
