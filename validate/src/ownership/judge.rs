@@ -174,11 +174,15 @@ impl<'a> Judge<'a> {
             }
             let what = format!("change `{group}.{part}` of {whose}");
             let admins = self.admins();
+            let themselves = match kind {
+                Kind::User => "of one's own user one may change",
+                _ => "the node's owner may change",
+            };
             self.add(
                 (kind, name.to_owned()),
                 field.path.clone(),
                 &what,
-                format!("{admins} may; its owner may change {}", listed(table::permitted(table))),
+                format!("{admins} may; {themselves} {}", listed(table::permitted(table))),
             );
         }
     }
@@ -280,7 +284,10 @@ impl<'a> Judge<'a> {
 
     fn help(&self, owner: Option<&UserName>) -> String {
         let admins = self.admins();
-        let who = match owner {
+        let is_admin = |owner: &&UserName| {
+            self.rights.testbed.users.get(*owner).is_some_and(|user| user.role == UserRole::Admin)
+        };
+        let who = match owner.filter(|owner| !is_admin(owner)) {
             Some(owner) => format!("`{owner}` may, or {admins}"),
             None => format!("{admins} may"),
         };

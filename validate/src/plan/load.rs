@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use almanac_schemas::{JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule, schedule::ScheduleSpec};
+use almanac_schemas::{
+    JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule,
+    schedule::{ScheduleSpec, Timing},
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::instants;
@@ -36,9 +39,14 @@ impl Load {
     /// The load of a job that is declared in a testbed. `None` when its schedule has no meaning.
     pub(super) fn of(testbed: &Testbed, spec: &JobSpec, now: DateTime<Utc>) -> Option<Self> {
         let schedule = spec.schedule.resolve().ok()?;
-        let from = now.max(schedule.start);
-        let to = schedule.end.min(from + SAMPLE);
-        let runs = if to > from { instants::count(&schedule, from, to) as f64 } else { 0.0 };
+        let Some(from) = instants::next(&schedule, now, 1).first().copied() else {
+            return Some(Self::default());
+        };
+        let to = match schedule.timing {
+            Timing::At(at) => at + TimeDelta::days(1),
+            Timing::Cron { .. } => schedule.end.min(from + SAMPLE),
+        };
+        let runs = instants::count(&schedule, from, to) as f64;
         let clients = testbed.clients(spec).count();
         let nodes = clients + usize::from(spec.server.is_some());
         let days = ((to - from).num_seconds() as f64 / 86_400.0).max(1.0);

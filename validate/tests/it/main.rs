@@ -5,8 +5,11 @@
 mod command;
 mod conflicts;
 mod findings_schema;
+mod git;
 mod nasty;
 mod order;
 mod ownership;
+mod plans;
+mod revisions;
 mod specs;
 mod walking;

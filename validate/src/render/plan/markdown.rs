@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use almanac_schemas::Kind;
+use almanac_schemas::{Kind, Timezone};
 
 use super::{Proposal, words};
 use crate::{Severity, plan::Action};
@@ -164,7 +164,11 @@ impl Page {
             vec![
                 code(job.name.as_str()),
                 listed(job.next.iter().map(|at| words::instant(*at)).collect()),
-                listed(job.next.iter().map(|at| words::instant_in(*at, zone)).collect()),
+                if zone == Timezone::default() {
+                    String::new()
+                } else {
+                    listed(job.next.iter().map(|at| words::instant_in(*at, zone)).collect())
+                },
             ]
         });
         let rows: Vec<_> = rows.collect();
@@ -224,7 +228,7 @@ impl Page {
 /// A text as code, whatever it holds, also within a table. A span of backticks where that is safe;
 /// otherwise, as a bar would end the cell, and a backtick the span, each sign is written as a reference.
 fn code(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == ' ';
+    let plain = |c: char| c.is_ascii_alphanumeric() || " -,;'()".contains(c);
     if text.is_empty() {
         return String::new();
     }

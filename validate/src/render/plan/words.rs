@@ -17,7 +17,7 @@ pub(super) fn counted(count: usize, word: &str) -> String {
 
 /// A figure with as many digits as say something.
 pub(super) fn figure(value: f64) -> String {
-    let text = if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") };
+    let text = if value.abs() < 1.0 { format!("{value:.2}") } else { format!("{value:.1}") };
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -124,9 +124,15 @@ mod tests {
 
     #[test]
     fn figures_have_the_digits_that_say_something() {
-        for (value, text) in
-            [(0.0, "0"), (96.0, "96"), (0.125, "0.12"), (9.999, "10"), (288.04, "288"), (1.5, "1.5")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (96.0, "96"),
+            (0.125, "0.12"),
+            (0.999, "1"),
+            (1.04, "1"),
+            (288.04, "288"),
+            (1.5, "1.5"),
+        ] {
             assert_eq!(figure(value), text);
         }
         assert_eq!(change("1", "1"), "1");
