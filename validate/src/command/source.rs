@@ -12,7 +12,7 @@ use almanac_validate::{
     revision::{Cache, Commit, Repository, RevisionError},
     walk,
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 
 /// Which tree of manifests is looked at.
@@ -52,7 +52,11 @@ impl Place {
     /// Reads the tree.
     pub(crate) fn read(&self) -> anyhow::Result<Tree> {
         let Some(rev) = &self.rev else {
-            return Ok(Tree { sources: walk(&self.path)?, name: "the working tree".to_owned() });
+            let sources = walk(&self.path)?;
+            if sources.is_empty() && self.path.join("HEAD").is_file() && self.path.join("objects").is_dir() {
+                bail!("`{}` is a bare repository: name a revision with `--rev`", self.path.display());
+            }
+            return Ok(Tree { sources, name: "the working tree".to_owned() });
         };
         let repository = Repository::around(&self.path)?;
         let commit = repository.find(rev)?;
@@ -76,17 +80,19 @@ impl Place {
         let rights =
             if merge_base.id() == named_base.id() { base_sources.clone() } else { earlier(&named_base)? };
         let tree = match &self.rev {
-            None => self.read()?,
-            Some(_) => Tree { sources: repository.sources(&own, &mut cache)?, name: named(&own) },
+            None if !repository.is_bare() => self.read()?,
+            _ => Tree { sources: repository.sources(&own, &mut cache)?, name: named(&own) },
         };
         let name = if merge_base.id() == named_base.id() { named(&named_base) } else { named(&merge_base) };
         Ok(Comparison { tree, base: Tree { sources: base_sources, name }, rights })
     }
 
-    /// What paths are shown below: nothing for the present folder, nor for a revision, whose files need
-    /// not be there.
+    /// What paths are shown below: nothing for the present folder, nor in a bare repository, which has no
+    /// files to open.
     pub(crate) fn root(&self) -> PathBuf {
-        if self.path == Path::new(".") || self.rev.is_some() { PathBuf::new() } else { self.path.clone() }
+        let bare = || Repository::around(&self.path).is_ok_and(|repository| repository.is_bare());
+        let plain = self.path == Path::new(".") || (self.rev.is_some() && bare());
+        if plain { PathBuf::new() } else { self.path.clone() }
     }
 
     /// The folder from the root of its repository; empty outside of one.

@@ -81,6 +81,11 @@ pub enum RevisionError {
         /// Whether a part of the history is not there.
         shallow: bool,
     },
+    /// An object is not there, since only a part of the repository was fetched.
+    #[error(
+        "an object of the commit `{0}` is not there: this is a partial clone, so check out the commit once, or clone without `--filter`"
+    )]
+    Partial(String),
     /// An object is missing or broken.
     #[error("cannot read the commit `{rev}`; `git fsck` may say more")]
     Read {

@@ -74,6 +74,11 @@ impl Repository {
         Ok(Self { git, folder })
     }
 
+    /// Whether it has no work tree.
+    pub fn is_bare(&self) -> bool {
+        self.git.is_bare()
+    }
+
     /// The folder from the root of the repository, with `/`; empty for the root.
     pub fn folder(&self) -> &str {
         &self.folder
@@ -124,7 +129,10 @@ impl Repository {
     ///
     /// When the commit has no such folder, or an object is missing or broken.
     pub fn sources(&self, commit: &Commit, cache: &mut Cache) -> Result<Vec<Arc<Source>>, RevisionError> {
-        let broken = |source| RevisionError::Read { rev: commit.name.clone(), source };
+        let broken = |source: git2::Error| match source.code() {
+            ErrorCode::NotFound if self.is_partial() => RevisionError::Partial(commit.name.clone()),
+            _ => RevisionError::Read { rev: commit.name.clone(), source },
+        };
         let root = self.git.find_commit(commit.id).and_then(|commit| commit.tree()).map_err(broken)?;
         let tree = if self.folder.is_empty() {
             root
@@ -140,6 +148,15 @@ impl Repository {
         let mut sources = read_tree(&self.git, &tree, cache).map_err(broken)?;
         sources.sort_by(|a, b| a.path().cmp(b.path()));
         Ok(sources)
+    }
+
+    /// Whether objects may be left to fetch when they are asked for, which Git does and a reader does not.
+    fn is_partial(&self) -> bool {
+        let promisor = |config: git2::Config| {
+            let mut entries = config.entries(Some("^remote\\..*\\.promisor$")).ok()?;
+            Some(entries.next().is_some())
+        };
+        self.git.config().ok().and_then(promisor).unwrap_or(false)
     }
 
     fn unknown(&self, rev: &str) -> RevisionError {

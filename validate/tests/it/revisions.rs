@@ -71,6 +71,10 @@ fn folders_are_those_of_the_revision() {
         assert_eq!(repo.run_in(folder, &arguments).stdout, CLEAN, "{folder} {arguments:?}");
     }
     assert_eq!(repo.run(&["check", "--rev=HEAD"]).code, 1);
+    repo.write("bed/users/ann.yaml", &user("ann", "{ teem: a }")).commit();
+    let ran = repo.run(&["check", "bed", "--rev=HEAD"]);
+    assert!(ran.stdout.contains("--> bed/users/ann.yaml:4:9"), "{}", ran.stdout);
+    repo.git(&["reset", "-q", "--hard", "HEAD~1"]);
     // A folder that is gone by now was there.
     fs::remove_dir_all(repo.path.join("bed")).unwrap();
     assert_eq!(repo.run(&["check", "bed", "--rev=HEAD"]).stdout, CLEAN);
@@ -93,6 +97,15 @@ fn bare_repositories_are_read() {
     assert_eq!(world.at("").run(&["check", path, "--rev=v1"]).stdout, CLEAN);
     assert_eq!(world.at("").run(&["check", &format!("{path}/users"), "--rev=v1"]).stdout, CLEAN);
     assert_eq!(world.at("").run(&["check", path, "--rev=main"]).code, 1);
+    let ran = world.at("").run(&["check", path, "--rev=main"]);
+    assert!(ran.stdout.contains("--> users/ann.yaml:4:9"), "{}", ran.stdout);
+    // Without a revision there is nothing to look at, and compared is what its own `HEAD` says.
+    assert_eq!(
+        world.at("").refusal(&["check", path]),
+        "`[home]/bare.git` is a bare repository: name a revision with `--rev`"
+    );
+    let ran = world.at("").run(&["check", path, "--base=v1"]);
+    assert!(ran.stdout.contains("new error[unknown-field]"), "{}{}", ran.stdout, ran.stderr);
     let ran = world.at("").run(&["plan", path, "--rev=main~1", "--base=main"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
 }
@@ -183,6 +196,20 @@ fn a_shallow_clone_is_told_what_it_lacks() {
     clone.git(&["fetch", "-q", "--unshallow", "origin"]);
     let ran = clone.run(&["check", "--base=origin/main"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, CLEAN), "{}", ran.stderr);
+}
+
+#[test]
+fn a_partial_clone_is_told_what_it_lacks() {
+    let world = World::new();
+    let (repo, _) = two_commits(&world);
+    repo.git(&["config", "uploadpack.allowFilter", "true"]);
+    let clone = world.clone_of(&repo, "clone", &["--filter=blob:none", "--no-checkout"]);
+    assert_eq!(
+        clone.refusal(&["check", "--rev=HEAD"]),
+        "an object of the commit `HEAD` is not there: this is a partial clone, so check out the commit once, or clone without `--filter`"
+    );
+    clone.git(&["checkout", "-q", "v1"]);
+    assert_eq!(clone.run(&["check", "--rev=HEAD"]).stdout, CLEAN);
 }
 
 /// Nothing that a repository says is run: neither hooks, nor what its configuration names.

@@ -81,7 +81,7 @@ fn detailed(text: &mut String, proposal: &Proposal<'_>, job: &JobPreview<'_>, pa
         if let Some(server) = &spec.server {
             row("server", server.node.to_string());
         }
-        row("schedule", words::schedule(spec));
+        row("schedule", words::cut(&words::schedule(spec), 2 * VALUE));
     }
     let (runs, hours) = words::load(job.before, job.after);
     row("runs", format!("{runs} per day"));
