@@ -122,6 +122,49 @@ fn five_hundred_jobs_are_a_table() {
 }
 
 #[test]
+fn jobs_that_change_in_great_number_are_a_table_as_well() {
+    let world = World::new();
+    let repo = world.repo("repo");
+    repo.write("ann.yaml", &user("ann", "{}")).write("n.yaml", &node("n", "{ owner: ann }"));
+    let write = |length: u8| {
+        for index in 0..60 {
+            let at =
+                format!("cron: \"{index} 4 1 * *\", {WINDOW}, length: {length}s, startDeadline: {length}s");
+            repo.write(&format!("{index}.yaml"), &job(&format!("job-{index:02}"), "n", &at));
+        }
+    };
+    write(20);
+    repo.commit();
+    write(30);
+    let text = repo.run(&["plan", "--base=main", NOW]).stdout;
+    assert!(text.contains("\nand 20 more fields (--format json has them)\n"), "{text}");
+    let fields = "job     field                        before  after\n\
+                  job-00  spec.schedule.length         \"20s\"   \"30s\"\n\
+                  job-00  spec.schedule.startDeadline  \"20s\"   \"30s\"\n";
+    assert!(text.contains(fields), "{text}");
+}
+
+#[test]
+fn jobs_run_elsewhere_when_labels_change() {
+    let world = World::new();
+    let repo = world.repo("repo");
+    repo.write("ann.yaml", &user("ann", "{}"));
+    let label = |name: &str, label: &str| {
+        node(name, "{ owner: ann }").replace(name, &format!("{name}, labels: {{ link: {label} }}"))
+    };
+    let at = format!("cron: \"0 * * * *\", {WINDOW}, length: 36s");
+    repo.write("job.yaml", &job("ping", "x", &at).replace("nodes: [x]", "nodeSelector: { link: dish }"));
+    repo.write("n1.yaml", &label("n1", "dish")).write("n2.yaml", &label("n2", "fibre")).commit();
+    repo.write("n1.yaml", &label("n1", "fibre")).write("n2.yaml", &label("n2", "dish"));
+    let text = repo.run(&["plan", "--base=main", NOW]).stdout;
+    assert!(text.contains("\n  job ping, itself unchanged, runs also on n2, no longer on n1\n"), "{text}");
+    assert!(text.contains("n1    1.1 %   0.0 %\n    n2    0.0 %   1.1 %\n"), "{text}");
+    let json = repo.run(&["plan", "--base=main", NOW, "--format=json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["moved"], serde_json::json!([{ "job": "ping", "gained": ["n2"], "lost": ["n1"] }]));
+}
+
+#[test]
 fn owners_of_files_are_relative_to_the_repository() {
     let world = World::new();
     let repo = change(&world);

@@ -13,6 +13,9 @@ use crate::{
 /// Up to so many jobs are shown one by one; more are a table.
 const DETAILED: usize = 20;
 
+/// So many fields of them are shown then.
+const FIELDS: usize = 100;
+
 /// How long a value of a field may be.
 const VALUE: usize = 48;
 
@@ -36,6 +39,7 @@ pub fn human(proposal: &Proposal<'_>, style: Style) -> String {
         }
     } else {
         table(&mut text, &preview.jobs, &paint);
+        renewed(&mut text, proposal);
     }
     moved(&mut text, proposal);
     times(&mut text, proposal);
@@ -140,6 +144,30 @@ fn table(text: &mut String, jobs: &[JobPreview<'_>], paint: &Paint) {
     text.push('\n');
 }
 
+/// The fields of many jobs, below each other.
+fn renewed(text: &mut String, proposal: &Proposal<'_>) {
+    let jobs = proposal.preview.renewed.iter().filter(|renewed| renewed.kind == Kind::Job);
+    let all = jobs.flat_map(|renewed| renewed.fields.iter().map(move |field| (renewed.name, field)));
+    let all: Vec<_> = all.collect();
+    if all.is_empty() {
+        return;
+    }
+    let mut rows = vec![["job", "field", "before", "after"].map(str::to_owned).to_vec()];
+    rows.extend(all.iter().take(FIELDS).map(|(job, field)| {
+        vec![
+            words::cut(job, 40),
+            words::cut(&field.name(), 32),
+            words::value(field.before.as_ref(), 20),
+            words::value(field.after.as_ref(), 20),
+        ]
+    }));
+    *text += &columns(&rows);
+    if all.len() > FIELDS {
+        let _ = writeln!(text, "and {} more fields (--format json has them)", all.len() - FIELDS);
+    }
+    text.push('\n');
+}
+
 fn moved(text: &mut String, proposal: &Proposal<'_>) {
     for moved in &proposal.preview.moved {
         let part = |word: &str, nodes: &[&almanac_schemas::NodeName]| {
@@ -147,7 +175,7 @@ fn moved(text: &mut String, proposal: &Proposal<'_>) {
         };
         let parts = [part("also on", &moved.gained), part("no longer on", &moved.lost)];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
-        let _ = writeln!(text, "  job {} as it is runs {}", moved.job, parts.join(", "));
+        let _ = writeln!(text, "  job {}, itself unchanged, runs {}", moved.job, parts.join(", "));
     }
     if !proposal.preview.moved.is_empty() {
         text.push('\n');
