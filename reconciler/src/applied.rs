@@ -9,10 +9,11 @@ use std::{
 };
 
 use almanac_schemas::{JobName, NodeName, PrincipalName, PublicKey, RunRole};
-use almanac_validate::Testbed;
+use almanac_validate::{
+    Testbed,
+    plan::{Edit, Plan},
+};
 use chrono::{DateTime, Utc};
-
-use crate::plan::{Edit, Plan};
 
 /// What is in force.
 #[derive(Debug, Clone)]

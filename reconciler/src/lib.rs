@@ -3,7 +3,7 @@
 //!
 //! `Git -> commit -> tree -> sources -> testbed (checked) -> plan -> store -> desired state per node`
 //!
-//! Where to start: [`sync`] is one round of this, [`plan`] and [`applied`] are its pure cores, and
+//! Where to start: [`sync`] is one round of this, [`applied`] is its pure core with [`almanac_validate::plan`], and
 //! [`services`] is what the outside sees.
 //!
 //! # Tasks

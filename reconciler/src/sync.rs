@@ -7,6 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use almanac_validate::{
     Report, Severity,
+    plan::Plan,
     render::human::{Style, human},
 };
 use chrono::{DateTime, Utc};
@@ -16,7 +17,6 @@ use tokio::{sync::watch, task::JoinError};
 use crate::{
     applied::{Applied, AppliedSync},
     clock,
-    plan::Plan,
     source::{LookError, Repository, Tree},
     store::{Apply, Store, StoreError, SyncOutcome, SyncRow},
 };

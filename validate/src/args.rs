@@ -19,6 +19,8 @@ pub(crate) struct Args {
 enum Command {
     Check(command::Check),
     Explain(command::Explain),
+    Plan(command::Plan),
+    Codeowners(command::Codeowners),
 }
 
 impl Args {
@@ -27,6 +29,8 @@ impl Args {
         match &self.command {
             Command::Check(check) => check.run(),
             Command::Explain(explain) => explain.run(),
+            Command::Plan(plan) => plan.run(),
+            Command::Codeowners(codeowners) => codeowners.run(),
         }
     }
 }

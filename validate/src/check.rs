@@ -17,16 +17,33 @@ use crate::{
 pub struct Report {
     /// Everything that is wrong, by file, line, column and rule.
     pub findings: Vec<Finding>,
-    /// What is declared. It is there exactly when no finding is an error.
+    /// What is declared. It is there exactly when no finding is an error, none that is left out either.
     pub testbed: Option<Testbed>,
     /// How many warnings are not among the findings, because a comment in the manifest allows them.
     pub silenced: usize,
+    /// How many findings were there before, and are left out.
+    pub left_out: usize,
 }
 
 impl Report {
     /// How many findings are of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Adds findings of something that is not part of the tree itself, such as whose change it is.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            self.testbed = None;
+        }
+        self.findings.extend(findings);
+        sort(&mut self.findings);
+    }
+
+    /// How many findings are new; absent when there is nothing to compare with.
+    pub fn count_new(&self) -> Option<usize> {
+        let known: Vec<bool> = self.findings.iter().filter_map(|finding| finding.new).collect();
+        (!known.is_empty()).then(|| known.into_iter().filter(|new| *new).count())
     }
 }
 
@@ -52,10 +69,15 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
     if sound {
         findings.extend(allowances.idle());
     }
+    sort(&mut findings);
+    Report { testbed: sound.then(|| context.testbed()), findings, silenced, left_out: 0 }
+}
+
+/// Brings findings into the order in which they are shown.
+pub(crate) fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         (&a.location, a.rule.as_str(), &a.message).cmp(&(&b.location, b.rule.as_str(), &b.message))
     });
-    Report { silenced, testbed: sound.then(|| context.testbed()), findings }
 }
 
 /// Finds places in files, and parses a file for it when the first place in it is asked for.
@@ -83,6 +105,7 @@ impl<'a> Locator<'a> {
             fix: draft.fix.and_then(|(place, remedy)| {
                 self.sources[place.file].fix(self.positions(place.file), &place.spot, remedy)
             }),
+            new: None,
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Document {
     pub(crate) index: usize,
     /// What it declares.
     pub(crate) content: Content,
+    /// Whether nothing is wrong within it.
+    sound: bool,
 }
 
 /// What a document declares.
@@ -48,6 +50,22 @@ pub(crate) enum Content {
     },
     /// Something that is not even known by name.
     Unknown,
+}
+
+impl Document {
+    /// Whether it is a manifest that is right in itself.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.sound && matches!(self.content, Content::Manifest(_))
+    }
+
+    /// What it declares, as far as that is known.
+    pub(crate) fn name(&self) -> Option<(Kind, &str)> {
+        match &self.content {
+            Content::Manifest(manifest) => Some((manifest.kind(), manifest.name())),
+            Content::Damaged { kind, name } => Some((*kind, name)),
+            Content::Unknown => None,
+        }
+    }
 }
 
 /// Something that is wrong within a document.
@@ -85,7 +103,7 @@ pub(crate) fn read(index: usize, mut value: Value) -> (Document, Vec<Problem>) {
         (_, Some((kind, name))) => Content::Damaged { kind, name },
         _ => Content::Unknown,
     };
-    (Document { index, content }, repair.problems)
+    (Document { index, content, sound: repair.problems.is_empty() }, repair.problems)
 }
 
 /// The kind and name of a document that need not be right otherwise.

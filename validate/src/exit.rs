@@ -2,7 +2,7 @@
 
 use std::process::{ExitCode, Termination};
 
-use almanac_validate::Report;
+use almanac_validate::{Report, Severity};
 
 /// What the help says about them.
 pub(crate) const EXIT_CODES: &str = "\
@@ -10,6 +10,14 @@ Exit codes:
   0  nothing was found, or warnings alone
   1  at least one error was found
   2  the check could not be run";
+
+/// What the help of `plan` says about them.
+pub(crate) const PLAN_EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing changes
+  1  what it changes to has at least one error
+  2  the plan could not be made
+  3  something changes";
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +30,13 @@ pub(crate) enum Exit {
     /// The check could not be run: wrong arguments, or a folder that cannot be read. (`clap` ends
     /// the program with the same code.)
     CouldNotRun = 2,
+    /// There are changes, and no errors.
+    Changes = 3,
 }
 
 impl From<&Report> for Exit {
     fn from(report: &Report) -> Self {
-        if report.testbed.is_some() { Self::Clean } else { Self::Findings }
+        if report.count(Severity::Error) == 0 { Self::Clean } else { Self::Findings }
     }
 }
 

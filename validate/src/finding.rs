@@ -24,6 +24,8 @@ pub struct Finding {
     pub help: Option<String>,
     /// The change that makes it go away, where there is one that is certainly meant.
     pub fix: Option<Fix>,
+    /// Whether the tree that this one is compared with has it not. Absent when there is none.
+    pub new: Option<bool>,
 }
 
 /// How bad a finding is.

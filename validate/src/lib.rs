@@ -4,8 +4,10 @@
 //!   It depends on the file only, so its result can be kept for as long as the file stays the same.
 //! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
 //!   instant as an argument and gives the same findings whatever the order of the files.
-//! - [`walk()`] is the only thing here that reads files. The reconciler brings its own, out of Git.
 //! - [`fix()`] carries out the fixes that findings bring, in memory, and checks again.
+//! - [`walk()`] is the only thing here that reads files.
+//! - [`revision`] reads the same out of the history of a Git repository. [`novelty`] compares the findings of
+//!   two trees, [`plan`] what they declare, and [`ownership`] says who may make such a change.
 //! - [`render`] turns findings into text for people and for programs.
 //!
 //! Each rule is a module under `rules`, and [`Rule`] names them all, with the page of each in `docs/rules`;
@@ -15,13 +17,19 @@
 
 mod allow;
 mod check;
+mod codeowners;
 pub mod conflict;
+mod declared;
 mod document;
 mod edits;
 mod finding;
 mod fix;
+pub mod novelty;
+pub mod ownership;
 mod places;
+pub mod plan;
 pub mod render;
+pub mod revision;
 mod rule;
 mod rules;
 mod shape;
@@ -36,6 +44,8 @@ mod wording;
 mod yaml;
 
 pub use check::{Report, check};
+pub use codeowners::codeowners;
+pub use declared::{Declared, Key};
 pub use finding::{Edit, Finding, Fix, Location, Related, Severity};
 pub use fix::{Fixed, fix};
 pub use rule::{Rule, UnknownRule};

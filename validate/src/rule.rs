@@ -75,6 +75,7 @@ rules! {
     Heartbeat = "heartbeat", Error, "a node becomes stale after more than a heartbeat, and offline later than stale";
     Store = "store", Error, "the store of artifacts is an address that Almanac knows";
     AllowComment = "allow-comment", Warning, "a comment that silences a warning names it, gives a reason and is of use";
+    Ownership = "ownership", Error, "a change is one that its author may make";
 }
 
 impl fmt::Display for Rule {

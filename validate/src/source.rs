@@ -41,6 +41,7 @@ impl Source {
                 notes: Vec::new(),
                 help: Some(help.to_owned()),
                 fix: None,
+                new: None,
             }],
             allows: Vec::new(),
             complete: false,
@@ -156,6 +157,7 @@ impl Source {
             notes: Vec::new(),
             help: flaw.help.map(printable),
             fix: flaw.fix.map(|patch| self.text.fix(&self.path, patch)),
+            new: None,
         }
     }
 

@@ -7,12 +7,11 @@ use crate::{
     applied::{Applied, JobOrigin},
     desired::json,
     heartbeats::Liveness,
-    plan::Action,
     run::RunStep,
     store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
 };
 use almanac_schemas::{JobName, JobSpec, NodeName, RunRole};
-use almanac_validate::NodeEntry;
+use almanac_validate::{NodeEntry, plan::Action};
 
 pub(super) fn run(row: &RunRow) -> v1::Run {
     let state = &row.state;

@@ -3,7 +3,6 @@
 mod location;
 mod mirror;
 mod repository;
-mod tree;
 
 pub use location::{Location, LocationError};
 pub use mirror::MirrorError;

@@ -5,15 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use almanac_validate::Source;
+use almanac_validate::{
+    Source,
+    revision::{Cache, read_tree},
+};
 use chrono::{DateTime, Utc};
 use git2::{ErrorCode, Oid};
 use thiserror::Error;
 
-use super::{
-    Location, MirrorError, mirror,
-    tree::{self, Cache},
-};
+use super::{Location, MirrorError, mirror};
 
 /// A repository, a branch of it, and what was parsed of it already.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl Repository {
             let entry = root.get_path(Path::new(&self.subdir)).map_err(|_| no_folder())?;
             repository.find_tree(entry.id()).map_err(|_| no_folder())?
         };
-        let sources = tree::read(&repository, &tree, &mut self.cache).map_err(broken)?;
+        let sources = read_tree(&repository, &tree, &mut self.cache).map_err(broken)?;
         Ok(Tree { commit, sources })
     }
 

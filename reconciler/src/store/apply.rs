@@ -1,15 +1,15 @@
 //! Putting a commit in force: one transaction.
 
-use almanac_validate::Finding;
+use almanac_validate::{
+    Finding,
+    plan::{Edit, Plan},
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
 
 use super::{Store, StoreError, SyncRow, micros, syncs};
-use crate::{
-    applied::Next,
-    plan::{Edit, Plan},
-};
+use crate::{applied::Next, plan::Recorded};
 
 /// A decided change of the database.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ fn json(value: &impl Serialize) -> String {
 }
 
 async fn record_changes(change: &mut Change, sync: i64, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for (position, recorded) in (0_i64..).zip(plan.recorded()) {
+    for (position, recorded) in (0_i64..).zip(Recorded::all(plan)) {
         sqlx::query("INSERT INTO changes VALUES ($1, $2, $3, $4, $5, $6, $7)")
             .bind(sync)
             .bind(position)

@@ -1,12 +1,12 @@
 //! Syncs with their findings and changes.
 
 use almanac_schemas::Kind;
-use almanac_validate::Finding;
+use almanac_validate::{Finding, plan::Action};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::{Store, StoreError, instant, micros};
-use crate::{plan::Action, source::Commit};
+use crate::source::Commit;
 
 /// A recorded sync.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use almanac_reconciler::{
-    applied::Applied,
+use almanac_reconciler::{applied::Applied, plan::Recorded};
+use almanac_schemas::Manifest;
+use almanac_validate::{
+    NodeEntry, Testbed,
     plan::{Change, Edit, Plan},
 };
-use almanac_schemas::Manifest;
-use almanac_validate::{NodeEntry, Testbed};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{collection::btree_map, prelude::*};
 
@@ -92,7 +92,7 @@ proptest! {
         prop_assert_eq!(follow(&a, &plan), b.clone());
         prop_assert_eq!(plan.is_empty(), a == b);
         let counts = plan.counts();
-        prop_assert_eq!((counts.added + counts.changed + counts.removed) as usize, plan.recorded().len());
+        prop_assert_eq!((counts.added + counts.changed + counts.removed) as usize, Recorded::all(&plan).len());
     }
 
     /// A node gets a new generation exactly when what it is told differs.

@@ -1,20 +1,14 @@
 //! `almanac-validate check`.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
-
 use almanac_schemas::Instant;
 use almanac_validate::{
-    check,
+    check, novelty,
     render::{human, json},
-    walk,
 };
-use anyhow::Context;
 use chrono::Utc;
 use clap::ValueEnum;
 
+use super::source::{Place, print};
 use crate::exit::{EXIT_CODES, Exit};
 
 /// Check all manifests below a folder.
@@ -27,9 +21,22 @@ use crate::exit::{EXIT_CODES, Exit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Check {
-    /// The folder.
-    #[arg(default_value = ".")]
-    path: PathBuf,
+    #[command(flatten)]
+    place: Place,
+
+    /// Mark which findings are new: those that the merge base of REV and of what is checked has not. REV
+    /// is the branch that a pull request is for, such as `origin/main`.
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
+
+    /// Show new findings alone, and end with 1 only if one of them is an error.
+    #[arg(long, requires = "base")]
+    only_new: bool,
+
+    /// Also check that this person may make the change since REV: their login on the forge, or the name
+    /// of a user who has none.
+    #[arg(long, value_name = "LOGIN|NAME", requires = "base")]
+    author: Option<String>,
 
     /// How findings are written.
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -42,7 +49,7 @@ pub(crate) struct Check {
 
     /// Carry out every fix that is certain, such as a misspelt field, in the files themselves. Comments
     /// and layout stay as they are. What is left is printed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rev")]
     fix: bool,
 }
 
@@ -59,32 +66,29 @@ impl Check {
     /// Checks, and prints what was found.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let now = self.now.map_or_else(Utc::now, |now| now.0);
-        let mut sources = walk(&self.path)?;
-        let report = if self.fix {
-            let fixed = super::fix::run(&self.path, &self.root(), sources, now)?;
-            sources = fixed.sources;
-            fixed.report
-        } else {
-            check(&sources, now)
+        if self.fix {
+            super::fix::run(self.place.path(), &self.place.root(), self.place.read()?.sources, now)?;
+        }
+        let (sources, mut report) = match &self.base {
+            None => {
+                let tree = self.place.read()?;
+                let report = check(&tree.sources, now);
+                (tree.sources, report)
+            }
+            Some(base) => {
+                let comparison = self.place.read_with(base)?;
+                let (report, _) = comparison.check(self.author.as_deref(), now);
+                (comparison.tree.sources, report)
+            }
         };
+        if self.only_new {
+            novelty::only_new(&mut report);
+        }
         let text = match self.format {
-            // The stream takes the colours out again where they are not wanted: when it is no terminal,
-            // and when `NO_COLOR` is set.
-            Format::Human => human::human(&report, &sources, &self.root(), human::Style::Coloured),
+            Format::Human => human::human(&report, &sources, &self.place.root(), human::Style::Coloured),
             Format::Json => json::json(&report, sources.len()),
         };
-        match anstream::stdout().write_all(text.as_bytes()) {
-            // Who closed the pipe has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(error).context("cannot write the findings");
-            }
-            _ => {}
-        }
+        print(&text)?;
         Ok(Exit::from(&report))
-    }
-
-    /// What paths are shown below: nothing for the present folder.
-    fn root(&self) -> PathBuf {
-        if self.path == Path::new(".") { PathBuf::new() } else { self.path.clone() }
     }
 }

@@ -80,6 +80,36 @@ impl<'a> Positions<'a> {
         })
     }
 
+    /// The document that a byte is in, and the way to the innermost thing there. A position in a
+    /// sequence is not part of what a thing is, so the way through one is left out.
+    pub(crate) fn way(&self, byte: usize) -> Option<(usize, Vec<&str>)> {
+        let nodes = &self.tree.nodes;
+        let covers = |node: usize| {
+            let range = &nodes[node].range;
+            range.contains(&byte) || range.start == byte
+        };
+        let document = self.tree.documents.iter().position(|root| covers(*root))?;
+        let mut node = self.tree.documents[document];
+        let mut way = Vec::new();
+        loop {
+            let next = match &nodes[node].content {
+                Content::Mapping { entries, .. } => {
+                    let found = entries.iter().find(|(_, (key, value))| covers(*key) || covers(*value));
+                    found.map(|(name, (_, value))| {
+                        way.push(name.as_str());
+                        *value
+                    })
+                }
+                Content::Sequence { items, .. } => items.iter().copied().find(|item| covers(*item)),
+                Content::Scalar { .. } | Content::Alias(_) | Content::Dangling => None,
+            };
+            match next {
+                Some(next) if covers(next) => node = next,
+                _ => return Some((document, way)),
+            }
+        }
+    }
+
     /// Keys that occur twice in a mapping of a document.
     pub(crate) fn duplicates(&self, document: usize) -> impl Iterator<Item = &Duplicate> {
         self.tree.duplicates.iter().filter(move |duplicate| duplicate.document == document)
@@ -163,6 +193,16 @@ mod tests {
         assert_eq!(text(BLOCK, "spec.nodes.1", Focus::Within(2..3)), "c");
         assert_eq!(text(BLOCK, "spec.env.Y.1.z", Focus::Value), "2");
         assert_eq!(text(BLOCK, "spec.env", Focus::Value), "{ X: \"1\", Y: [1, {z: 2}] }");
+    }
+
+    #[test]
+    fn a_byte_leads_to_the_way_to_it() {
+        let positions = Positions::read(BLOCK);
+        let way = |text: &str| positions.way(BLOCK.find(text).unwrap()).unwrap();
+        assert_eq!(way("b c"), (0, vec!["spec", "nodes"]));
+        assert_eq!(way("nodes"), (0, vec!["spec", "nodes"]));
+        assert_eq!(way("z: 2"), (0, vec!["spec", "env", "Y", "z"]));
+        assert_eq!(way("kind"), (0, vec!["kind"]));
     }
 
     #[test]

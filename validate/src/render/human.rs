@@ -54,8 +54,13 @@ fn summary(text: &mut String, report: &Report, files: usize) {
         0 => String::new(),
         silenced => format!(" ({} silenced)", counted(silenced, "warning")),
     };
+    let compared = match (report.left_out, report.count_new()) {
+        (0, None) => String::new(),
+        (0, Some(new)) => format!("; {new} of them new"),
+        (left_out, _) => format!("; {} of the base left out", counted(left_out, "finding")),
+    };
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{line}{silenced}");
+    let _ = writeln!(text, "{line}{silenced}{compared}");
 }
 
 struct Frames<'a> {
@@ -66,9 +71,11 @@ struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// What is wrong, and what would be right.
     fn groups(&self, finding: &'a Finding) -> Vec<Group<'a>> {
-        let level = match finding.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
+        let level = match (finding.severity, finding.new) {
+            (Severity::Error, Some(true)) => Level::ERROR.with_name("new error"),
+            (Severity::Error, _) => Level::ERROR,
+            (Severity::Warning, Some(true)) => Level::WARNING.with_name("new warning"),
+            (Severity::Warning, _) => Level::WARNING,
         };
         let mut group =
             Group::with_title(level.primary_title(finding.message.as_str()).id(finding.rule.as_str()));

@@ -21,7 +21,7 @@ pub struct Document {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Finding")]
-struct FindingEntry {
+pub(super) struct FindingEntry {
     /// The rule that found it, such as `schedule-conflict`.
     rule: &'static str,
     /// How bad it is.
@@ -39,6 +39,9 @@ struct FindingEntry {
     /// The change that makes it go away, where there is one that is certainly meant; `almanac-validate
     /// check --fix` carries it out.
     fix: Option<FixEntry>,
+    /// Whether the base that the tree was compared with has it not. Absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<bool>,
 }
 
 /// How bad a finding is.
@@ -115,6 +118,12 @@ struct Summary {
     warnings: usize,
     /// How many warnings are left out because a comment in the manifest allows them.
     silenced: usize,
+    /// How many findings are new, when there was a base to compare with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<usize>,
+    /// How many findings of the base were left out, when only new ones were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<usize>,
 }
 
 /// A report on so many files, as JSON of several lines.
@@ -126,6 +135,8 @@ pub fn json(report: &Report, files: usize) -> String {
             errors: report.count(Severity::Error),
             warnings: report.count(Severity::Warning),
             silenced: report.silenced,
+            new: report.count_new(),
+            left_out: Some(report.left_out).filter(|count| *count > 0),
         },
     };
     let text = serde_json::to_string_pretty(&document);
@@ -156,6 +167,7 @@ impl From<&Finding> for FindingEntry {
             notes: finding.notes.clone(),
             help: finding.help.clone(),
             fix: finding.fix.as_ref().map(FixEntry::from),
+            new: finding.new,
         }
     }
 }

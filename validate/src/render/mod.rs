@@ -1,4 +1,6 @@
 //! Findings as text. Each form is a module; none decides anything.
 
+pub(crate) mod columns;
 pub mod human;
 pub mod json;
+pub mod plan;

@@ -12,10 +12,17 @@
 //! | `large PATH` | a file of so many bytes |
 //! | `symlink PATH` | a symbolic link |
 //! | `submodule PATH` | a submodule |
+//! | `yaml main:PATH` | the text, on the branch that a change is for; unchanged by it unless it says so |
+//!
+//! A block of `console` with `--author NAME` says whose change it is.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use almanac_validate::{Entry, Source, check, render::human};
+use almanac_validate::{
+    Declared, Entry, Source, check, novelty,
+    ownership::{Author, findings, judge},
+    render::human,
+};
 
 #[derive(Clone)]
 enum File {
@@ -53,6 +60,7 @@ fn rewritten(spec: &str) -> (String, Vec<Case>) {
     let mut output = String::new();
     let mut shared: BTreeMap<String, File> = BTreeMap::new();
     let mut own = BTreeMap::new();
+    let mut author = None;
     let mut title = None;
     let mut cases = Vec::new();
     let mut lines = spec.lines();
@@ -66,9 +74,16 @@ fn rewritten(spec: &str) -> (String, Vec<Case>) {
         let Some(fence) = line.strip_prefix("```").filter(|fence| !fence.is_empty()) else { continue };
         let block: String =
             lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
-        if fence == "text" {
+        if fence == "console" {
+            author = block
+                .split("--author ")
+                .nth(1)
+                .and_then(|rest| rest.split_whitespace().next())
+                .map(str::to_owned);
+            output += &block;
+        } else if fence == "text" {
             let title = title.clone().expect("output belongs to a section");
-            let printed = printed(&own);
+            let printed = printed(&own, author.as_deref());
             output += &printed;
             cases.push(Case { title, printed });
         } else {
@@ -106,8 +121,8 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn printed(files: &BTreeMap<String, File>) -> String {
-    let source = |(path, file): (&String, &File)| {
+fn printed(files: &BTreeMap<String, File>, author: Option<&str>) -> String {
+    let source = |(path, file): (&str, &File)| {
         let entry = match file {
             File::Bytes(bytes) => Entry::File(bytes),
             File::Large(size) => Entry::TooLarge(*size),
@@ -117,8 +132,22 @@ fn printed(files: &BTreeMap<String, File>) -> String {
         };
         Arc::new(Source::read(path, entry))
     };
-    let sources: Vec<_> = files.iter().map(source).collect();
-    let report = check(&sources, "2026-11-24T00:00:00Z".parse().unwrap());
+    let base: BTreeMap<&str, &File> =
+        files.iter().filter_map(|(path, file)| Some((path.strip_prefix("main:")?, file))).collect();
+    let mut tree = base.clone();
+    tree.extend(
+        files.iter().filter(|(path, _)| !path.starts_with("main:")).map(|(path, file)| (path.as_str(), file)),
+    );
+    let now = "2026-11-24T00:00:00Z".parse().unwrap();
+    let sources: Vec<_> = tree.into_iter().map(source).collect();
+    let mut report = check(&sources, now);
+    if let Some(author) = author {
+        let base: Vec<_> = base.into_iter().map(source).collect();
+        novelty::mark(&mut report, &sources, &check(&base, now), &base);
+        let (declared, tree) = (Declared::new(&base), Declared::new(&sources));
+        let violations = judge(&Author::find(&declared, author), &declared, &declared, &tree);
+        report.add(findings(violations, &sources, &base));
+    }
     let text = human::human(&report, &sources, "".as_ref(), human::Style::Plain);
     let (findings, _) = text.trim_end().rsplit_once('\n').unwrap_or(("nothing", ""));
     format!("{}\n", findings.trim_end())

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use almanac_schemas::manifest::MAX_FILE;
-use almanac_validate::{Entry, IGNORE_FILE, Selection, Source};
 use git2::{ObjectType, Oid};
 
-/// What was parsed for the commit before. A blob's id says its content, so what is found here under
-/// the same path and id is what parsing would give.
+use crate::{Entry, IGNORE_FILE, Selection, Source};
+
+/// What was parsed for the tree that was read last. A blob's id says its content, so what is found here
+/// under the same path and id is what parsing would give.
 #[derive(Debug, Default)]
-pub(super) struct Cache(HashMap<(String, Oid), Arc<Source>>);
+pub struct Cache(HashMap<(String, Oid), Arc<Source>>);
 
 /// The modes of tree entries (git-fast-import(1), "filemodify").
 const SYMLINK: i32 = 0o120_000;
@@ -24,15 +25,25 @@ struct Reader<'a> {
 }
 
 /// Parses the manifests of a tree. The cache then holds this tree's and nothing else.
-pub(super) fn read(
+///
+/// Blobs are read as they are stored: no filter, text conversion or hook has a say.
+///
+/// # Errors
+///
+/// When an object is missing or broken.
+pub fn read_tree(
     repository: &git2::Repository,
     tree: &git2::Tree<'_>,
     cache: &mut Cache,
 ) -> Result<Vec<Arc<Source>>, git2::Error> {
     let odb = repository.odb()?;
-    let ignored = match tree.get_name(IGNORE_FILE) {
+    let list = tree.get_name(IGNORE_FILE);
+    let linked = list.as_ref().is_some_and(|entry| entry.filemode_raw() == SYMLINK);
+    let ignored = match list {
         Some(entry)
-            if entry.kind() == Some(ObjectType::Blob) && odb.read_header(entry.id())?.0 <= MAX_FILE =>
+            if entry.kind() == Some(ObjectType::Blob)
+                && !linked
+                && odb.read_header(entry.id())?.0 <= MAX_FILE =>
         {
             Some(String::from_utf8_lossy(odb.read(entry.id())?.data()).into_owned())
         }
@@ -42,6 +53,10 @@ pub(super) fn read(
     let before = std::mem::take(cache);
     let mut reader =
         Reader { repository, odb, selection, before, after: Cache::default(), sources: Vec::new() };
+    if linked {
+        // What the blob of a link holds is a path, and no list.
+        reader.put(IGNORE_FILE, Entry::Symlink);
+    }
     let result = reader.folder(tree, "");
     // After a failure the next attempt begins afresh, which costs time and nothing else.
     *cache = reader.after;

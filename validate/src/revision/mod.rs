@@ -1,0 +1,13 @@
+//! Trees of manifests in the history of a Git repository.
+//!
+//! Objects are read from the object database: nothing is checked out, nothing in the repository is run
+//! (no hook, filter, text conversion or `core.fsmonitor`, whatever its configuration says), and there
+//! is no network.
+
+mod error;
+mod repository;
+mod tree;
+
+pub use error::RevisionError;
+pub use repository::{Commit, Repository};
+pub use tree::{Cache, read_tree};
