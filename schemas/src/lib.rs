@@ -7,6 +7,7 @@
 //! - [`user`], [`node`], [`job`], [`config`]: one module per kind, field by field.
 //! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it.
 //! - [`run`]: run ids, phases and reasons.
+//! - [`when`]: instants as people type them, `-2h` and `today` among them.
 //! - [`json_schema`]: the JSON Schemas that are checked in under `schemas/json/`.
 
 mod text;
@@ -28,6 +29,7 @@ pub mod secret;
 pub mod size;
 pub mod timezone;
 pub mod user;
+pub mod when;
 
 pub use config::Config;
 pub use cron::Cron;
@@ -43,3 +45,4 @@ pub use schedule::{Occurrence, Schedule};
 pub use size::Size;
 pub use timezone::Timezone;
 pub use user::{User, UserRole, UserSpec};
+pub use when::When;
