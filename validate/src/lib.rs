@@ -5,12 +5,14 @@
 //! - [`check()`] looks at all files together: names, access, schedules, conflicts. It takes the current
 //!   instant as an argument and gives the same findings whatever the order of the files.
 //! - [`walk()`] is the only thing here that reads files. The reconciler brings its own, out of Git.
+//! - [`calendar`] says when the nodes of a checked testbed are reserved, and when they are free.
 //! - [`render`] turns findings into text for people and for programs.
 //!
 //! Each rule is a module under `rules`, and [`Rule`] names them all; [`conflict`] is the engine behind
 //! two of them and knows nothing of manifests. `yaml` alone knows the parser of values, `places` alone
 //! that of positions, `wording` alone how `serde` puts its errors.
 
+pub mod calendar;
 mod check;
 pub mod conflict;
 mod document;
