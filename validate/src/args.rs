@@ -18,6 +18,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(command::Check),
+    Schedule(command::Schedule),
+    Schema(command::Schema),
+    Completions(command::Completions),
 }
 
 impl Args {
@@ -25,6 +28,9 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         match &self.command {
             Command::Check(check) => check.run(),
+            Command::Schedule(schedule) => schedule.run(),
+            Command::Schema(schema) => schema.run(),
+            Command::Completions(completions) => completions.run(),
         }
     }
 }

@@ -137,8 +137,9 @@ impl<'a> Calendar<'a> {
         entries(std::slice::from_ref(self), from, to)
     }
 
-    /// What reserves the node at some time in `[from, to)`, guards included, in the order of starts.
-    pub(super) fn reservations(
+    /// What reserves the node at some time in `[from, to)`, and for whom, guards included, in the order of
+    /// starts.
+    pub fn reservations(
         &self,
         from: DateTime<Utc>,
         to: DateTime<Utc>,

@@ -1,5 +1,13 @@
 //! The commands: each is a module with its arguments and what it does with them.
 
 mod check;
+mod completions;
+mod print;
+mod schedule;
+mod schema;
+mod testbed;
 
 pub(crate) use check::Check;
+pub(crate) use completions::Completions;
+pub(crate) use schedule::Schedule;
+pub(crate) use schema::Schema;

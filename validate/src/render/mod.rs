@@ -1,4 +1,5 @@
-//! Findings as text. Each form is a module; none decides anything.
+//! Findings, and calendars, as text. Each form is a module; none decides anything.
 
+pub mod calendar;
 pub mod human;
 pub mod json;
