@@ -19,6 +19,7 @@ pub(crate) struct Args {
 enum Command {
     Check(command::Check),
     Schedule(command::Schedule),
+    Slot(command::Slot),
     Schema(command::Schema),
     Completions(command::Completions),
 }
@@ -29,6 +30,7 @@ impl Args {
         match &self.command {
             Command::Check(check) => check.run(),
             Command::Schedule(schedule) => schedule.run(),
+            Command::Slot(slot) => slot.run(),
             Command::Schema(schema) => schema.run(),
             Command::Completions(completions) => completions.run(),
         }

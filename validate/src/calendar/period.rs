@@ -73,19 +73,23 @@ impl Period {
         self.0
     }
 
+    /// The minutes of the hour at which the expression of an offset fires, as a field of it.
+    pub(super) fn minute_field(self, offset: u32) -> String {
+        steps(offset % self.0 % HOUR, self.0.min(HOUR), 59)
+    }
+
     /// The expression that fires, in UTC, at the minutes that leave a rest of `offset` when those since
     /// the Unix epoch are divided by the period.
     pub fn cron(self, offset: u32) -> Cron {
         let offset = offset % self.0;
-        let (day, hour, minute) = (offset / DAY, offset / HOUR % 24, offset % HOUR);
+        let (day, hour, minute) = (offset / DAY, offset / HOUR % 24, self.minute_field(offset));
         // The epoch was a Thursday.
         const DAYS: [&str; 7] = ["THU", "FRI", "SAT", "SUN", "MON", "TUE", "WED"];
         let text = match self.0 {
             WEEK => format!("{minute} {hour} * * {}", DAYS[day as usize]),
             DAY => format!("{minute} {hour} * * *"),
-            HOUR => format!("{minute} * * * *"),
             period if period > HOUR => format!("{minute} {} * * *", steps(hour, period / HOUR, 23)),
-            period => format!("{} * * * *", steps(minute, period, 59)),
+            _ => format!("{minute} * * * *"),
         };
         text.parse().expect("each field is within its range and the step divides it")
     }
@@ -95,6 +99,8 @@ impl Period {
 fn steps(start: u32, step: u32, last: u32) -> String {
     match (start, step) {
         (_, 1) => "*".to_owned(),
+        // It would be the only one.
+        (start, step) if step > last => start.to_string(),
         (0, step) => format!("*/{step}"),
         (start, step) => format!("{start}-{last}/{step}"),
     }

@@ -5,9 +5,11 @@ mod completions;
 mod print;
 mod schedule;
 mod schema;
+mod slot;
 mod testbed;
 
 pub(crate) use check::Check;
 pub(crate) use completions::Completions;
 pub(crate) use schedule::Schedule;
 pub(crate) use schema::Schema;
+pub(crate) use slot::Slot;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use almanac_schemas::{Instant, Occurrence, Schedule};
 use almanac_validate::{
     NodeEntry, Testbed,
-    calendar::{Calendar, Period, claimants, entries, first_fit, free_crons, gaps, rounded},
+    calendar::{
+        Calendar, Period, claimants, entries, fewer_hours, first_fit, free_crons, gaps, longest, rounded,
+    },
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -257,7 +259,32 @@ proptest! {
         for free in &found.free {
             prop_assert_eq!(free.cron.next(at(from), chrono_tz::UTC), Some(free.first));
         }
+        let offers = |length: TimeDelta, cron: &almanac_schemas::Cron| {
+            let offsets = free_crons(&calendars, every, length, at(from), at(from + span));
+            offsets.free.iter().any(|free| free.cron == *cron)
+        };
+        if let Some(free) = found.free.first() {
+            let room = free.room(&calendars, every, at(from + span));
+            prop_assert!(offers(room, &free.cron));
+            prop_assert!(!offers(room + TimeDelta::seconds(1), &free.cron));
+        }
+        if found.free.is_empty()
+            && let Some(longest) = longest(&calendars, every, TimeDelta::seconds(length), at(from), at(from + span))
+        {
+            let count = |length| free_crons(&calendars, every, length, at(from), at(from + span)).free.len();
+            prop_assert!(count(longest) > 0);
+            prop_assert_eq!(count(longest + TimeDelta::seconds(1)), 0);
+        }
         prop_assert!(found.free.len() <= found.count);
+        let window = (at(from), at(from + span));
+        if let Some(fewer) = fewer_hours(&calendars, every, TimeDelta::seconds(length), window.0, window.1) {
+            prop_assert!(fewer.left_out.is_empty() || found.free.is_empty());
+            let mut start = window.0;
+            while let Some(next) = fewer.cron.next(start, chrono_tz::UTC).filter(|next| *next < window.1) {
+                prop_assert!(oracles.iter().all(|oracle| oracle.is_free(seconds(next), length)), "{}", next);
+                start = next + TimeDelta::seconds(1);
+            }
+        }
     }
 }
 
