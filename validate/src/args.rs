@@ -18,6 +18,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(command::Check),
+    Watch(command::Watch),
     Schedule(command::Schedule),
     Slot(command::Slot),
     Schema(command::Schema),
@@ -29,6 +30,7 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         match &self.command {
             Command::Check(check) => check.run(),
+            Command::Watch(watch) => watch.run(),
             Command::Schedule(schedule) => schedule.run(),
             Command::Slot(slot) => slot.run(),
             Command::Schema(schema) => schema.run(),

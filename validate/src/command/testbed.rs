@@ -76,6 +76,6 @@ pub(super) fn note(text: &str) {
 }
 
 /// What paths are shown below: nothing for the present folder.
-fn shown(path: &Path) -> PathBuf {
+pub(super) fn shown(path: &Path) -> PathBuf {
     if path == Path::new(".") { PathBuf::new() } else { path.to_owned() }
 }

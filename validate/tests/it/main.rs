@@ -10,3 +10,4 @@ mod nasty;
 mod order;
 mod specs;
 mod walking;
+mod watching;
