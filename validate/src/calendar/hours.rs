@@ -14,6 +14,8 @@ use super::{
 pub struct FewerHours {
     /// The expression, in UTC.
     pub cron: Cron,
+    /// The hours of the day in which it fires.
+    pub kept: Vec<u32>,
     /// The hours of the day in which a period would have fired, but the expression does not.
     pub left_out: Vec<u32>,
 }
@@ -54,7 +56,7 @@ pub fn fewer_hours(
     let text = format!("{} {} * * *", every.minute_field(offset), ranges(&kept));
     let cron: Cron = text.parse().expect("each field lists values within its range");
     cron.next(start, chrono_tz::UTC).filter(|next| *next < end)?;
-    Some(FewerHours { cron, left_out })
+    Some(FewerHours { cron, kept, left_out })
 }
 
 /// Ascending numbers as a field of a cron expression: `0-2,4,7-23`.

@@ -151,7 +151,7 @@ impl Schedule {
             note(&format!("nothing happens on {nodes} from {from} to {to}\n"));
         }
         if left > 0 {
-            note(&format!("{left} more up to {to}: ask for them with `--limit` (0 for all)\n"));
+            note(&format!("{left} more rows up to {to}: ask for them with `--limit` (0 for all)\n"));
         }
         let cordoned: Vec<Calendar<'_>> =
             view.calendars.iter().filter(|calendar| calendar.spec().cordoned).cloned().collect();

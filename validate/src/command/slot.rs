@@ -147,7 +147,7 @@ impl Search<'_, '_> {
         };
         let held = claimants(self.calendars, self.after, self.before);
         let held = held.iter().map(|(claimant, time)| format!("  {claimant} takes {}\n", words(*time)));
-        self.refuse("", &remedy, &held.collect::<Vec<_>>())
+        self.refuse("", &[remedy], &held.collect::<Vec<_>>())
     }
 
     fn found(&self, gap: Occurrence) -> anyhow::Result<Exit> {
@@ -180,18 +180,22 @@ impl Search<'_, '_> {
         let Some((first, others)) = offsets.free.split_first() else {
             let (length, start, end) = (self.length, start, self.before);
             let longest = longest(self.calendars, every, length, start, end);
-            let remedy = match (longest, fewer_hours(self.calendars, every, length, start, end)) {
-                (_, Some(fewer)) => without_hours(&fewer),
-                (Some(longest), None) => {
-                    format!("runs of at most {} are free at some offset", words(longest))
-                }
-                (None, None) => "not even a second is free at any offset: choose a longer period".to_owned(),
-            };
+            let fewer = fewer_hours(self.calendars, every, length, start, end)
+                // What leaves out most of the day is not what was asked for.
+                .filter(|fewer| fewer.left_out.len() <= fewer.kept.len());
+            let mut remedies = Vec::new();
+            remedies.extend(fewer.as_ref().map(without_hours));
+            remedies.extend(
+                longest.map(|longest| format!("runs of at most {} are free at some offset", words(longest))),
+            );
+            if remedies.is_empty() {
+                remedies.push("not even a second is free at any offset: choose a longer period".to_owned());
+            }
             let taken = offsets.taken.iter();
             let taken = taken.map(|(claimant, count)| {
                 format!("  {claimant} is in the way of {count} of {} offsets\n", offsets.count)
             });
-            return self.refuse(&format!(" every {every}"), &remedy, &taken.collect::<Vec<_>>());
+            return self.refuse(&format!(" every {every}"), &remedies, &taken.collect::<Vec<_>>());
         };
         print(|out| {
             writeln!(out, "  schedule:\n    cron: \"{}\"\n    start: {}", first.cron, Instant(start))?;
@@ -210,7 +214,7 @@ impl Search<'_, '_> {
     }
 
     /// Says that there is no room, and who is there.
-    fn refuse(&self, how_often: &str, remedy: &str, holders: &[String]) -> anyhow::Result<Exit> {
+    fn refuse(&self, how_often: &str, remedies: &[String], holders: &[String]) -> anyhow::Result<Exit> {
         let (length, nodes) = (words(self.length), testbed::named(self.calendars));
         let (after, before) = (Instant(self.after), Instant(self.before));
         let mut text =
@@ -219,7 +223,7 @@ impl Search<'_, '_> {
         if holders.len() > NAMED {
             text += &format!("  and {} more\n", holders.len() - NAMED);
         }
-        text += &format!("help: {remedy}\n");
+        text.extend(remedies.iter().map(|remedy| format!("help: {remedy}\n")));
         note(&text);
         Ok(Exit::Findings)
     }

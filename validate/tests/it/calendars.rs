@@ -16,7 +16,7 @@ use proptest::prelude::*;
 const BASE: &str = "2027-10-30T20:00:00Z";
 const SPAN: i64 = 120_000;
 
-fn at(seconds: i64) -> DateTime<Utc> {
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     BASE.parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
 }
 
@@ -33,33 +33,46 @@ struct Job {
     exclusive: bool,
 }
 
+/// A testbed, as data.
 #[derive(Debug, Clone)]
-struct Case {
+pub(crate) struct Case {
     guards: [i64; 2],
     windows: Vec<(String, i64)>,
     jobs: Vec<Job>,
 }
 
 impl Case {
+    /// How many nodes there are.
+    pub(crate) const NODES: usize = 2;
+
+    /// The spec of a node: all windows on the first one, all but the first on the second.
+    pub(crate) fn node(&self, index: usize) -> String {
+        let windows = &self.windows[index.min(self.windows.len())..];
+        let window = |(cron, length): &(String, i64)| {
+            format!("{{ cron: \"{cron}\", timezone: Europe/London, length: {length}s }}")
+        };
+        let windows: Vec<_> = windows.iter().map(window).collect();
+        format!("{{ owner: alice, guard: {}s, maintenance: [{}] }}", self.guards[index], windows.join(", "))
+    }
+
+    /// The specs of the jobs.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = String> {
+        self.jobs.iter().map(|job| {
+            let Job { schedule, length, nodes, exclusive } = job;
+            format!(
+                "{{ owner: alice, nodes: {nodes}, schedule: {{ {schedule}, length: {length}s }}, exclusive: {exclusive}, container: {{ image: x }} }}"
+            )
+        })
+    }
+
     fn testbed(&self) -> Testbed {
         let mut testbed = Testbed::empty();
-        for (index, guard) in self.guards.iter().enumerate() {
-            // Both windows of the first node, one of the second.
-            let windows: Vec<_> = self.windows[index.min(self.windows.len())..]
-                .iter()
-                .map(|(cron, length)| {
-                    format!("{{ cron: \"{cron}\", timezone: Europe/London, length: {length}s }}")
-                })
-                .collect();
-            let spec = format!("{{ owner: alice, guard: {guard}s, maintenance: [{}] }}", windows.join(", "));
-            let entry = NodeEntry { labels: BTreeMap::new(), spec: serde_yaml::from_str(&spec).unwrap() };
+        for index in 0..Self::NODES {
+            let spec = serde_yaml::from_str(&self.node(index)).unwrap();
+            let entry = NodeEntry { labels: BTreeMap::new(), spec };
             testbed.nodes.insert(format!("n{index}").parse().unwrap(), entry);
         }
-        for (index, job) in self.jobs.iter().enumerate() {
-            let spec = format!(
-                "owner: alice\nnodes: {}\nschedule: {{ {}, length: {}s }}\nexclusive: {}\ncontainer: {{ image: x }}\n",
-                job.nodes, job.schedule, job.length, job.exclusive
-            );
+        for (index, spec) in self.jobs().enumerate() {
             testbed.jobs.insert(format!("j{index}").parse().unwrap(), serde_yaml::from_str(&spec).unwrap());
         }
         testbed
@@ -144,11 +157,17 @@ fn job() -> impl Strategy<Value = Job> {
         .prop_map(|(schedule, length, nodes, exclusive)| Job { schedule, length, nodes, exclusive })
 }
 
-fn case() -> impl Strategy<Value = Case> {
+/// Testbeds in which anything may be in the way of anything.
+pub(crate) fn case() -> impl Strategy<Value = Case> {
     let guard = || prop_oneof![Just(0i64), Just(5), 0..900i64];
     let windows = prop::collection::vec((cron(), 1..9_000i64), 0..3);
     ([guard(), guard()], windows, prop::collection::vec(job(), 0..7))
         .prop_map(|(guards, windows, jobs)| Case { guards, windows, jobs })
+}
+
+/// Periods as they are typed.
+pub(crate) fn every() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["1m", "5m", "15m", "1h", "2h", "8h", "1d", "1w"])
 }
 
 proptest! {
@@ -236,7 +255,7 @@ proptest! {
     fn free_offsets_are_those_that_meet_nobody(
         case in case(), from in 0..SPAN / 3, span in 1..SPAN / 2,
         length in prop_oneof![1..120i64, 120..3_000i64],
-        every in prop::sample::select(vec!["1m", "5m", "15m", "1h", "2h", "8h", "1d", "1w"]),
+        every in every(),
     ) {
         let testbed = case.testbed();
         let calendars = Calendar::all(&testbed);

@@ -5,9 +5,12 @@
 mod calendars;
 mod command;
 mod conflicts;
+mod describing;
 mod findings_schema;
 mod nasty;
 mod order;
+mod schedule;
+mod slot;
 mod specs;
 mod walking;
 mod watching;

@@ -71,7 +71,7 @@ fn columns(view: &View<'_, '_>, shown: &[Entry<'_>]) -> Vec<Column> {
             What::Run { spec, .. } => spec.owner.to_string(),
             What::Maintenance { .. } => "-".to_owned(),
         }),
-        column("KIND", Fit::Keep, &|entry| kind(entry.what).to_owned()),
+        column("KIND", Fit::Drop(2), &|entry| kind(entry.what).to_owned()),
     ];
     if view.calendars.len() == 1 {
         columns.remove(2);
