@@ -6,9 +6,9 @@ use almanac_schemas::{JobName, JobSpec, NodeName, NodeSpec, Occurrence, RunRole,
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 
-use super::{first_fit, in_order};
+use super::{first_fit, in_order, occurrences};
 use crate::{
-    Testbed,
+    Assignment, Testbed,
     suggest::{did_you_mean, nearest},
 };
 
@@ -96,24 +96,33 @@ impl<'a> Calendar<'a> {
             let meant = nearest(node.as_str(), testbed.nodes.keys().map(NodeName::as_str));
             return Err(UnknownNode { node: node.clone(), meant: meant.map(str::to_owned) });
         };
-        let windows = entry.spec.maintenance.iter().enumerate();
-        let windows = windows.map(|(window, maintenance)| Stream {
-            schedule: maintenance.schedule(),
-            what: What::Maintenance { window },
-        });
-        let runs = testbed.assignments().filter(|assignment| assignment.node == node);
-        let runs = runs.filter_map(|assignment| {
-            // Of a checked testbed every schedule means something.
-            let schedule = assignment.spec.schedule.resolve().ok()?;
-            let what = What::Run { job: assignment.job, spec: assignment.spec, role: assignment.role };
-            Some(Stream { schedule, what })
-        });
-        Ok(Self { node, spec: &entry.spec, streams: windows.chain(runs).collect() })
+        let mut calendar = Self::of_maintenance(node, &entry.spec);
+        let here = testbed.assignments().filter(|assignment| assignment.node == node);
+        calendar.streams.extend(here.filter_map(|assignment| Stream::of(&assignment)));
+        Ok(calendar)
     }
 
     /// The calendars of all nodes, by name.
     pub fn all(testbed: &'a Testbed) -> Vec<Self> {
-        testbed.nodes.keys().filter_map(|node| Self::new(testbed, node).ok()).collect()
+        let empty = testbed.nodes.iter().map(|(node, entry)| (node, Self::of_maintenance(node, &entry.spec)));
+        let mut calendars: BTreeMap<_, _> = empty.collect();
+        // All at once: a large testbed has many nodes, and each job would be looked at for each of them.
+        for assignment in testbed.assignments() {
+            if let Some(calendar) = calendars.get_mut(assignment.node) {
+                calendar.streams.extend(Stream::of(&assignment));
+            }
+        }
+        calendars.into_values().collect()
+    }
+
+    /// A calendar on which no job is yet.
+    fn of_maintenance(node: &'a NodeName, spec: &'a NodeSpec) -> Self {
+        let windows = spec.maintenance.iter().enumerate();
+        let windows = windows.map(|(window, maintenance)| Stream {
+            schedule: maintenance.schedule(),
+            what: What::Maintenance { window },
+        });
+        Self { node, spec, streams: windows.collect() }
     }
 
     /// The node.
@@ -189,20 +198,12 @@ impl<'a> Calendar<'a> {
     }
 }
 
-/// The only place where a calendar asks a schedule what it means: the occurrences that start in
-/// `[from, to)`, one at a time.
-fn occurrences(
-    schedule: &Schedule,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> impl Iterator<Item = Occurrence> + use<> {
-    let schedule = schedule.clone();
-    let mut from = from;
-    std::iter::from_fn(move || {
-        let next = schedule.occurrences(from, to).next()?;
-        from = next.start + TimeDelta::microseconds(1);
-        Some(next)
-    })
+impl<'a> Stream<'a> {
+    /// What a job does on a node. Of a checked testbed every schedule means something.
+    fn of(assignment: &Assignment<'a>) -> Option<Self> {
+        let Assignment { job, spec, role, .. } = *assignment;
+        Some(Self { schedule: spec.schedule.resolve().ok()?, what: What::Run { job, spec, role } })
+    }
 }
 
 /// The entries of several calendars, as [`Calendar::entries`] of one.

@@ -189,7 +189,7 @@ impl Search<'_, '_> {
                 longest.map(|longest| format!("runs of at most {} are free at some offset", words(longest))),
             );
             if remedies.is_empty() {
-                remedies.push("not even a second is free at any offset: choose a longer period".to_owned());
+                remedies.push("no offset in whole minutes has room, not even for a second".to_owned());
             }
             let taken = offsets.taken.iter();
             let taken = taken.map(|(claimant, count)| {

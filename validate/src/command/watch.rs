@@ -55,7 +55,7 @@ pub(crate) struct Watch {
 }
 
 /// A change is checked when nothing was heard for so long: saving a file is several changes.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(10);
 
 /// A change is checked after so long even if there is no end of them.
 const IMPATIENT: Duration = Duration::from_millis(80);

@@ -85,7 +85,7 @@ impl<'v> From<Entry<'v>> for Occurrence<'v> {
     fn from(entry: Entry<'v>) -> Self {
         let (job, role, owner, exclusive) = match entry.what {
             What::Run { job, spec, role } => (Some(job), Some(role), Some(&spec.owner), spec.exclusive),
-            What::Maintenance { .. } => (None, None, None, false),
+            What::Maintenance { .. } => (None, None, None, true),
         };
         Self {
             start: Instant(entry.time.start),
