@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
-use almanac_schemas::{JobName, NodeName, Phase, PrincipalName, RunRole, UserName};
+use almanac_schemas::{JobName, NodeName, Phase, PrincipalName, RunRole, UserName, When};
 
-use crate::{output::Format, settings::Given, when::When};
+use crate::{output::Format, settings::Given};
 
 /// Look at an Almanac testbed: its nodes, jobs, schedule, runs and syncs.
 ///

@@ -28,7 +28,6 @@ pub mod relative;
 pub mod settings;
 pub mod table;
 pub mod view;
-pub mod when;
 
 pub use exit::Exit;
 pub use invocation::{World, run};

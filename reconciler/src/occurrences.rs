@@ -1,10 +1,11 @@
 //! What is to run when: the occurrences of many jobs in one order of time, no more of them computed
 //! than are asked for.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::rc::Rc;
 
 use almanac_schemas::{JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule, UserName};
-use chrono::{DateTime, TimeDelta, Utc};
+use almanac_validate::calendar::{in_order, occurrences};
+use chrono::{DateTime, Utc};
 
 use crate::applied::Applied;
 
@@ -71,8 +72,11 @@ impl Entry<'_> {
 /// Something that recurs, and what an occurrence of it occupies.
 struct Stream<'a> {
     schedule: Schedule,
-    entries: Vec<(&'a NodeName, Option<Part<'a>>)>,
+    entries: Vec<Place<'a>>,
 }
+
+/// A node, and what an occurrence occupies it with: nothing is maintenance.
+type Place<'a> = (&'a NodeName, Option<Part<'a>>);
 
 /// The entries whose start lies in `[from, to)`, in the order of their keys.
 pub fn entries<'a>(
@@ -81,29 +85,14 @@ pub fn entries<'a>(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> impl Iterator<Item = Entry<'a>> {
-    let streams = streams(applied, filter);
-    let next = move |stream: &Stream<'_>, from| stream.schedule.next(from).filter(|next| next.start < to);
-    // By start, then by index: maintenance comes first, then jobs by name.
-    let mut heap: BinaryHeap<_> = streams
-        .iter()
-        .enumerate()
-        .filter_map(|(index, stream)| {
-            let first = next(stream, from)?;
-            Some(Reverse((first.start, index, first.end)))
+    // Maintenance comes first, then jobs by name.
+    let streams = streams(applied, filter).into_iter();
+    let streams = streams.map(|stream| (occurrences(&stream.schedule, from, to), Rc::from(stream.entries)));
+    in_order(streams.collect()).flat_map(|(time, entries): (_, Rc<[Place<'a>]>)| {
+        (0..entries.len()).map(move |index| {
+            let (node, run) = entries[index];
+            Entry { time, node, run }
         })
-        .collect();
-    let mut pending: Vec<Entry<'a>> = Vec::new();
-    std::iter::from_fn(move || {
-        while pending.is_empty() {
-            let Reverse((start, index, end)) = heap.pop()?;
-            let stream = &streams[index];
-            if let Some(later) = next(stream, start + TimeDelta::microseconds(1)) {
-                heap.push(Reverse((later.start, index, later.end)));
-            }
-            let time = Occurrence { start, end };
-            pending.extend(stream.entries.iter().rev().map(|(node, run)| Entry { time, node, run: *run }));
-        }
-        pending.pop()
     })
 }
 

@@ -8,6 +8,7 @@
 //! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it, and
 //!   [`timetable`] computes the instants.
 //! - [`run`]: run ids, phases and reasons.
+//! - [`when`]: instants as people type them, `-2h` and `today` among them.
 //! - [`json_schema`]: the JSON Schemas that are checked in under `schemas/json/`.
 
 mod text;
@@ -30,6 +31,7 @@ pub mod size;
 pub mod timetable;
 pub mod timezone;
 pub mod user;
+pub mod when;
 
 pub use config::Config;
 pub use cron::Cron;
@@ -46,3 +48,4 @@ pub use size::Size;
 pub use timetable::Timetable;
 pub use timezone::Timezone;
 pub use user::{User, UserRole, UserSpec};
+pub use when::When;

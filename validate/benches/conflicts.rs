@@ -2,7 +2,6 @@
 //!
 //! `cargo bench -p almanac-validate --bench conflicts`
 
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot unwrap has failed")]
 
 use std::{fmt::Write, hint::black_box, sync::Arc, time::Duration};

@@ -21,6 +21,11 @@ enum Command {
     Explain(command::Explain),
     Plan(command::Plan),
     Codeowners(command::Codeowners),
+    Watch(command::Watch),
+    Schedule(command::Schedule),
+    Slot(command::Slot),
+    Schema(command::Schema),
+    Completions(command::Completions),
 }
 
 impl Args {
@@ -31,6 +36,11 @@ impl Args {
             Command::Explain(explain) => explain.run(),
             Command::Plan(plan) => plan.run(),
             Command::Codeowners(codeowners) => codeowners.run(),
+            Command::Watch(watch) => watch.run(),
+            Command::Schedule(schedule) => schedule.run(),
+            Command::Slot(slot) => slot.run(),
+            Command::Schema(schema) => schema.run(),
+            Command::Completions(completions) => completions.run(),
         }
     }
 }

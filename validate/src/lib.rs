@@ -8,6 +8,7 @@
 //! - [`walk()`] is the only thing here that reads files.
 //! - [`revision`] reads the same out of the history of a Git repository. [`novelty`] compares the findings of
 //!   two trees, [`plan`] what they declare, and [`ownership`] says who may make such a change.
+//! - [`calendar`] says when the nodes of a checked testbed are reserved, and when they are free.
 //! - [`render`] turns findings into text for people and for programs.
 //!
 //! Each rule is a module under `rules`, and [`Rule`] names them all, with the page of each in `docs/rules`;
@@ -16,6 +17,7 @@
 //! comments, `wording` alone how `serde` puts its errors.
 
 mod allow;
+pub mod calendar;
 mod check;
 mod codeowners;
 pub mod conflict;

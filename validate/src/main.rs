@@ -3,6 +3,8 @@
 mod args;
 mod command;
 mod exit;
+#[cfg(test)]
+mod reference;
 
 use std::io::Write;
 

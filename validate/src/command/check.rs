@@ -8,7 +8,7 @@ use almanac_validate::{
 use chrono::Utc;
 use clap::ValueEnum;
 
-use super::source::{Place, print};
+use super::{print::print, source::Place};
 use crate::exit::{EXIT_CODES, Exit};
 
 /// Check all manifests below a folder.
@@ -88,7 +88,7 @@ impl Check {
             Format::Human => human::human(&report, &sources, &self.place.root(), human::Style::Coloured),
             Format::Json => json::json(&report, sources.len()),
         };
-        print(&text)?;
+        print(|out| out.write_all(text.as_bytes()))?;
         Ok(Exit::from(&report))
     }
 }

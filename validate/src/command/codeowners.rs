@@ -2,7 +2,7 @@
 
 use almanac_validate::codeowners;
 
-use super::source::{Place, print};
+use super::{print::print, source::Place};
 use crate::exit::Exit;
 
 /// Print a CODEOWNERS file for the forge, out of the manifests.
@@ -20,7 +20,8 @@ impl Codeowners {
     /// Prints it.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let tree = self.place.read()?;
-        print(&codeowners(&tree.sources, &self.place.folder()?))?;
+        let text = codeowners(&tree.sources, &self.place.folder()?);
+        print(|out| out.write_all(text.as_bytes()))?;
         Ok(Exit::Clean)
     }
 }

@@ -12,7 +12,7 @@ use almanac_validate::{
 use chrono::Utc;
 use clap::ValueEnum;
 
-use super::source::{Place, print};
+use super::{print::print, source::Place};
 use crate::exit::{Exit, PLAN_EXIT_CODES};
 
 /// Show what a change of the manifests means: a pull request, for those who review it.
@@ -83,7 +83,7 @@ impl Plan {
             Format::Markdown => plan::markdown(&proposal(&report)),
             Format::Json => plan::json(&proposal(&report)),
         };
-        print(&text)?;
+        print(|out| out.write_all(text.as_bytes()))?;
         Ok(match errors {
             0 if preview.is_empty() => Exit::Clean,
             0 => Exit::Changes,

@@ -1,7 +1,7 @@
 //! What is looked at, and what it is compared with: shared by all commands that read manifests.
 
 use std::{
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +12,7 @@ use almanac_validate::{
     revision::{Cache, Commit, Repository, RevisionError},
     walk,
 };
-use anyhow::{Context, bail};
+use anyhow::bail;
 use chrono::{DateTime, Utc};
 
 /// Which tree of manifests is looked at.
@@ -146,16 +146,4 @@ fn named(commit: &Commit) -> String {
 fn note(text: &str) {
     // There is nobody left to tell when this fails.
     let _ = writeln!(anstream::stderr(), "note: {text}");
-}
-
-/// Prints a result. The stream takes the colours out again where they are not wanted: when it is no
-/// terminal, and when `NO_COLOR` is set.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match anstream::stdout().write_all(text.as_bytes()) {
-        // Who closed the pipe has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the result")
-        }
-        _ => Ok(()),
-    }
 }

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod book;
+mod calendars;
 mod command;
 mod conflicts;
+mod describing;
 mod findings_schema;
 mod fixes;
 mod git;
@@ -15,5 +17,8 @@ mod pages;
 mod plans;
 mod positions;
 mod revisions;
+mod schedule;
+mod slot;
 mod specs;
 mod walking;
+mod watching;

@@ -325,7 +325,10 @@ fn new_findings_are_marked_and_can_be_shown_alone() {
     let all: serde_json::Value = serde_json::from_str(&all.stdout).unwrap();
     let new = all["findings"].as_array().unwrap().iter().map(|finding| finding["new"].as_bool().unwrap());
     assert_eq!(new.collect::<Vec<_>>(), [true, true, false], "{all:#}");
-    assert_eq!(all["summary"], serde_json::json!({ "files": 7, "errors": 2, "warnings": 1, "new": 2 }));
+    assert_eq!(
+        all["summary"],
+        serde_json::json!({ "files": 7, "errors": 2, "warnings": 1, "silenced": 0, "new": 2 })
+    );
     let new = check(&["--format=json", "--only-new"]);
     assert_eq!(new.code, 1);
     let new: serde_json::Value = serde_json::from_str(&new.stdout).unwrap();

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use thiserror::Error;
 
-use almanac_schemas::{Duration, Instant, duration::DurationError, instant::InstantError};
+use crate::{Duration, Instant, duration::DurationError, instant::InstantError};
 
 /// A point in time, possibly counted from the current instant. Days begin at midnight UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
