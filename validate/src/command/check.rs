@@ -1,20 +1,12 @@
 //! `almanac-validate check`.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::PathBuf, time::Instant as Clock};
 
 use almanac_schemas::Instant;
-use almanac_validate::{
-    check,
-    render::{human, json},
-    walk,
-};
-use anyhow::Context;
+use almanac_validate::{check, walk};
 use chrono::Utc;
-use clap::ValueEnum;
 
+use super::output::{Found, Outputs};
 use crate::exit::{EXIT_CODES, Exit};
 
 /// Check all manifests below a folder.
@@ -29,9 +21,8 @@ pub(crate) struct Check {
     #[arg(default_value = ".")]
     path: PathBuf,
 
-    /// How findings are written.
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[command(flatten)]
+    outputs: Outputs,
 
     /// Take this instant for the present, so that a check can be repeated: only what happens from then
     /// on counts. RFC 3339 with an offset, such as 2027-01-10T12:00:00Z.
@@ -39,39 +30,21 @@ pub(crate) struct Check {
     now: Option<Instant>,
 }
 
-/// How findings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With code frames, for people.
-    Human,
-    /// As one JSON document, for programs (schemas/json/findings.json).
-    Json,
-}
-
 impl Check {
-    /// Checks, and prints what was found.
+    /// Checks, and writes what was found.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        self.outputs.check()?;
         let now = self.now.map_or_else(Utc::now, |now| now.0);
+        let started = Clock::now();
         let sources = walk(&self.path)?;
         let report = check(&sources, now);
-        let text = match self.format {
-            // The stream takes the colours out again where they are not wanted: when it is no terminal,
-            // and when `NO_COLOR` is set.
-            Format::Human => human::human(&report, &sources, &self.root(), human::Style::Coloured),
-            Format::Json => json::json(&report, sources.len()),
-        };
-        match anstream::stdout().write_all(text.as_bytes()) {
-            // Who closed the pipe has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(error).context("cannot write the findings");
-            }
-            _ => {}
+        let elapsed = started.elapsed();
+        let found = Found { report: &report, sources: &sources, folder: &self.path, elapsed };
+        let errors = self.outputs.write(&found);
+        for error in &errors {
+            // There is nobody left to tell when this fails as well.
+            let _ = writeln!(anstream::stderr(), "error: {error:#}");
         }
-        Ok(Exit::from(&report))
-    }
-
-    /// What paths are shown below: nothing for the present folder.
-    fn root(&self) -> PathBuf {
-        if self.path == Path::new(".") { PathBuf::new() } else { self.path.clone() }
+        Ok(if errors.is_empty() { Exit::from(&report) } else { Exit::CouldNotRun })
     }
 }

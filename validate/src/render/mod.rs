@@ -1,4 +1,13 @@
 //! Findings as text. Each form is a module; none decides anything.
 
+pub mod github;
 pub mod human;
 pub mod json;
+pub mod junit;
+mod line_hash;
+pub mod markdown;
+mod place;
+pub mod sarif;
+mod summary;
+
+pub use summary::Summary;
