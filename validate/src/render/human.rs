@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
 use super::{Summary, place};
-use crate::{Finding, Location, Report, Severity, Source};
+use crate::{Finding, Location, Report, Severity, Source, text::shortened};
 
 /// How much text of a file is laid out in one frame, in bytes. The renderer reads all of it for each
 /// finding; with whole files, many findings in a large one would take quadratic time.
 const MAX_FRAME: usize = 16 * 1024;
+/// How much of a message is shown, in characters: it may quote a value of any length.
+const MAX_TEXT: usize = 1_000;
 
 /// Whether the text carries colours, as ANSI escape sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +68,9 @@ impl<'a> Frames<'a> {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group =
-            Group::with_title(level.primary_title(finding.message.as_str()).id(finding.rule.as_str()));
+        let mut group = Group::with_title(
+            level.primary_title(shortened(&finding.message, MAX_TEXT)).id(finding.rule.as_str()),
+        );
         if let Some(location) = &finding.location {
             group = group.elements(self.elements(finding, location));
         }

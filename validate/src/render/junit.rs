@@ -10,9 +10,12 @@ use super::{
     place,
     summary::counted,
 };
-use crate::{Finding, Report, Severity, Source};
+use crate::{Finding, Report, Severity, Source, text::shortened};
 
 const SUITE: &str = env!("CARGO_PKG_NAME");
+
+/// How much of a message a list of test cases shows, in characters.
+const MAX_TEXT: usize = 500;
 
 /// The test case of what is about no file. It is there always, so that an empty tree has one too: some
 /// readers take a report without test cases for a broken one.
@@ -46,9 +49,10 @@ fn test_case(name: &str, findings: &[&Finding], frames: &Frames<'_>) -> TestCase
     let mut status = TestCaseStatus::success();
     if let Some(first) = errors.first() {
         status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        let message = shortened(&first.message, MAX_TEXT);
         let message = match errors.len() {
-            1 => first.message.clone(),
-            count => format!("{}, the first: {}", counted(count, "error"), first.message),
+            1 => message.into_owned(),
+            count => format!("{}, the first: {message}", counted(count, "error")),
         };
         status.set_message(allowed(&message));
         status.set_type(first.rule.as_str());

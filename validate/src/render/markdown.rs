@@ -44,8 +44,8 @@ pub fn markdown(report: &Report, sources: &[Arc<Source>], root: &Path) -> String
 
     let frames = Frames::new(sources, root, Style::Plain);
     let mut lines = Part::new(MAX_LENGTH - MAX_AROUND - table.length);
-    let framed = findings.iter().take(rows);
-    let framed = framed.take_while(|finding| lines.takes(&(frames.text(finding) + "\n\n"))).count();
+    let framed = findings[..rows].iter();
+    let framed = framed.filter(|finding| lines.takes(&(frames.text(finding) + "\n\n"))).count();
     if framed > 0 {
         let fence = fence(&lines.text);
         let lines = lines.text.trim_end();
@@ -135,16 +135,14 @@ fn escaped(text: &str) -> String {
 fn entities(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '-' | ',' | '.' | '/' | ';' | '?' | '=')
-            || !c.is_ascii()
-        {
-            shown.push(c);
-        } else {
+        if "&<>\\`*_[]|~$#@".contains(c) {
             shown += &format!("&#{};", u32::from(c));
+        } else {
+            shown.push(c);
         }
     }
-    // What starts so is made a link, here and there.
-    shown.replace("www.", "www&#46;")
+    // Addresses are made links by what they begin with.
+    shown.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
 /// A fence that the text does not hold.
@@ -160,7 +158,7 @@ mod tests {
     #[test]
     fn nothing_means_anything() {
         assert_eq!(inline("unknown field `teem`"), "unknown field <code>teem</code>");
-        assert_eq!(inline("a|b*_[x](y)"), "a&#124;b&#42;&#95;&#91;x&#93;&#40;y&#41;");
+        assert_eq!(inline("a|b*_[x](y)"), "a&#124;b&#42;&#95;&#91;x&#93;(y)");
         assert_eq!(inline("@me #1 `@me`"), "&#64;&#8203;me &#35;&#8203;1 <code>&#64;me</code>");
         assert_eq!(inline("a `b` `c"), "a <code>b</code> &#96;c");
         assert_eq!(inline("`</code><script>`"), "<code>&#60;/code&#62;&#60;script&#62;</code>");

@@ -255,9 +255,9 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// The hash of a place's first line.
+    /// The hash of a place's first line, of what was read. A link, say, was not.
     fn hash(&mut self, location: &'a Location) -> Option<String> {
-        let source = *self.sources.get(location.file.as_str())?;
+        let source = *self.sources.get(location.file.as_str()).filter(|source| !source.text().is_empty())?;
         let hashes = self.hashes.entry(source.path()).or_insert_with(|| line_hashes(source.text()));
         hashes.get(location.line.saturating_sub(1) as usize).cloned()
     }
