@@ -206,8 +206,9 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         // The system takes from this what the user's mask takes from every new file.
         Err(_) => Permissions::from_mode(0o666),
     };
-    let mut file =
-        Builder::new().prefix(".almanac-").permissions(permissions).tempfile_in(folder_of(&path))?;
+    let folder = folder_of(&path);
+    fs::metadata(folder)?;
+    let mut file = Builder::new().prefix(".almanac-").permissions(permissions).tempfile_in(folder)?;
     file.write_all(content)?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok(())

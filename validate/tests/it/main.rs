@@ -5,7 +5,10 @@
 mod command;
 mod conflicts;
 mod findings_schema;
+mod formats;
 mod nasty;
 mod order;
+mod outputs;
+mod published;
 mod specs;
 mod walking;
