@@ -197,11 +197,16 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Writes a file so that a reader sees the old content or all of the new.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A link stays, and what it leads to is replaced. A device or a pipe cannot be replaced.
+    // What the system shows of devices, pipes and open files is written to: to replace it would take
+    // it away from others.
+    if ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder)) {
+        return File::options().append(true).open(path)?.write_all(content);
+    }
+    // A link stays, and what it leads to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let permissions = match fs::metadata(&path) {
         Ok(old) if old.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        Ok(old) if !old.is_file() => return File::options().write(true).open(&path)?.write_all(content),
+        Ok(old) if !old.is_file() => return File::options().append(true).open(&path)?.write_all(content),
         Ok(old) => old.permissions(),
         // The system takes from this what the user's mask takes from every new file.
         Err(_) => Permissions::from_mode(0o666),

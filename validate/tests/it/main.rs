@@ -7,6 +7,7 @@ mod command;
 mod conflicts;
 mod findings_schema;
 mod formats;
+mod hook;
 mod nasty;
 mod order;
 mod outputs;

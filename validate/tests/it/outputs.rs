@@ -151,6 +151,17 @@ fn files_are_replaced_whole_and_what_is_no_file_is_written_to() {
 }
 
 #[test]
+fn an_open_file_of_the_system_is_written_to_and_not_replaced() {
+    let folder = folder();
+    let path = folder.path().join("out.txt");
+    let mut command = command(folder.path(), &["--output", "json=/dev/stdout"]);
+    let out = fs::File::options().append(true).create(true).open(&path).unwrap();
+    assert_eq!(command.stdout(out).status().unwrap().code(), Some(1));
+    let out = fs::read_to_string(&path).unwrap();
+    assert!(out.starts_with('{') && out.contains("error[unknown-field]"), "{out}");
+}
+
+#[test]
 fn a_closed_pipe_does_not_keep_files_from_being_written() {
     let folder = folder();
     let (reader, writer) = std::io::pipe().unwrap();

@@ -28,8 +28,7 @@ fn reports() -> Vec<(Report, Vec<Arc<Source>>)> {
 /// A file of the sources of a crate that this one depends on.
 fn file_of(package: &str, file: &str) -> PathBuf {
     let platform = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let arguments =
-        ["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform", &platform];
+    let arguments = ["metadata", "--format-version=1", "--locked", "--filter-platform", &platform];
     let output =
         Command::new(env!("CARGO")).current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
