@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 
 use crate::{
     command,
@@ -11,6 +11,11 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
+    /// When text is coloured: by default where it is read at a terminal and neither `NO_COLOR` nor
+    /// `CLICOLOR=0` is set.
+    #[arg(long, value_name = "WHEN", global = true, default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -31,6 +36,12 @@ enum Command {
 impl Args {
     /// Does what was asked for.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        let choice = match self.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
         match &self.command {
             Command::Check(check) => check.run(),
             Command::Explain(explain) => explain.run(),

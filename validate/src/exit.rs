@@ -9,7 +9,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  nothing was found, or warnings alone
   1  at least one error was found
-  2  the check could not be run";
+  2  the check could not be run, or its findings not be written";
 
 /// What the help of `plan` says about them.
 pub(crate) const PLAN_EXIT_CODES: &str = "\
@@ -27,8 +27,8 @@ pub(crate) enum Exit {
     Clean = 0,
     /// At least one error was found.
     Findings = 1,
-    /// The check could not be run: wrong arguments, or a folder that cannot be read. (`clap` ends
-    /// the program with the same code.)
+    /// The check could not be run: wrong arguments, or a folder that cannot be read. Or its findings
+    /// could not be written. (`clap` ends the program with the same code.)
     CouldNotRun = 2,
     /// There are changes, and no errors.
     Changes = 3,

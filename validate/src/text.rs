@@ -1,6 +1,6 @@
 //! A file's text, and its lines.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{Edit, Fix, Location};
 
@@ -42,6 +42,15 @@ impl Text {
         start..self.offset(location.end_line, location.end_column).max(start)
     }
 
+    /// The lines that a range touches, with one more on either side, as a range of bytes and the number
+    /// of the first one, from 1.
+    pub(crate) fn around(&self, range: &Range<usize>) -> (Range<usize>, usize) {
+        let line = |byte: usize| self.lines.partition_point(|start| *start <= byte) - 1;
+        let first = line(range.start).saturating_sub(1);
+        let end = self.lines.get(line(range.end) + 2).copied().unwrap_or(self.content.len());
+        (self.lines[first]..end, first + 1)
+    }
+
     /// The byte at a line and a column, both from 1.
     pub(crate) fn offset(&self, line: u32, column: u32) -> usize {
         let line = line.saturating_sub(1) as usize;
@@ -75,13 +84,26 @@ pub(crate) struct Patch {
     pub(crate) replacement: String,
 }
 
-/// A text that may be shown: what a manifest says could steer a terminal otherwise.
+/// A text that may be shown: what a manifest says could steer a terminal otherwise, or make a text
+/// read differently from what it says (Unicode's marks of direction).
 pub(crate) fn printable(text: String) -> String {
-    if !text.contains(char::is_control) {
+    if !text.contains(steers) {
         return text;
     }
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let shown = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
+}
+
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+/// The beginning of a text, of so many characters at most.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +120,26 @@ mod tests {
         let end = text.location("f", &(text.as_str().len()..text.as_str().len()));
         assert_eq!((end.line, end.column), (3, 1));
         assert_eq!(text.offset(9, 9), text.as_str().len());
+    }
+
+    #[test]
+    fn lines_around_a_range_are_whole() {
+        let text = Text::new("a\nbb\nccc\ndddd\n".to_owned());
+        let around = |range: Range<usize>| {
+            let (range, first) = text.around(&range);
+            (&text.as_str()[range], first)
+        };
+        assert_eq!(around(6..7), ("bb\nccc\ndddd\n", 2));
+        assert_eq!(around(0..0), ("a\nbb\n", 1));
+        assert_eq!(around(3..9), ("a\nbb\nccc\ndddd\n", 1));
+        assert_eq!(around(14..14), ("dddd\n", 4));
+        assert_eq!(Text::new(String::new()).around(&(0..0)), (0..0, 1));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöü", 2), "äö...");
+        assert_eq!(printable("a\u{202e}b\u{1b}".to_owned()), "a\\u{202e}b\\u{1b}");
     }
 }

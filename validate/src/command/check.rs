@@ -1,14 +1,15 @@
 //! `almanac-validate check`.
 
-use almanac_schemas::Instant;
-use almanac_validate::{
-    check, novelty,
-    render::{human, json},
-};
-use chrono::Utc;
-use clap::ValueEnum;
+use std::{io::Write, time::Instant as Clock};
 
-use super::{print::print, source::Place};
+use almanac_schemas::Instant;
+use almanac_validate::{check, novelty};
+use chrono::Utc;
+
+use super::{
+    output::{Found, Outputs},
+    source::Place,
+};
 use crate::exit::{EXIT_CODES, Exit};
 
 /// Check all manifests below a folder.
@@ -38,9 +39,8 @@ pub(crate) struct Check {
     #[arg(long, value_name = "LOGIN|NAME", requires = "base")]
     author: Option<String>,
 
-    /// How findings are written.
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[command(flatten)]
+    outputs: Outputs,
 
     /// Take this instant for the present, so that a check can be repeated: only what happens from then
     /// on counts. RFC 3339 with an offset, such as 2027-01-10T12:00:00Z.
@@ -53,19 +53,12 @@ pub(crate) struct Check {
     fix: bool,
 }
 
-/// How findings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With code frames, for people.
-    Human,
-    /// As one JSON document, for programs (schemas/json/findings.json).
-    Json,
-}
-
 impl Check {
-    /// Checks, and prints what was found.
+    /// Checks, and writes what was found.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        self.outputs.check()?;
         let now = self.now.map_or_else(Utc::now, |now| now.0);
+        let started = Clock::now();
         if self.fix {
             super::fix::run(self.place.path(), &self.place.root(), self.place.read()?.sources, now)?;
         }
@@ -84,11 +77,13 @@ impl Check {
         if self.only_new {
             novelty::only_new(&mut report);
         }
-        let text = match self.format {
-            Format::Human => human::human(&report, &sources, &self.place.root(), human::Style::Coloured),
-            Format::Json => json::json(&report, sources.len()),
-        };
-        print(|out| out.write_all(text.as_bytes()))?;
-        Ok(Exit::from(&report))
+        let elapsed = started.elapsed();
+        let found = Found { report: &report, sources: &sources, folder: &self.place.root(), elapsed };
+        let errors = self.outputs.write(&found);
+        for error in &errors {
+            // There is nobody left to tell when this fails as well.
+            let _ = writeln!(anstream::stderr(), "error: {error:#}");
+        }
+        Ok(if errors.is_empty() { Exit::from(&report) } else { Exit::CouldNotRun })
     }
 }

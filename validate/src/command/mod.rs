@@ -5,6 +5,7 @@ mod codeowners;
 mod completions;
 mod explain;
 mod fix;
+mod output;
 mod plan;
 mod print;
 mod schedule;

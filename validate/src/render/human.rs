@@ -1,12 +1,19 @@
 //! Findings for people: a code frame for each, as a compiler shows it, and a line that counts them.
 
-use std::{collections::BTreeMap, fmt::Write, ops::Range, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use annotate_snippets::{
     Annotation, AnnotationKind, Element, Group, Level, Origin, Patch, Renderer, Snippet,
 };
 
-use crate::{Finding, Fix, Location, Report, Severity, Source};
+use super::{Summary, place};
+use crate::{Edit, Finding, Fix, Location, Report, Severity, Source, text::shortened};
+
+/// How much text of a file is laid out in one frame, in bytes. The renderer reads all of it for each
+/// finding; with whole files, many findings in a large one would take quadratic time.
+const MAX_FRAME: usize = 16 * 1024;
+/// How much of a message is shown, in characters: it may quote a value of any length.
+const MAX_TEXT: usize = 1_000;
 
 /// Whether the text carries colours, as ANSI escape sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,58 +24,47 @@ pub enum Style {
     Coloured,
 }
 
-/// Shows the findings of a report on some sources. Paths are shown below `root`, so that a terminal
-/// can open them.
+/// Shows the findings of a report on some sources, and counts them. Paths are shown below `root`, so
+/// that a terminal can open them.
 pub fn human(report: &Report, sources: &[Arc<Source>], root: &Path, style: Style) -> String {
-    let renderer = match style {
-        Style::Plain => Renderer::plain(),
-        Style::Coloured => Renderer::styled(),
-    };
-    let sources = sources.iter().map(|source| (source.path(), source.as_ref())).collect();
-    let frames = Frames { sources, root };
-    let mut text = String::new();
-    for finding in &report.findings {
-        text += &renderer.render(&frames.groups(finding));
-        text += "\n\n";
-    }
-    summary(&mut text, report, frames.sources.len());
-    text
+    format!("{}{}\n", findings(report, sources, root, style), Summary::new(report, sources.len()))
 }
 
-fn summary(text: &mut String, report: &Report, files: usize) {
-    let counted = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        count => format!("{count} {word}s"),
-    };
-    let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
-    let files = counted(files, "file");
-    let line = match (errors, warnings) {
-        (0, 0) => format!("{files} checked, nothing found"),
-        (errors, 0) => format!("{files} checked: {}", counted(errors, "error")),
-        (0, warnings) => format!("{files} checked: {}", counted(warnings, "warning")),
-        (errors, warnings) => {
-            format!("{files} checked: {}, {}", counted(errors, "error"), counted(warnings, "warning"))
-        }
-    };
-    let silenced = match report.silenced {
-        0 => String::new(),
-        silenced => format!(" ({} silenced)", counted(silenced, "warning")),
-    };
-    let compared = match (report.left_out, report.count_new()) {
-        (0, None) => String::new(),
-        (0, Some(new)) => format!("; {new} of them new"),
-        (left_out, _) => format!("; {} of the base left out", counted(left_out, "finding")),
-    };
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{line}{silenced}{compared}");
+/// Shows the findings of a report on some sources, each followed by an empty line.
+pub fn findings(report: &Report, sources: &[Arc<Source>], root: &Path, style: Style) -> String {
+    let frames = Frames::new(sources, root, style);
+    report.findings.iter().map(|finding| frames.text(finding) + "\n\n").collect()
 }
 
-struct Frames<'a> {
+/// Lays out findings with the lines that they are about.
+pub(super) struct Frames<'a> {
+    renderer: Renderer,
     sources: BTreeMap<&'a str, &'a Source>,
     root: &'a Path,
 }
 
+/// The part of a file that one frame shows.
+struct Extent<'a> {
+    location: &'a Location,
+    range: Range<usize>,
+    annotations: Vec<(Range<usize>, AnnotationKind, Option<&'a str>)>,
+}
+
 impl<'a> Frames<'a> {
+    pub(super) fn new(sources: &'a [Arc<Source>], root: &'a Path, style: Style) -> Self {
+        let renderer = match style {
+            Style::Plain => Renderer::plain(),
+            Style::Coloured => Renderer::styled(),
+        };
+        let sources = sources.iter().map(|source| (source.path(), source.as_ref())).collect();
+        Self { renderer, sources, root }
+    }
+
+    /// A finding, in several lines.
+    pub(super) fn text(&self, finding: &'a Finding) -> String {
+        self.renderer.render(&self.groups(finding))
+    }
+
     /// What is wrong, and what would be right.
     fn groups(&self, finding: &'a Finding) -> Vec<Group<'a>> {
         let level = match (finding.severity, finding.new) {
@@ -77,8 +73,9 @@ impl<'a> Frames<'a> {
             (Severity::Warning, Some(true)) => Level::WARNING.with_name("new warning"),
             (Severity::Warning, _) => Level::WARNING,
         };
-        let mut group =
-            Group::with_title(level.primary_title(finding.message.as_str()).id(finding.rule.as_str()));
+        let mut group = Group::with_title(
+            level.primary_title(shortened(&finding.message, MAX_TEXT)).id(finding.rule.as_str()),
+        );
         if let Some(location) = &finding.location {
             group = group.elements(self.elements(finding, location));
         }
@@ -92,50 +89,69 @@ impl<'a> Frames<'a> {
         vec![group.elements(finding.help.iter().map(|help| Level::HELP.message(help.as_str())))]
     }
 
-    /// One frame per file, with its lines before and after.
+    /// One frame per edit, with its lines before and after.
     fn patches(&self, fix: &'a Fix) -> Vec<Element<'a>> {
-        let mut files: BTreeMap<&str, Vec<Patch<'_>>> = BTreeMap::new();
-        for edit in &fix.edits {
-            let patch = Patch::new(edit.range.clone(), edit.replacement.as_str());
-            files.entry(&edit.location.file).or_default().push(patch);
-        }
-        let known =
-            files.into_iter().filter_map(|(file, patches)| Some((file, self.sources.get(file)?, patches)));
-        known
-            .map(|(file, source, patches)| {
-                let path = self.root.join(file).display().to_string();
-                Snippet::source(source.text()).path(path).patches(patches).into()
+        let frame = |edit: &'a Edit| {
+            let source = self.sources.get(edit.location.file.as_str())?;
+            let (lines, first) = source.lines().around(&edit.range);
+            let range = edit.range.start - lines.start..edit.range.end - lines.start;
+            let patch = Patch::new(range, edit.replacement.as_str());
+            let path = place::path(self.root, &edit.location.file);
+            let small = lines.len() <= 2 * MAX_FRAME;
+            small.then(|| {
+                Snippet::source(&source.text()[lines]).line_start(first).path(path).patch(patch).into()
             })
-            .collect()
+        };
+        fix.edits.iter().filter_map(frame).collect()
     }
 
     /// One frame per file: that of the finding first, the others in the order of the related places.
+    /// What is far away in the same file has a frame of its own.
     fn elements(&self, finding: &'a Finding, location: &'a Location) -> Vec<Element<'a>> {
         let same = finding.related.iter().find(|related| related.location == *location);
-        let mut primary = AnnotationKind::Primary.span(self.range(location));
-        if let Some(related) = same {
-            primary = primary.label(related.message.as_str());
-        }
-        let mut frames: Vec<(&Location, Vec<Annotation<'_>>)> = vec![(location, vec![primary])];
+        let range = self.range(location);
+        let label = same.map(|related| related.message.as_str());
+        let primary = (range.clone(), AnnotationKind::Primary, label);
+        let mut extents = vec![Extent { location, range, annotations: vec![primary] }];
         for related in finding.related.iter().filter(|related| related.location != *location) {
             let range = self.range(&related.location);
-            let annotation = AnnotationKind::Context.span(range).label(related.message.as_str());
-            match frames.iter_mut().find(|(frame, _)| frame.file == related.location.file) {
-                Some((_, annotations)) => annotations.push(annotation),
-                None => frames.push((&related.location, vec![annotation])),
+            let annotation = (range.clone(), AnnotationKind::Context, Some(related.message.as_str()));
+            let near = extents.iter_mut().find_map(|extent| {
+                let union = extent.range.start.min(range.start)..extent.range.end.max(range.end);
+                let joins = extent.location.file == related.location.file && union.len() <= MAX_FRAME;
+                joins.then_some((extent, union))
+            });
+            match near {
+                Some((extent, union)) => {
+                    extent.range = union;
+                    extent.annotations.push(annotation);
+                }
+                None => {
+                    extents.push(Extent {
+                        location: &related.location,
+                        range,
+                        annotations: vec![annotation],
+                    });
+                }
             }
         }
-        frames.into_iter().map(|(location, annotations)| self.frame(location, annotations)).collect()
+        extents.into_iter().map(|extent| self.frame(extent)).collect()
     }
 
-    fn frame(&self, location: &Location, annotations: Vec<Annotation<'a>>) -> Element<'a> {
-        let path = self.root.join(&location.file).display().to_string();
-        match self.sources.get(location.file.as_str()) {
-            Some(source) if !source.text().is_empty() => {
-                Snippet::source(source.text()).path(path).annotations(annotations).into()
-            }
-            _ => Origin::path(path).into(),
+    fn frame(&self, extent: Extent<'a>) -> Element<'a> {
+        let Location { file, line, column, .. } = extent.location;
+        let path = place::path(self.root, file);
+        let source = self.sources.get(file.as_str()).filter(|source| !source.text().is_empty());
+        let Some(source) = source else { return Origin::path(path).into() };
+        let (lines, first) = source.lines().around(&extent.range);
+        if lines.len() > 2 * MAX_FRAME {
+            return Origin::path(path).line(*line as usize).char_column(*column as usize).into();
         }
+        let annotations = extent.annotations.into_iter().map(|(range, kind, label)| {
+            kind.span(range.start - lines.start..range.end - lines.start).label(label)
+        });
+        let annotations: Vec<Annotation<'a>> = annotations.collect();
+        Snippet::source(&source.text()[lines]).line_start(first).path(path).annotations(annotations).into()
     }
 
     fn range(&self, location: &Location) -> Range<usize> {

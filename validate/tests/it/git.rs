@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::command::untimed;
+
 /// A folder for one test. Its repositories are the same in every run, hashes included.
 pub(crate) struct World {
     folder: TempDir,
@@ -109,7 +111,8 @@ impl Repo {
             .unwrap();
         let home = self.home.to_str().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(home, "[home]");
-        Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let stdout = untimed(&text(output.stdout));
+        Ran { code: output.status.code().unwrap(), stdout, stderr: text(output.stderr) }
     }
 
     /// The message with which the program could not run.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+mod action;
 mod book;
 mod calendars;
 mod command;
@@ -9,13 +10,17 @@ mod conflicts;
 mod describing;
 mod findings_schema;
 mod fixes;
+mod formats;
 mod git;
+mod hook;
 mod nasty;
 mod order;
+mod outputs;
 mod ownership;
 mod pages;
 mod plans;
 mod positions;
+mod published;
 mod revisions;
 mod schedule;
 mod slot;

@@ -5,7 +5,10 @@ use std::{fmt::Write, sync::Arc};
 use almanac_validate::{
     Declared, Entry, Source, check, novelty,
     plan::Preview,
-    render::plan::{MAX_COMMENT, Proposal, markdown},
+    render::{
+        markdown::MAX_LENGTH,
+        plan::{Proposal, markdown},
+    },
 };
 
 use crate::git::{Repo, World, job, node, user};
@@ -219,10 +222,10 @@ fn a_comment_is_bounded_and_says_what_is_left_out() {
         files.push((format!("{index}.yaml"), job));
     }
     let text = comment(&few, &files);
-    assert!((20_000..MAX_COMMENT).contains(&text.len()), "{}", text.len());
+    assert!((20_000..MAX_LENGTH).contains(&text.len()), "{}", text.len());
     assert!(text.contains("1900 more left out here; `almanac-validate plan` shows them."), "{text}");
     assert!(text.starts_with(
-        "### 2000 added, 0 changed, 0 removed\n\nFrom <code>main&#96;&#64;x&#124;</code> to `change`."
+        "### 2000 added, 0 changed, 0 removed\n\nFrom <code>main&#96;&#64;x&#124;</code> to <code>change</code>."
     ));
 }
 

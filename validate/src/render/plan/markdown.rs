@@ -8,10 +8,11 @@ use std::fmt::Write;
 use almanac_schemas::{Kind, Timezone};
 
 use super::{Proposal, words};
-use crate::{Severity, plan::Action};
-
-/// The most bytes of a comment. Forges accept 65,536 characters; the rest is room for a heading around it.
-pub const MAX_COMMENT: usize = 65_000;
+use crate::{
+    Severity,
+    plan::Action,
+    render::markdown::{MAX_LENGTH, code, inline},
+};
 
 /// How many rows a table has at most, from what is wanted to what always fits.
 const ROWS: [usize; 9] = [500, 250, 100, 50, 25, 10, 5, 1, 0];
@@ -19,12 +20,12 @@ const ROWS: [usize; 9] = [500, 250, 100, 50, 25, 10, 5, 1, 0];
 /// How long a value of a field may be.
 const VALUE: usize = 80;
 
-/// Shows a plan in fewer than [`MAX_COMMENT`] bytes.
+/// Shows a plan in fewer than [`MAX_LENGTH`] bytes.
 pub fn markdown(proposal: &Proposal<'_>) -> String {
     let texts = ROWS.into_iter().map(|rows| Page { rows, text: String::new() }.write(proposal));
     let mut last = String::new();
     for text in texts {
-        if text.len() < MAX_COMMENT {
+        if text.len() < MAX_LENGTH {
             return text;
         }
         last = text;
@@ -57,7 +58,7 @@ impl Page {
 
     fn remarks(&mut self, proposal: &Proposal<'_>) {
         let remarks = proposal.remarks();
-        self.table(None, &["note"], remarks.iter().map(|remark| vec![code(&words::cut(remark, 200))]));
+        self.table(None, &["note"], remarks.iter().map(|remark| vec![inline(&words::cut(remark, 200))]));
     }
 
     fn findings(&mut self, proposal: &Proposal<'_>) {
@@ -74,7 +75,7 @@ impl Page {
                 severity.to_owned(),
                 code(finding.rule.as_str()),
                 place,
-                code(&words::cut(&finding.message, 300)),
+                inline(&words::cut(&finding.message, 300)),
             ]
         });
         self.table(Some("New findings"), &["", "rule", "place", "what is wrong"], rows);
@@ -222,40 +223,5 @@ impl Page {
             let more = if self.rows == 0 { "" } else { " more" };
             let _ = writeln!(self.text, "\n{left}{more} left out here; `almanac-validate plan` shows them.");
         }
-    }
-}
-
-/// A text as code, whatever it holds, also within a table. A span of backticks where that is safe;
-/// otherwise, as a bar would end the cell, and a backtick the span, each sign is written as a reference.
-fn code(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || " -,;'()".contains(c);
-    if text.is_empty() {
-        return String::new();
-    }
-    if !text.contains(['`', '|', '\\', '\n', '\r']) && text.trim() == text {
-        return format!("`{text}`");
-    }
-    let mut html = String::from("<code>");
-    for c in text.chars() {
-        if plain(c) || !c.is_ascii() {
-            html.push(c);
-        } else {
-            let _ = write!(html, "&#{};", u32::from(c));
-        }
-    }
-    html + "</code>"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_gets_out_of_code() {
-        assert_eq!(code("a@b <b> [x](y) #1"), "`a@b <b> [x](y) #1`");
-        assert_eq!(code("a|b"), "<code>a&#124;b</code>");
-        assert_eq!(code("`@all` \\|"), "<code>&#96;&#64;all&#96; &#92;&#124;</code>");
-        assert_eq!(code("a\n| b"), "<code>a&#10;&#124; b</code>");
-        assert_eq!(code(" "), "<code> </code>");
     }
 }

@@ -11,7 +11,7 @@ use crate::{Finding, Report, plan::Preview};
 
 pub use human::human;
 pub use json::{json, schema};
-pub use markdown::{MAX_COMMENT, markdown};
+pub use markdown::markdown;
 
 /// What is shown of a change.
 #[derive(Debug, Clone, Copy)]
