@@ -26,6 +26,11 @@ const ZONES: [Tz; 5] = [
     Tz::Africa__Cairo,
 ];
 
+/// The zone of a job by its number.
+type ZoneOf = fn(usize) -> Tz;
+
+const MIXES: [(&str, ZoneOf); 2] = [("UTC", |_| Tz::UTC), ("five zones", |job| ZONES[job % 5])];
+
 fn utc(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
@@ -125,8 +130,7 @@ fn engine(nodes: &[Vec<Schedule>]) -> usize {
 fn many_nodes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a year, ten jobs a node");
     group.sample_size(10).measurement_time(Duration::from_secs(4));
-    let zones: [(&str, fn(usize) -> Tz); 2] = [("UTC", |_| Tz::UTC), ("five zones", |job| ZONES[job % 5])];
-    for (name, zone) in zones {
+    for (name, zone) in MIXES {
         for count in [1_000, 10_000] {
             let nodes = nodes(count, zone);
             assert_eq!(engine(&nodes), 0);
@@ -148,8 +152,7 @@ fn many_nodes(criterion: &mut Criterion) {
 
 fn one_node(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a year, one node");
-    let zones: [(&str, fn(usize) -> Tz); 2] = [("UTC", |_| Tz::UTC), ("five zones", |job| ZONES[job % 5])];
-    for (name, zone) in zones {
+    for (name, zone) in MIXES {
         // Zones move jobs by hours, so that each has its own minutes: 500 jobs in 30 groups of even minutes.
         let many: Vec<_> = (0..500)
             .map(|job| match name {
