@@ -109,7 +109,7 @@ impl Reconciler {
             removed: 0,
             findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
         };
-        match &report.testbed {
+        match report.testbed(&tree.sources) {
             None => {
                 let errors = errors(&report);
                 let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
@@ -119,7 +119,7 @@ impl Reconciler {
                 Ok(Round { sync, news: Some(News::Rejected(shown)) })
             }
             Some(testbed) => {
-                let testbed = Arc::new(testbed.clone());
+                let testbed = Arc::new(testbed);
                 let applied = Arc::clone(&self.applied.borrow());
                 let plan = Plan::between(&applied.testbed, &testbed);
                 let counts = plan.counts();

@@ -147,6 +147,20 @@ impl Manifest {
         }
     }
 
+    /// The same for a document that is right, as almost all are: about twice as fast, and without a reason
+    /// when it is not.
+    pub fn if_right(value: serde_yaml::Value) -> Option<Self> {
+        let kind = value.get("kind")?.as_str()?;
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+        match kind {
+            Kind::User => serde_yaml::from_value(value).map(Self::User),
+            Kind::Node => serde_yaml::from_value(value).map(Self::Node),
+            Kind::Job => serde_yaml::from_value(value).map(Self::Job),
+            Kind::Config => serde_yaml::from_value(value).map(Self::Config),
+        }
+        .ok()
+    }
+
     /// The kind of the document.
     pub const fn kind(&self) -> Kind {
         match self {

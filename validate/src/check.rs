@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// What a check found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// Everything that is wrong, by file, line, column and rule.
     pub findings: Vec<Finding>,
-    /// What is declared. It is there exactly when no finding is an error, none that is left out either.
-    pub testbed: Option<Testbed>,
+    /// Whether the tree can be used: no finding is an error, none that is left out either.
+    pub sound: bool,
     /// How many warnings are not among the findings, because a comment in the manifest allows them.
     pub silenced: usize,
     /// How many findings were there before, and are left out.
@@ -31,10 +31,15 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
+    /// What the sources declare, on which this is the report; nothing when they cannot be used.
+    pub fn testbed(&self, sources: &[Arc<Source>]) -> Option<Testbed> {
+        self.sound.then(|| Context::new(&sorted(sources), DateTime::UNIX_EPOCH).testbed())
+    }
+
     /// Adds findings of something that is not part of the tree itself, such as whose change it is.
     pub fn add(&mut self, findings: Vec<Finding>) {
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
-            self.testbed = None;
+            self.sound = false;
         }
         self.findings.extend(findings);
         sort(&mut self.findings);
@@ -49,8 +54,7 @@ impl Report {
 
 /// Checks a tree. Only instants from `now` on count. The order of the sources does not matter.
 pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
-    let mut sources: Vec<&Source> = sources.iter().map(Arc::as_ref).collect();
-    sources.sort_by_key(|source| source.path());
+    let sources = sorted(sources);
     let context = Context::new(&sources, now);
     let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources: &sources };
 
@@ -70,7 +74,14 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
         findings.extend(allowances.idle());
     }
     sort(&mut findings);
-    Report { testbed: sound.then(|| context.testbed()), findings, silenced, left_out: 0 }
+    Report { findings, sound, silenced, left_out: 0 }
+}
+
+/// Sources in the order of their paths.
+pub(crate) fn sorted(sources: &[Arc<Source>]) -> Vec<&Source> {
+    let mut sources: Vec<&Source> = sources.iter().map(Arc::as_ref).collect();
+    sources.sort_by_key(|source| source.path());
+    sources
 }
 
 /// Brings findings into the order in which they are shown.

@@ -9,7 +9,7 @@ use almanac_schemas::Kind;
 use chrono::{DateTime, Utc};
 use serde_yaml::Value;
 
-use crate::{Source, Testbed, rules::Context, yaml};
+use crate::{Source, Testbed, check::sorted, rules::Context, yaml};
 
 /// A manifest by its kind and name. There is one `Config` at most, so its name does not matter.
 pub type Key = (Kind, String);
@@ -32,8 +32,7 @@ pub struct Declared {
 impl Declared {
     /// What some sources declare.
     pub fn new(sources: &[Arc<Source>]) -> Self {
-        let mut sorted: Vec<&Source> = sources.iter().map(Arc::as_ref).collect();
-        sorted.sort_by_key(|source| source.path());
+        let sorted = sorted(sources);
         // The instant is for rules, and none is applied.
         let mut testbed = Context::new(&sorted, DateTime::<Utc>::UNIX_EPOCH).testbed();
         let damaged = damaged(&sorted);

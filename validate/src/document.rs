@@ -19,6 +19,7 @@ use crate::{
     shape,
     wording::{self, Class, Wording},
     yaml,
+    yaml::Parsed,
 };
 
 /// How often a document is read at most. Each time costs as much as the document is long.
@@ -79,7 +80,16 @@ pub(crate) struct Problem {
     pub(crate) fix: Option<Remedy>,
 }
 
-/// Reads a document.
+/// The documents of a file in which nothing is wrong, as in almost all.
+pub(crate) fn all_right(parsed: Vec<Parsed>) -> Option<Vec<Document>> {
+    let document = |Parsed { index, value }| {
+        let content = Content::Manifest(Box::new(Manifest::if_right(value)?));
+        Some(Document { index, content, sound: true })
+    };
+    parsed.into_iter().map(document).collect()
+}
+
+/// Reads a document in which something may be wrong.
 pub(crate) fn read(index: usize, mut value: Value) -> (Document, Vec<Problem>) {
     let name = name(&value);
     let mut repair =

@@ -130,8 +130,7 @@ mod tests {
 
     fn after(findings: Vec<Finding>) -> (String, usize) {
         let source = Arc::new(Source::read("a.yaml", Entry::File(b"# 0123456789\n")));
-        let (sources, carried_out) =
-            round(&[source], &Report { findings, testbed: None, silenced: 0, left_out: 0 });
+        let (sources, carried_out) = round(&[source], &Report { findings, ..Report::default() });
         (sources[0].text().to_owned(), carried_out.len())
     }
 
@@ -159,17 +158,13 @@ mod tests {
         let source = Arc::new(Source::read("a.yaml", Entry::File(b"# X\n")));
         let fixed = settle(vec![source], |sources| {
             let other = if sources[0].text().contains('X') { "Y" } else { "X" };
-            Report { findings: vec![finding(&[(2, 3, other)])], testbed: None, silenced: 0, left_out: 0 }
+            Report { findings: vec![finding(&[(2, 3, other)])], ..Report::default() }
         });
         assert_eq!((fixed.sources[0].text(), fixed.findings.len()), ("# Y\n", 1));
 
         let source = Arc::new(Source::read("a.yaml", Entry::File(b"# \n")));
-        let fixed = settle(vec![source], |_| Report {
-            findings: vec![finding(&[(2, 2, "X")])],
-            testbed: None,
-            silenced: 0,
-            left_out: 0,
-        });
+        let fixed =
+            settle(vec![source], |_| Report { findings: vec![finding(&[(2, 2, "X")])], ..Report::default() });
         assert_eq!(fixed.findings.len(), MAX_ROUNDS);
     }
 }

@@ -111,6 +111,15 @@ impl Source {
         let (allows, flaws) = allow::read(text);
         let mut findings: Vec<_> = flaws.into_iter().map(|flaw| self.finding(flaw)).collect();
         let (parsed, errors) = yaml::documents(text);
+        if errors.is_empty()
+            && let Some(documents) = document::all_right(parsed)
+        {
+            self.documents = documents;
+            self.allows = allows;
+            return findings;
+        }
+        // Once more, to find out what is wrong: the values are used up.
+        let (parsed, errors) = yaml::documents(text);
         let read: Vec<_> =
             parsed.into_iter().map(|parsed| document::read(parsed.index, parsed.value)).collect();
         self.complete = errors.is_empty();

@@ -1,12 +1,14 @@
 //! A folder of the working tree as sources: the only part of the library that reads files.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use almanac_schemas::manifest::MAX_FILE;
+use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::{Entry, IGNORE_FILE, Selection, Source};
@@ -42,7 +44,7 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
     if !metadata.is_dir() {
         return Err(WalkError::NotAFolder(root.to_owned()));
     }
-    let mut walk = Walk { selection: Selection::new(None), sources: Vec::new() };
+    let mut walk = Walk { selection: Selection::new(None), sources: Vec::new(), files: Vec::new() };
     if fs::symlink_metadata(root.join(IGNORE_FILE)).is_ok_and(|metadata| metadata.is_symlink()) {
         walk.add(IGNORE_FILE, Entry::Symlink);
     } else {
@@ -53,8 +55,26 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
     while let Some((folder, prefix)) = folders.pop() {
         walk.folder(&folder, &prefix, &mut folders)?;
     }
+    // Reading and parsing is by far the most work.
+    let files: Result<Vec<_>, _> =
+        walk.files.par_iter().map(|(path, relative)| file(path, relative)).collect();
+    walk.sources.extend(files?);
     walk.sources.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(walk.sources)
+}
+
+fn file(path: &Path, relative: &str) -> Result<Arc<Source>, WalkError> {
+    let read = || -> io::Result<Source> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        if size > MAX_FILE as u64 {
+            return Ok(Source::read(relative, Entry::TooLarge(size)));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+        file.read_to_end(&mut bytes)?;
+        Ok(Source::read(relative, Entry::File(&bytes)))
+    };
+    read().map(Arc::new).map_err(|cause| unreadable(path, cause))
 }
 
 fn selection(root: &Path) -> Result<Selection, WalkError> {
@@ -72,6 +92,8 @@ fn selection(root: &Path) -> Result<Selection, WalkError> {
 struct Walk {
     selection: Selection,
     sources: Vec<Arc<Source>>,
+    /// The manifests, as they are opened and as they are called.
+    files: Vec<(PathBuf, String)>,
 }
 
 impl Walk {
@@ -101,20 +123,9 @@ impl Walk {
             } else if kind.is_dir() {
                 folders.push((path, format!("{relative}/")));
             } else if kind.is_file() && self.selection.includes(&relative) {
-                self.file(&path, &relative)?;
+                self.files.push((path, relative));
             }
         }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &Path, relative: &str) -> Result<(), WalkError> {
-        let size = fs::metadata(path).map_err(|cause| unreadable(path, cause))?.len();
-        if size > MAX_FILE as u64 {
-            self.add(relative, Entry::TooLarge(size));
-            return Ok(());
-        }
-        let bytes = fs::read(path).map_err(|cause| unreadable(path, cause))?;
-        self.add(relative, Entry::File(&bytes));
         Ok(())
     }
 

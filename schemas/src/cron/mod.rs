@@ -6,7 +6,7 @@
 
 mod sets;
 
-use std::{fmt, ops::Range, str::FromStr, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, fmt, ops::Range, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -27,9 +27,19 @@ pub struct Cron {
 #[derive(Debug)]
 struct Inner {
     text: String,
-    parsed: croner::Cron,
     sets: Sets,
+    /// What has `L`, `W` or `#` in it. Otherwise the sets say all, and this is several kilobytes.
+    modified: Option<croner::Cron>,
 }
+
+thread_local! {
+    /// What was parsed before: thousands of jobs run at the same few expressions, and parsing one takes
+    /// about as long as the rest of its manifest.
+    static KNOWN: RefCell<HashMap<String, Cron>> = RefCell::default();
+}
+
+/// How many expressions are remembered by a thread; beyond that, it begins anew.
+const MAX_KNOWN: usize = 1_024;
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -179,8 +189,8 @@ impl Cron {
         &self.inner.sets
     }
 
-    pub(crate) fn parsed(&self) -> &croner::Cron {
-        &self.inner.parsed
+    pub(crate) fn modified(&self) -> Option<&croner::Cron> {
+        self.inner.modified.as_ref()
     }
 
     /// What the library would let pass.
@@ -238,6 +248,22 @@ impl FromStr for Cron {
     type Err = CronError;
 
     fn from_str(text: &str) -> Result<Self, CronError> {
+        if let Some(known) = KNOWN.with_borrow(|known| known.get(text).cloned()) {
+            return Ok(known);
+        }
+        let cron = Self::parse(text)?;
+        KNOWN.with_borrow_mut(|known| {
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            known.insert(text.to_owned(), cron.clone());
+        });
+        Ok(cron)
+    }
+}
+
+impl Cron {
+    fn parse(text: &str) -> Result<Self, CronError> {
         let error = |problem, range| CronError { text: text.to_owned(), problem, range };
         let fields = fields(text);
         if text.trim_start().starts_with('@') {
@@ -261,7 +287,8 @@ impl FromStr for Cron {
             error(problem, 0..text.len())
         })?;
         let sets = Sets::new(&parsed);
-        let cron = Self { inner: Arc::new(Inner { text: text.to_owned(), parsed, sets }) };
+        let modified = sets.has_modifiers().then_some(parsed);
+        let cron = Self { inner: Arc::new(Inner { text: text.to_owned(), sets, modified }) };
         // Any start will do: without a year, an expression fires again and again or not at all.
         match cron.next(DateTime::UNIX_EPOCH, Tz::UTC) {
             Some(_) => Ok(cron),

@@ -54,15 +54,21 @@ impl Sets {
         }
     }
 
-    /// The days of a month on which an expression fires; day 1 is bit 0.
-    pub(crate) fn days(&self, cron: &croner::Cron, year: i32, month: u32) -> u32 {
+    /// Whether the days depend on the month, so that `croner` has to say which they are.
+    pub(super) fn has_modifiers(&self) -> bool {
+        self.modifiers
+    }
+
+    /// The days of a month on which an expression fires; day 1 is bit 0. The expression is there when
+    /// it has modifiers.
+    pub(crate) fn days(&self, cron: Option<&croner::Cron>, year: i32, month: u32) -> u32 {
         if self.months >> month & 1 == 0 {
             return 0;
         }
         let Some(first) = NaiveDate::from_ymd_opt(year, month, 1) else { return 0 };
         let length = days_in_month(year, month);
         let first_weekday = first.weekday().num_days_from_sunday();
-        if self.modifiers {
+        if let Some(cron) = cron {
             let fires = |day: &u32| {
                 let weekday = Weekday::from_days_from_sunday(first_weekday + day - 1);
                 // The day exists, which is all that could be wrong with it.

@@ -222,7 +222,7 @@ impl Cron {
             (start <= last).then_some((start, current))
         });
         months.flat_map(move |(start, date)| {
-            let mut days = self.sets().days(self.parsed(), date.year(), date.month());
+            let mut days = self.sets().days(self.modified(), date.year(), date.month());
             if start < first {
                 days = days >> (first - start) << (first - start);
             }

@@ -1,6 +1,6 @@
 //! `almanac-validate check`.
 
-use std::{io::Write, time::Instant as Clock};
+use std::{io::Write, mem, time::Instant as Clock};
 
 use almanac_schemas::Instant;
 use almanac_validate::{check, novelty};
@@ -84,6 +84,10 @@ impl Check {
             // There is nobody left to tell when this fails as well.
             let _ = writeln!(anstream::stderr(), "error: {error:#}");
         }
-        Ok(if errors.is_empty() { Exit::from(&report) } else { Exit::CouldNotRun })
+        let exit = if errors.is_empty() { Exit::from(&report) } else { Exit::CouldNotRun };
+        // The program ends here. To give back the memory of ten thousand manifests piece by piece takes
+        // a tenth of the time of the check.
+        mem::forget(sources);
+        Ok(exit)
     }
 }

@@ -15,8 +15,9 @@ const TOLD: usize = 3;
 
 /// The testbed that a folder declares. When there are errors, there is none, and standard error says so.
 pub(super) fn read(path: &Path, now: DateTime<Utc>) -> anyhow::Result<Option<Testbed>> {
-    let report = check(&walk(path)?, now);
-    if let Some(testbed) = report.testbed {
+    let sources = walk(path)?;
+    let report = check(&sources, now);
+    if let Some(testbed) = report.testbed(&sources) {
         return Ok(Some(testbed));
     }
     let mut text = String::new();

@@ -10,7 +10,7 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         let Some(owner) = context.users.get(job.spec.owner.as_str()).and_then(|user| user.manifest) else {
             continue;
         };
-        for target in context.targets(job, place) {
+        for target in context.targets(job) {
             let Some((node, node_place)) = target.node.and_then(|node| Some((node.manifest?, &node.place)))
             else {
                 continue;
@@ -27,7 +27,7 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             drafts.push(
                 Draft::new(
                     Rule::Access,
-                    target.place,
+                    target.place(place),
                     format!("`{name}` may not schedule on node `{}`{part}", target.name),
                 )
                 .related(admitted, node_place.key("spec").key("access").on_key())

@@ -51,8 +51,20 @@ pub(crate) struct Target<'c, 'a> {
     /// The node; absent when it is not declared.
     pub(crate) node: Option<&'c Declared<'a, Node>>,
     pub(crate) role: RunRole,
-    /// Where the job asks for it.
-    pub(crate) place: Place,
+    /// The position in the job's list of nodes, if that is where the job asks for it.
+    index: Option<usize>,
+}
+
+impl Target<'_, '_> {
+    /// Where a job asks for it.
+    pub(crate) fn place(&self, job: &Place) -> Place {
+        let spec = job.key("spec");
+        match (self.role, self.index) {
+            (RunRole::Server, _) => spec.key("server").key("node"),
+            (RunRole::Client, Some(index)) => spec.key("nodes").index(index),
+            (RunRole::Client, None) => spec.key("nodeSelector"),
+        }
+    }
 }
 
 /// A finding whose places are not yet looked up.
@@ -156,21 +168,18 @@ impl<'a> Context<'a> {
     }
 
     /// The nodes that a job needs, in the order in which it asks for them, its server's last.
-    pub(crate) fn targets<'c>(&'c self, job: &'c Job, place: &Place) -> Vec<Target<'c, 'a>> {
-        let spec = place.key("spec");
+    pub(crate) fn targets<'c>(&'c self, job: &'c Job) -> Vec<Target<'c, 'a>> {
         let mut targets = Vec::new();
         match job.spec.targets() {
             Ok(Targets::Nodes(names)) => {
-                let list = spec.key("nodes");
                 targets.extend(names.iter().enumerate().map(|(index, name)| Target {
                     name: name.as_str(),
                     node: self.nodes.get(name.as_str()),
                     role: RunRole::Client,
-                    place: list.index(index),
+                    index: Some(index),
                 }));
             }
             Ok(selector @ Targets::Selector(_)) => {
-                let place = spec.key("nodeSelector");
                 let selected = self.nodes.iter().filter(|(_, node)| {
                     let metadata = node.manifest.map(|node| &node.metadata);
                     metadata.is_some_and(|metadata| selector.contains(&metadata.name, &metadata.labels))
@@ -179,7 +188,7 @@ impl<'a> Context<'a> {
                     name,
                     node: Some(node),
                     role: RunRole::Client,
-                    place: place.clone(),
+                    index: None,
                 }));
             }
             Err(_) => {}
@@ -188,7 +197,7 @@ impl<'a> Context<'a> {
             name: server.node.as_str(),
             node: self.nodes.get(server.node.as_str()),
             role: RunRole::Server,
-            place: spec.key("server").key("node"),
+            index: None,
         }));
         targets
     }

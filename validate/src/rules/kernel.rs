@@ -12,7 +12,7 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             continue;
         }
         owner(context, job, place, drafts);
-        for target in context.targets(job, place) {
+        for target in context.targets(job) {
             // Kernel settings are those of the job's own container, not of its server's host.
             if target.role == RunRole::Server {
                 continue;

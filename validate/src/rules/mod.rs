@@ -14,6 +14,8 @@ mod schedule;
 mod settings;
 mod targets;
 
+use rayon::prelude::*;
+
 pub(crate) use context::{Context, Draft, Place};
 
 /// Applies every rule.
@@ -32,9 +34,10 @@ pub(crate) fn check(context: &Context<'_>) -> Vec<Draft> {
         settings::check,
         overlap::check,
     ];
-    let mut drafts = Vec::new();
-    for check in CHECKS {
+    let drafts = |check: &fn(&Context<'_>, &mut Vec<Draft>)| {
+        let mut drafts = Vec::new();
         check(context, &mut drafts);
-    }
-    drafts
+        drafts
+    };
+    CHECKS.par_iter().flat_map_iter(drafts).collect()
 }

@@ -119,7 +119,7 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
 fn calendars<'c>(context: &'c Context<'_>, jobs: &[Exclusive<'c>]) -> BTreeMap<&'c str, Calendar<'c>> {
     let mut calendars: BTreeMap<&str, Calendar<'_>> = BTreeMap::new();
     for (index, exclusive) in jobs.iter().enumerate() {
-        for target in context.targets(exclusive.job, exclusive.place) {
+        for target in context.targets(exclusive.job) {
             let Some(node) = target.node.and_then(|node| node.manifest) else { continue };
             let name = node.metadata.name.as_str();
             let calendar = calendars.entry(name).or_insert_with(|| Calendar {

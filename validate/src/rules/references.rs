@@ -22,16 +22,16 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             user(context, name.as_str(), spec.key("access").key("users").index(index), drafts);
         }
     }
+    // A damaged node may be the one that a selector means: its labels are not known.
+    let all_known = context.nodes.values().all(|node| node.manifest.is_some());
     for (job, place) in context.whole_jobs() {
         user(context, job.spec.owner.as_str(), place.key("spec").key("owner"), drafts);
-        let targets = context.targets(job, place);
+        let targets = context.targets(job);
         for target in &targets {
             if target.node.is_none() {
-                node(context, target.name, target.place.clone(), drafts);
+                node(context, target.name, target.place(place), drafts);
             }
         }
-        // A damaged node may be the one that is meant: its labels are not known.
-        let all_known = context.nodes.values().all(|node| node.manifest.is_some());
         let nothing = targets.len() == usize::from(job.spec.server.is_some());
         if matches!(job.spec.targets(), Ok(Targets::Selector(_))) && nothing && all_known {
             drafts.push(unmatched(context, job, place));

@@ -8,7 +8,7 @@ use crate::Rule;
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     for (job, place) in context.whole_jobs() {
         let spec = place.key("spec");
-        for target in context.targets(job, place) {
+        for target in context.targets(job) {
             match (target.role, &job.spec.server) {
                 (RunRole::Server, Some(server)) => {
                     compare(&target, &server.container, None, &spec.key("server").key("container"), drafts);

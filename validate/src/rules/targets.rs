@@ -38,7 +38,7 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             }
         }
 
-        let targets = context.targets(job, place);
+        let targets = context.targets(job);
         let Some(server) = targets.iter().find(|target| target.role == RunRole::Server) else { continue };
         let same = targets.iter().find(|target| target.role == RunRole::Client && target.name == server.name);
         if let Some(client) = same {
@@ -46,13 +46,13 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             drafts.push(
                 Draft::new(
                     Rule::Server,
-                    server.place.clone(),
+                    server.place(place),
                     format!(
                         "the server of `{}` is on node `{name}`, where its client also runs",
                         job.metadata.name
                     ),
                 )
-                .related("the client runs here", client.place.clone())
+                .related("the client runs here", client.place(place))
                 .help("choose another node for the server: both would measure the same host"),
             );
         }

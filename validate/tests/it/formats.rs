@@ -45,8 +45,7 @@ fn many(count: usize, message: &str) -> (Report, Vec<Arc<Source>>) {
         fix: None,
         new: None,
     };
-    let report =
-        Report { findings: (0..count).map(finding).collect(), testbed: None, silenced: 0, left_out: 0 };
+    let report = Report { findings: (0..count).map(finding).collect(), ..Report::default() };
     (report, vec![Arc::new(Source::read("a.yaml", Entry::File(text.as_bytes())))])
 }
 
