@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use almanac_schemas::{JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule, UserName};
-use almanac_validate::calendar::{in_order, occurrences};
+use almanac_validate::calendar::in_order;
 use chrono::{DateTime, Utc};
 
 use crate::applied::Applied;
@@ -87,7 +87,7 @@ pub fn entries<'a>(
 ) -> impl Iterator<Item = Entry<'a>> {
     // Maintenance comes first, then jobs by name.
     let streams = streams(applied, filter).into_iter();
-    let streams = streams.map(|stream| (occurrences(&stream.schedule, from, to), Rc::from(stream.entries)));
+    let streams = streams.map(|stream| (stream.schedule.occurrences(from, to), Rc::from(stream.entries)));
     in_order(streams.collect()).flat_map(|(time, entries): (_, Rc<[Place<'a>]>)| {
         (0..entries.len()).map(move |index| {
             let (node, run) = entries[index];

@@ -186,7 +186,12 @@ impl Schedule {
     }
 
     /// The occurrences whose start lies in `[from, to)`, in order. Each instant occurs once.
-    pub fn occurrences(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> impl Iterator<Item = Occurrence> {
+    pub fn occurrences(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> impl Iterator<Item = Occurrence> + use<> {
+        let (schedule, length) = (self.clone(), self.length);
         let (mut from, to) = (from.max(self.start), to.min(self.end));
         let mut stride = TimeDelta::days(1);
         let chunks = std::iter::from_fn(move || {
@@ -194,7 +199,7 @@ impl Schedule {
                 return None;
             }
             let end = from.checked_add_signed(stride).map_or(to, |end| end.min(to));
-            let table = Timetable::new(self, from, end);
+            let table = Timetable::new(&schedule, from, end);
             (from, stride) = (end, (stride * 2).min(LONGEST_STRIDE));
             Some(table)
         });
@@ -203,15 +208,10 @@ impl Schedule {
             std::iter::from_fn(move || {
                 let start = next?;
                 next = table.next(start + 1);
-                self.occurrence(start)
+                let start = DateTime::from_timestamp_micros(start)?;
+                Some(Occurrence { start, end: start + length })
             })
         })
-    }
-
-    /// The occurrence that starts at an instant, in microseconds since 1970.
-    fn occurrence(&self, start: i64) -> Option<Occurrence> {
-        let start = DateTime::from_timestamp_micros(start)?;
-        Some(Occurrence { start, end: start + self.length })
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use almanac_schemas::{Occurrence, Schedule};
-use chrono::{DateTime, TimeDelta, Utc};
+use almanac_schemas::Occurrence;
 
 /// Merges streams that are each in the order of their starts. What starts at the same instant keeps
 /// the order of the streams. Of each stream only the next occurrence is ever computed.
@@ -21,21 +20,5 @@ where
         let (stream, of) = &mut streams[index];
         upcoming.extend(stream.next().map(|next| Reverse((next.start, index, next.end))));
         Some((Occurrence { start, end }, of.clone()))
-    })
-}
-
-/// The occurrences that start in `[from, to)`, one at a time. It is the only place where a calendar asks
-/// a schedule what it means.
-pub fn occurrences(
-    schedule: &Schedule,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> impl Iterator<Item = Occurrence> + use<> {
-    let schedule = schedule.clone();
-    let mut from = from;
-    std::iter::from_fn(move || {
-        let next = schedule.occurrences(from, to).next()?;
-        from = next.start + TimeDelta::microseconds(1);
-        Some(next)
     })
 }

@@ -18,7 +18,7 @@ mod period;
 
 pub use gaps::{first_fit, gaps, rounded};
 pub use hours::{FewerHours, fewer_hours};
-pub use merge::{in_order, occurrences};
+pub use merge::in_order;
 pub use node::{Calendar, Claimant, Entry, UnknownNode, Utilisation, What, claimants, entries};
 pub use offsets::{FreeCron, Offsets, free_crons, longest};
 pub use period::{Period, PeriodError};

@@ -6,7 +6,7 @@ use almanac_schemas::{JobName, JobSpec, NodeName, NodeSpec, Occurrence, RunRole,
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 
-use super::{first_fit, in_order, occurrences};
+use super::{first_fit, in_order};
 use crate::{
     Assignment, Testbed,
     suggest::{did_you_mean, nearest},
@@ -194,7 +194,7 @@ impl<'a> Calendar<'a> {
         let reach = stream.schedule.length + guard - TimeDelta::microseconds(1);
         let entry =
             Entry { node: self.node, time: Occurrence { start: from, end: to }, guard, what: stream.what };
-        (occurrences(&stream.schedule, from - reach, to), entry)
+        (stream.schedule.occurrences(from - reach, to), entry)
     }
 }
 

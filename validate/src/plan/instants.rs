@@ -1,7 +1,7 @@
-//! What a plan wants to know of occurrences: one function per need. They enumerate, so callers bound
-//! the time that they ask about.
+//! What a plan wants to know of occurrences: one function per need. All but the count enumerate, so
+//! callers bound the time that they ask about.
 
-use almanac_schemas::{Occurrence, Schedule};
+use almanac_schemas::{Occurrence, Schedule, Timetable};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The instants in `[from, to)`, in order.
@@ -11,7 +11,7 @@ pub(super) fn within(schedule: &Schedule, from: DateTime<Utc>, to: DateTime<Utc>
 
 /// How many instants there are in `[from, to)`.
 pub(super) fn count(schedule: &Schedule, from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
-    schedule.occurrences(from, to).count() as u64
+    Timetable::new(schedule, from, to).count()
 }
 
 /// The first instants at or after `from`.

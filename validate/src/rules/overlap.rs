@@ -21,6 +21,9 @@ use crate::{
 /// much longer than the check.
 const SEARCH_STEPS: u32 = 1_000_000;
 
+/// How many conflicts of a job with jobs that are declared before it are shown one by one.
+const MAX_CONFLICTS: usize = 8;
+
 /// An exclusive job that can be reasoned about.
 struct Exclusive<'a> {
     job: &'a Job,
@@ -89,6 +92,8 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         }
     }
 
+    // With hundreds of jobs at the same time, each with each would be a flood in which nobody finds anything.
+    let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
     let mut advice = Advice {
         jobs: &jobs,
         calendars: &calendars,
@@ -98,7 +103,16 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     };
     for ((a, b), conflict) in &conflicts {
         let Party::Job(first) = *a else { continue };
-        drafts.push(match *b {
+        if let Party::Job(second) = *b
+            && first != second
+        {
+            let shown = shown.entry(second).or_default();
+            *shown += 1;
+            if *shown > MAX_CONFLICTS {
+                continue;
+            }
+        }
+        let draft = match *b {
             Party::Job(second) if first == second => self_overlap(&jobs[first], conflict),
             Party::Job(second) => {
                 let draft = between_jobs(&jobs[first], &jobs[second], conflict);
@@ -112,8 +126,22 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
                     "leave the hours of the maintenance out, or ask the node's owner to move the maintenance";
                 advice.give(draft, first, otherwise)
             }
-        });
+        };
+        drafts.push(draft);
     }
+    let cut = shown.into_iter().filter(|(_, count)| *count > MAX_CONFLICTS);
+    drafts.extend(cut.map(|(job, count)| further(&jobs[job], count - MAX_CONFLICTS)));
+}
+
+/// What is said of conflicts that are not shown one by one.
+fn further(exclusive: &Exclusive<'_>, count: usize) -> Draft {
+    let name = &exclusive.job.metadata.name;
+    let message = match count {
+        1 => format!("`{name}` is in the way of one more job, which is not shown"),
+        count => format!("`{name}` is in the way of {count} more jobs, which are not shown"),
+    };
+    Draft::new(Rule::ScheduleConflict, exclusive.timing(), message)
+        .help("choose another time for it, and check again")
 }
 
 fn calendars<'c>(context: &'c Context<'_>, jobs: &[Exclusive<'c>]) -> BTreeMap<&'c str, Calendar<'c>> {

@@ -7,6 +7,7 @@ mod book;
 mod calendars;
 mod command;
 mod conflicts;
+mod crowds;
 mod describing;
 mod findings_schema;
 mod fixes;
