@@ -63,15 +63,18 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
     Ok(walk.sources)
 }
 
+/// Bytes that few files have more of.
+const USUAL_FILE: usize = 8 << 10;
+
 fn file(path: &Path, relative: &str) -> Result<Arc<Source>, WalkError> {
     let read = || -> io::Result<Source> {
-        let mut file = File::open(path)?;
-        let size = file.metadata()?.len();
-        if size > MAX_FILE as u64 {
-            return Ok(Source::read(relative, Entry::TooLarge(size)));
+        let file = File::open(path)?;
+        // To ask each file for its size takes as long as to read most of them.
+        let mut bytes = Vec::with_capacity(USUAL_FILE);
+        (&file).take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > MAX_FILE {
+            return Ok(Source::read(relative, Entry::TooLarge(file.metadata()?.len())));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-        file.read_to_end(&mut bytes)?;
         Ok(Source::read(relative, Entry::File(&bytes)))
     };
     read().map(Arc::new).map_err(|cause| unreadable(path, cause))
