@@ -49,9 +49,14 @@ impl Report {
 
 /// Checks a tree. Only instants from `now` on count. The order of the sources does not matter.
 pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
-    let mut sources: Vec<&Source> = sources.iter().map(Arc::as_ref).collect();
-    sources.sort_by_key(|source| source.path());
-    let context = Context::new(&sources, now);
+    check_change(sources, &[], now)
+}
+
+/// Checks a tree as a change of another one: of two jobs in each other's way, it is the one that the change
+/// brings or moves that is told to make room. What is found is the same.
+pub fn check_change(sources: &[Arc<Source>], base: &[Arc<Source>], now: DateTime<Utc>) -> Report {
+    let sources = sorted(sources);
+    let context = Context::new(&sources, now).since(&Context::new(&sorted(base), now));
     let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources: &sources };
 
     let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();
@@ -71,6 +76,13 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
     }
     sort(&mut findings);
     Report { testbed: sound.then(|| context.testbed()), findings, silenced, left_out: 0 }
+}
+
+/// The sources in the order of their paths.
+fn sorted(sources: &[Arc<Source>]) -> Vec<&Source> {
+    let mut sources: Vec<&Source> = sources.iter().map(Arc::as_ref).collect();
+    sources.sort_by_key(|source| source.path());
+    sources
 }
 
 /// Brings findings into the order in which they are shown.

@@ -6,16 +6,13 @@ mod exit;
 #[cfg(test)]
 mod reference;
 
-use std::io::Write;
-
 use clap::Parser;
 
 use crate::{args::Args, exit::Exit};
 
 fn main() -> Exit {
     Args::parse().run().unwrap_or_else(|error| {
-        // There is nobody left to tell when this fails as well.
-        let _ = writeln!(anstream::stderr(), "error: {error:#}");
+        command::say(&format!("error: {error:#}"));
         Exit::CouldNotRun
     })
 }

@@ -9,7 +9,8 @@ use serde_yaml::Value;
 use crate::{
     Rule,
     places::{Change, Focus, Remedy},
-    suggest::{closest, did_you_mean, nearest, one_of, slip},
+    suggest::{closest, did_you_mean, nearest, slip},
+    words::one_of,
     yaml,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Report, Severity};
+use crate::{Report, Severity, words::counted};
 
 /// How much was found in how many files: `21 files checked in 12 ms: 1 error, 2 warnings`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,14 +66,6 @@ impl fmt::Display for Summary {
             (0, Some(new)) => write!(f, "; {new} of them new"),
             (left_out, _) => write!(f, "; {} of the base left out", counted(left_out, "finding")),
         }
-    }
-}
-
-/// A number with its word: `1 file`, `2 files`.
-pub(super) fn counted(count: usize, word: &str) -> String {
-    match count {
-        1 => format!("1 {word}"),
-        count => format!("{count} {word}s"),
     }
 }
 

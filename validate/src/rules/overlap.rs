@@ -7,14 +7,11 @@ use almanac_schemas::{Cron, Instant, Job, Schedule, schedule::Timing};
 use chrono::{DateTime, TimeDelta, Utc};
 use rayon::prelude::*;
 
-use super::{
-    Context, Draft, Place,
-    schedule::{in_words, resolved},
-};
+use super::{Context, Draft, Place, schedule::resolved};
 use crate::{
     Rule,
     conflict::{Claim, Clash, Holder, clashes, free_offsets},
-    suggest::listed,
+    words::{in_words, listed},
 };
 
 /// How many claims are compared in the search for free offsets. They are a courtesy, and must not take
@@ -59,7 +56,8 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         .filter(|(job, _)| job.spec.exclusive)
         .filter_map(|(job, place)| Some(Exclusive { job, place, schedule: resolved(context, job)? }))
         .collect();
-    jobs.sort_by_key(|job| (job.place.file, job.place.spot.document));
+    // Of two in each other's way, the later one is to move: one that a change brings, if it is a change.
+    jobs.sort_by_key(|job| (!context.stands(job.job), job.place.file, job.place.spot.document));
     let calendars = calendars(context, &jobs);
 
     // What a node's claims are computed to is dropped again with the node.

@@ -8,6 +8,7 @@ use super::{Proposal, words};
 use crate::{
     plan::{Action, JobPreview, Renewed},
     render::{columns::columns, human::Style},
+    words::counted,
 };
 
 /// Up to so many jobs are shown one by one; more are a table.
@@ -135,11 +136,8 @@ fn table(text: &mut String, jobs: &[JobPreview<'_>], paint: &Paint) {
     let affected =
         jobs.iter().filter(|job| job.transitions.iter().any(|transition| transition.matters())).count();
     if affected > 0 {
-        let _ = writeln!(
-            text,
-            "\ndaylight saving affects {} (--format json says how)",
-            words::counted(affected, "job")
-        );
+        let _ =
+            writeln!(text, "\ndaylight saving affects {} (--format json says how)", counted(affected, "job"));
     }
     text.push('\n');
 }

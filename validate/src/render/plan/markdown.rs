@@ -81,7 +81,7 @@ impl Page {
         self.table(Some("New findings"), &["", "rule", "place", "what is wrong"], rows);
         let old = proposal.old_findings();
         if old > 0 {
-            let _ = writeln!(self.text, "\n{} of the base not shown.", words::counted(old, "finding"));
+            let _ = writeln!(self.text, "\n{} of the base not shown.", crate::words::counted(old, "finding"));
         }
     }
 
