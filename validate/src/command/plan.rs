@@ -1,7 +1,7 @@
 //! `almanac-validate plan`.
 
 use almanac_validate::{
-    Declared, Severity, novelty,
+    Declared, Finding, Severity, novelty,
     plan::Preview,
     render::{
         human,
@@ -21,7 +21,7 @@ Examples:
 
 Exit codes:
   0  nothing changes
-  1  the manifests have errors, or their author may not make the change
+  1  the change brings errors, or its author may not make it
   2  the plan could not be made
   3  something changes";
 
@@ -74,7 +74,8 @@ impl Plan {
         let now = self.now.instant();
         let comparison = self.place.read_with(&self.base)?;
         let (mut report, base_errors) = comparison.check(self.author.as_deref(), now);
-        let errors = report.count(Severity::Error);
+        let new = |finding: &&Finding| finding.severity == Severity::Error && finding.new == Some(true);
+        let errors = report.findings.iter().filter(new).count();
         let (base, tree) = (Declared::new(&comparison.base.sources), Declared::new(&comparison.tree.sources));
         let preview = Preview::between(&base, &tree, now);
         let proposal = |report| Proposal {
