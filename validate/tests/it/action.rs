@@ -253,7 +253,7 @@ fn a_pull_request_is_compared_with_its_base() {
     );
     assert_eq!(ran.log, "4 files checked, nothing found; 1 finding of the base left out\n");
     let plan = fs::read_to_string(&ran.outputs["plan"]).unwrap();
-    assert!(plan.starts_with("### 1 added, 0 changed, 0 removed\n"), "{plan}");
+    assert!(plan.starts_with("### Plan: 1 added, 0 changed, 0 removed\n"), "{plan}");
     assert!(ran.summary.starts_with("**Valid.**") && ran.summary.ends_with(&plan), "{}", ran.summary);
 
     // What was wrong already counts when new findings are not asked for alone.
