@@ -202,7 +202,10 @@ impl Search<'_, '_> {
                     .map(|longest| format!("runs of at most {} are free at some offset", in_words(longest))),
             );
             if remedies.is_empty() {
-                remedies.push("no offset in whole minutes has room, not even for a second: choose a longer `--every`".to_owned());
+                remedies.push(
+                    "no offset in whole minutes has room, not even for a second: choose a longer `--every`"
+                        .to_owned(),
+                );
             }
             let taken = offsets.taken.iter();
             let taken = taken.map(|(claimant, count)| {
