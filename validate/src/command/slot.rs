@@ -203,7 +203,7 @@ impl Search<'_, '_> {
             );
             if remedies.is_empty() {
                 remedies.push(
-                    "no offset in whole minutes has room, not even for a second: choose a longer `--every`"
+                    "no offset in whole minutes has room, not even for a second: a longer `--every` or another node may have"
                         .to_owned(),
                 );
             }
