@@ -100,6 +100,10 @@ impl Check {
             novelty::only_new(&mut report);
         }
         let elapsed = started.elapsed();
+        if sources.is_empty() {
+            // A folder that was misspelt looks like one without mistakes.
+            say(&format!("note: there is no `*.yaml` or `*.yml` below `{}`", self.place.path().display()));
+        }
         let found = Found { report: &report, sources: &sources, folder: &self.place.root(), elapsed };
         let errors = self.outputs.write(&found);
         for error in &errors {

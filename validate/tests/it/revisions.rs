@@ -311,7 +311,7 @@ fn new_findings_are_marked_and_can_be_shown_alone() {
     let old = check(&[]);
     assert_eq!(old.code, 1);
     assert!(old.stdout.starts_with("error[schedule-conflict]: `a` and `b`"), "{}", old.stdout);
-    assert!(old.stdout.ends_with("\n5 files checked: 1 error; 0 of them new\n"), "{}", old.stdout);
+    assert!(old.stdout.ends_with("\n5 files checked: 1 error, which is not new\n"), "{}", old.stdout);
     let alone = check(&["--only-new"]);
     assert_eq!(
         (alone.code, alone.stdout.as_str()),
@@ -358,7 +358,7 @@ fn the_base_is_where_the_two_parted() {
     repo.git(&["checkout", "-q", "--detach", "change"]);
     repo.git(&["merge", "-q", "main", "-m", "a merge"]);
     let ran = repo.run(&["check", "--base=main", NOW]);
-    assert!(ran.stdout.ends_with("1 error; 0 of them new\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("1 error, which is not new\n"), "{}", ran.stdout);
 }
 
 #[test]

@@ -52,9 +52,11 @@ fn things(text: &mut String, proposal: &Proposal<'_>, paint: &Paint) {
     let plan = &proposal.preview.plan;
     let mut shown = false;
     for (kind, name, action) in plan.actions().filter(|(kind, ..)| *kind != Kind::Job) {
-        let kind_word = if kind == Kind::Config { "settings" } else { &kind.as_str().to_lowercase() };
-        let name_word = if kind == Kind::Config { "" } else { name };
-        let _ = writeln!(text, "{} {kind_word} {name_word}", paint.sign(action));
+        let thing = match kind {
+            Kind::Config => "settings".to_owned(),
+            kind => format!("{} {name}", kind.as_str().to_lowercase()),
+        };
+        let _ = writeln!(text, "{} {thing}", paint.sign(action));
         let renewed = proposal.preview.renewed.iter().find(|it| it.kind == kind && it.name == name);
         renewed.into_iter().for_each(|renewed| fields(text, renewed));
         shown = true;
