@@ -233,6 +233,16 @@ fn inputs_are_values_and_never_code() {
         assert_eq!(ran.log, "1 file checked, nothing found\n", "{path}");
         assert!(!runner.checkout().join("pwned").exists(), "{path}");
     }
+    for base in ["--help", "$(touch pwned)", "; touch pwned"] {
+        let change = |repo: &Repo| {
+            repo.write("README.md", "");
+        };
+        let runner = Runner::of_pull_request("--help", change).with("base", base);
+        let ran = runner.run();
+        assert_eq!(ran.outputs["exit-code"], "2", "{base}: {}", ran.log);
+        assert!(ran.log.contains("error: there is no revision `"), "{base}: {}", ran.log);
+        assert!(!runner.checkout().join("pwned").exists(), "{base}");
+    }
     for step in action()["runs"]["steps"].as_sequence().unwrap() {
         let run = step["run"].as_str().unwrap_or_default();
         assert!(!run.contains("${{"), "an expression in the text of a script:\n{run}");
