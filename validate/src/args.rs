@@ -2,17 +2,24 @@
 
 use clap::{ColorChoice, Parser, Subcommand};
 
-use crate::{
-    command,
-    exit::{EXIT_CODES, Exit},
-};
+use crate::{command, exit::Exit};
 
-/// Checks a folder of Almanac manifests and says everything that is wrong with it.
+const AFTER_HELP: &str = "\
+Data goes to standard output, everything else to standard error.
+
+Exit codes:
+  0  it was done, and what was asked for is right
+  1  the manifests have errors, or there is no room (slot)
+  2  it could not be done: wrong arguments, or something that cannot be read or written
+  3  something changes (plan)";
+
+/// Checks the manifests of a testbed, and says what they mean.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// When text is coloured: by default where it is read at a terminal and neither `NO_COLOR` nor
-    /// `CLICOLOR=0` is set.
+    /// When text is coloured.
+    ///
+    /// With `auto` at a terminal, unless `NO_COLOR` or `CLICOLOR=0` is set.
     #[arg(long, value_name = "WHEN", global = true, default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
 

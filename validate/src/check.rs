@@ -54,8 +54,14 @@ impl Report {
 
 /// Checks a tree. Only instants from `now` on count. The order of the sources does not matter.
 pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
+    check_change(sources, &[], now)
+}
+
+/// Checks a tree as a change of another one: of two jobs in each other's way, it is the one that the change
+/// brings or moves that is told to make room. What is found is the same.
+pub fn check_change(sources: &[Arc<Source>], base: &[Arc<Source>], now: DateTime<Utc>) -> Report {
     let sources = sorted(sources);
-    let context = Context::new(&sources, now);
+    let context = Context::new(&sources, now).since(&Context::new(&sorted(base), now));
     let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources: &sources };
 
     let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();

@@ -11,7 +11,7 @@ use std::{
 
 use almanac_schemas::{Manifest, UserName, UserRole};
 
-use crate::{Declared, Source, document::Content, suggest::listed};
+use crate::{Declared, Source, document::Content, words::listed};
 
 const HEADER: &str = "\
 # Made by `almanac-validate codeowners` out of the manifests: make it anew when owners or logins change.

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::{Edit, Entry, Finding, Fix, Report, Source, check};
+use crate::{Edit, Entry, Finding, Fix, Report, Source, check_change};
 
 /// How often fixes are carried out and the tree is checked again. A fix may uncover something that has
 /// one too; hardly anything takes more than three rounds.
@@ -27,7 +27,12 @@ pub struct Fixed {
 
 /// Checks a tree and carries out fixes, until there is none left, or they lead back to where they came from.
 pub fn fix(sources: Vec<Arc<Source>>, now: DateTime<Utc>) -> Fixed {
-    settle(sources, |sources| check(sources, now))
+    fix_change(sources, &[], now)
+}
+
+/// The same for a tree that is a change of another one: see [`check_change()`].
+pub fn fix_change(sources: Vec<Arc<Source>>, base: &[Arc<Source>], now: DateTime<Utc>) -> Fixed {
+    settle(sources, |sources| check_change(sources, base, now))
 }
 
 fn settle(mut sources: Vec<Arc<Source>>, check: impl Fn(&[Arc<Source>]) -> Report) -> Fixed {

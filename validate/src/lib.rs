@@ -14,7 +14,8 @@
 //! Each rule is a module under `rules`, and [`Rule`] names them all, with the page of each in `docs/rules`;
 //! [`conflict`] is the engine behind two of them and knows nothing of manifests. `allow` reads the comments
 //! that silence warnings. `yaml` alone knows the parser of values, `places` alone that of positions and
-//! comments, `wording` alone how `serde` puts its errors.
+//! comments, `wording` alone how `serde` puts its errors. [`words`] is how
+//! numbers and lists are put in all texts.
 
 mod allow;
 pub mod calendar;
@@ -43,13 +44,14 @@ mod text;
 mod tree;
 mod walk;
 mod wording;
+pub mod words;
 mod yaml;
 
-pub use check::{Report, check};
+pub use check::{Report, check, check_change};
 pub use codeowners::codeowners;
 pub use declared::{Declared, Key};
 pub use finding::{Edit, Finding, Fix, Location, Related, Severity};
-pub use fix::{Fixed, fix};
+pub use fix::{Fixed, fix, fix_change};
 pub use rule::{Rule, UnknownRule};
 pub use source::Source;
 pub use testbed::{Assignment, NodeEntry, Testbed};

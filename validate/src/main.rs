@@ -1,4 +1,9 @@
-//! `almanac-validate`: checks a folder of manifests.
+//! `almanac-validate`: checks the manifests of a testbed, and says what they mean.
+//!
+//! Each command is a module under `command`: it reads, calls the library, prints and ends. `watch` alone lives
+//! long, with two threads besides the main one. That of `notify` hears of changes and ends when the folder is no
+//! longer watched; `signals` waits for SIGINT and SIGTERM and ends with the program. Both tell the main thread
+//! through one bounded channel.
 
 mod args;
 mod command;
@@ -6,16 +11,13 @@ mod exit;
 #[cfg(test)]
 mod reference;
 
-use std::io::Write;
-
 use clap::Parser;
 
 use crate::{args::Args, exit::Exit};
 
 fn main() -> Exit {
     Args::parse().run().unwrap_or_else(|error| {
-        // There is nobody left to tell when this fails as well.
-        let _ = writeln!(anstream::stderr(), "error: {error:#}");
+        command::say(&format!("error: {error:#}"));
         Exit::CouldNotRun
     })
 }

@@ -55,29 +55,6 @@ pub(crate) fn did_you_mean(candidate: &str) -> String {
     format!("did you mean `{candidate}`?")
 }
 
-/// "`a`, `b` and `c`", at most six of them.
-pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    joined(words, "and")
-}
-
-/// "`a`, `b` or `c`", at most six of them.
-pub(crate) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    joined(words, "or")
-}
-
-fn joined<'a>(words: impl IntoIterator<Item = &'a str>, last_word: &str) -> String {
-    const SHOWN: usize = 6;
-    let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    if words.len() > SHOWN {
-        return format!("{} and {} more", words[..SHOWN].join(", "), words.len() - SHOWN);
-    }
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} {last_word} {last}", rest.join(", ")),
-        None => "none".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,17 +88,5 @@ mod tests {
         assert_eq!(slip("rob", names), None, "this may be somebody else");
         assert_eq!(slip("alize", ["alice", "alike"]), None, "two are as near");
         assert_eq!(slip("alize", ["alice", "alice"]), Some("alice"));
-    }
-
-    #[test]
-    fn lists_are_cut() {
-        assert_eq!(listed(["a"]), "`a`");
-        assert_eq!(listed(["a", "b", "c"]), "`a`, `b` and `c`");
-        assert_eq!(
-            listed(["a", "b", "c", "d", "e", "f", "g", "h"]),
-            "`a`, `b`, `c`, `d`, `e`, `f` and 2 more"
-        );
-        assert_eq!(listed([]), "none");
-        assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
     }
 }

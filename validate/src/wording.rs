@@ -9,7 +9,9 @@ use serde_yaml::Value;
 use crate::{
     Rule,
     places::{Change, Focus, Remedy},
-    suggest::{closest, did_you_mean, nearest, one_of, slip},
+    shape::belongs_below,
+    suggest::{closest, did_you_mean, nearest, slip},
+    words::one_of,
     yaml,
 };
 
@@ -65,6 +67,9 @@ pub(crate) fn unknown_field(field: &str, expected: &[String]) -> Unknown {
     }
     if expected.is_empty() {
         return unknown("no fields are expected here".to_owned());
+    }
+    if let Some(parent) = belongs_below(field, expected) {
+        return unknown(format!("`{field}` is a field of `{parent}`: move it there"));
     }
     let fields = || expected.iter().map(String::as_str);
     match nearest(field, fields()) {

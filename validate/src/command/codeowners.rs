@@ -3,7 +3,7 @@
 use almanac_validate::codeowners;
 
 use super::{print::print, source::Place};
-use crate::exit::Exit;
+use crate::exit::{Exit, PRINTING};
 
 /// Print a CODEOWNERS file for the forge, out of the manifests.
 ///
@@ -11,6 +11,7 @@ use crate::exit::Exit;
 /// that declares jobs, nodes or users is also their owners'. Users without a login are named in a
 /// comment. GitHub reads it as `.github/CODEOWNERS`, GitLab as `CODEOWNERS`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = PRINTING)]
 pub(crate) struct Codeowners {
     #[command(flatten)]
     place: Place,

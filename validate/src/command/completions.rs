@@ -6,13 +6,21 @@ use clap_complete::{Shell, generate};
 use super::print::print;
 use crate::{args::Args, exit::Exit};
 
+const AFTER_HELP: &str = "\
+Examples:
+  almanac-validate completions bash >~/.local/share/bash-completion/completions/almanac-validate
+  almanac-validate completions fish >~/.config/fish/completions/almanac-validate.fish
+
+Exit codes:
+  0  it was printed
+  2  the command could not be run";
+
 /// Print a script that completes commands in a shell.
-///
-/// For example: almanac-validate completions bash > ~/.local/share/bash-completion/completions/almanac-validate
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Completions {
     /// The shell.
-    #[arg(value_enum)]
+    #[arg(value_enum, value_name = "SHELL")]
     shell: Shell,
 }
 

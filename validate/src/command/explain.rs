@@ -1,23 +1,21 @@
 //! `almanac-validate explain`: the page of a rule, or the list of all.
 
-use std::io::{self, Write};
-
 use almanac_validate::{Rule, Severity};
-use anyhow::Context;
 use clap::builder::styling::{AnsiColor, Style};
 
-use crate::exit::Exit;
+use super::print::print;
+use crate::exit::{Exit, PRINTING};
 
 /// The width that texts are laid out for.
 const WIDTH: usize = 80;
 
 /// Show what a rule demands and why, with an example of what fails and of what passes.
 ///
-/// Without a rule, all of them are listed. The rule of a finding stands in the brackets after its
-/// severity: `error[unknown-field]`.
+/// The rule of a finding stands in the brackets after its severity: `error[unknown-field]`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = PRINTING)]
 pub(crate) struct Explain {
-    /// The rule, such as `schedule-conflict`.
+    /// The rule, such as `schedule-conflict`; all of them when it is not given.
     rule: Option<Rule>,
 }
 
@@ -25,13 +23,8 @@ impl Explain {
     /// Prints.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let text = self.rule.map_or_else(list, page);
-        match anstream::stdout().write_all(text.as_bytes()) {
-            // Who closed the pipe has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(error).context("cannot write the page")
-            }
-            _ => Ok(Exit::Clean),
-        }
+        print(|out| out.write_all(text.as_bytes()))?;
+        Ok(Exit::Clean)
     }
 }
 

@@ -1,23 +1,26 @@
 //! `almanac-validate check --fix`: what the library changed in memory goes into the files.
 
-use std::{fs, io::Write, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, io::Write, path::Path, sync::Arc};
 
-use almanac_validate::{Fixed, Source, fix};
+use almanac_validate::{Fixed, Source, fix_change, render::place, words::counted};
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 
+use super::print::say;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Carries out the fixes of everything below a folder, and says which.
+/// Carries out the fixes of everything below a folder, as a change of `base`, and says which.
 /// Paths are shown below `shown`.
 pub(super) fn run(
     root: &Path,
     shown: &Path,
     sources: Vec<Arc<Source>>,
+    base: &[Arc<Source>],
     now: DateTime<Utc>,
 ) -> anyhow::Result<Fixed> {
     let before = sources.clone();
-    let fixed = fix(sources, now);
+    let fixed = fix_change(sources, base, now);
     let mut files = 0;
     for (old, new) in before.iter().zip(&fixed.sources) {
         if !Arc::ptr_eq(old, new) && old.text() != new.text() {
@@ -27,20 +30,20 @@ pub(super) fn run(
         }
     }
     // Not with the findings: those may be meant for a program.
-    let mut output = anstream::stderr();
+    let mut said = BTreeSet::new();
     for finding in &fixed.findings {
         if let (Some(at), Some(fix)) = (&finding.location, &finding.fix) {
-            let path = shown.join(&at.file);
-            let place = format!("{}:{}:{}", path.display(), at.line, at.column);
-            // Who closed the stream does not want to know.
-            let _ = writeln!(output, "fixed[{}] {place}: {}", finding.rule, fix.message);
+            let line = format!("fixed[{}] {}: {}", finding.rule, place(shown, at), fix.message);
+            // One change may be the fix of several findings.
+            if said.insert(line.clone()) {
+                say(&line);
+            }
         }
     }
-    let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    let _ = match fixed.findings.len() {
-        0 => writeln!(output, "nothing to fix"),
-        count => writeln!(output, "fixed {} in {}", counted(count, "finding"), counted(files, "file")),
-    };
+    match fixed.findings.len() {
+        0 => say("nothing to fix"),
+        count => say(&format!("fixed {} in {}", counted(count, "finding"), counted(files, "file"))),
+    }
     Ok(fixed)
 }
 

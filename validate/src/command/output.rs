@@ -14,6 +14,7 @@ use std::{
 use almanac_validate::{
     Report, Source,
     render::{Summary, github, human, json, junit, markdown, sarif},
+    words::listed,
 };
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -22,12 +23,14 @@ use tempfile::Builder;
 /// How findings are written, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Outputs {
-    /// How findings are written to standard output [default: human]
+    /// How findings are written to standard output [default: human].
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Write the findings to a file as well, in a format of its own; `-` is standard output, in place
-    /// of `--format`. May be given several times
+    /// Write the findings to a file as well; may be given several times.
+    ///
+    /// Each in a format of its own, such as sarif=almanac.sarif. The file `-` is standard output, in
+    /// place of --format.
     #[arg(long = "output", value_name = "FORMAT=FILE")]
     outputs: Vec<Output>,
 }
@@ -35,17 +38,17 @@ pub(crate) struct Outputs {
 /// How findings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// With code frames, for people
+    /// For people, with the lines in question.
     Human,
-    /// As one JSON document, for programs (schemas/json/findings.json)
+    /// For programs, as one JSON document (schemas/json/findings.json).
     Json,
-    /// As SARIF 2.1.0, for code scanning
+    /// For code scanning, as SARIF 2.1.0.
     Sarif,
-    /// As workflow commands of GitHub Actions, which become annotations
+    /// For the log of GitHub Actions, as commands that become annotations.
     Github,
-    /// As a JUnit report, with a test case per file
+    /// For reports of tests, as JUnit with a test case per file.
     Junit,
-    /// As Markdown, for a pull request's comment
+    /// For a pull request's comment or `$GITHUB_STEP_SUMMARY`, as Markdown.
     Markdown,
 }
 
@@ -66,7 +69,7 @@ enum Target {
 pub(crate) struct Found<'a> {
     pub(crate) report: &'a Report,
     pub(crate) sources: &'a [Arc<Source>],
-    /// The folder that was checked, as it was given.
+    /// What paths are shown below: the folder that was checked, or nothing for the present one.
     pub(crate) folder: &'a Path,
     pub(crate) elapsed: Duration,
 }
@@ -79,10 +82,9 @@ impl FromStr for Output {
             .split_once('=')
             .ok_or_else(|| "expected a format and a file, such as `sarif=out.sarif`".to_owned())?;
         let format = Format::from_str(format, false).map_err(|_| {
-            let known: Vec<_> =
-                Format::value_variants().iter().filter_map(|format| format.to_possible_value()).collect();
-            let known: Vec<_> = known.iter().map(|value| format!("`{}`", value.get_name())).collect();
-            format!("`{format}` is not a format; those are {}", known.join(", "))
+            let known = Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            let known = known.map(|value| value.get_name().to_owned());
+            format!("`{format}` is not a format; those are {}", listed(known))
         })?;
         let target = match file {
             "" => return Err("the name of the file is missing; `-` is standard output".to_owned()),
@@ -153,7 +155,7 @@ impl Format {
         match self {
             Self::Human => {
                 let summary = Summary::new(report, sources.len()).after(elapsed);
-                human::findings(report, sources, shown_root(folder), style) + &format!("{summary}\n")
+                human::findings(report, sources, folder, style) + &format!("{summary}\n")
             }
             Self::Json => json::json(report, sources.len()),
             Self::Sarif => sarif::sarif(report, sources, &root_from_here(folder)),
@@ -164,11 +166,6 @@ impl Format {
     }
 }
 
-/// What paths are shown below: nothing for the present folder.
-fn shown_root(folder: &Path) -> &Path {
-    folder.strip_prefix(".").unwrap_or(folder)
-}
-
 /// The folder from the present one, where it is below that: a forge knows files by their paths from the
 /// root of the checkout, which is where a workflow runs.
 fn root_from_here(folder: &Path) -> PathBuf {
@@ -176,7 +173,7 @@ fn root_from_here(folder: &Path) -> PathBuf {
     let real = fs::canonicalize(folder);
     match (here, real) {
         (Ok(here), Ok(real)) => real.strip_prefix(here).map_or(real.clone(), Path::to_path_buf),
-        _ => shown_root(folder).to_path_buf(),
+        _ => folder.to_path_buf(),
     }
 }
 

@@ -1,38 +1,51 @@
 //! `almanac-validate plan`.
 
-use almanac_schemas::Instant;
 use almanac_validate::{
-    Declared, Severity, novelty,
+    Declared, Finding, Severity, novelty,
     plan::Preview,
     render::{
         human,
         plan::{self, Proposal},
     },
 };
-use chrono::Utc;
 use clap::ValueEnum;
 
-use super::{print::print, source::Place};
-use crate::exit::{Exit, PLAN_EXIT_CODES};
+use super::{now::Now, print::print, source::Place};
+use crate::exit::Exit;
+
+const AFTER_HELP: &str = "\
+Examples:
+  almanac-validate plan --base origin/main
+  almanac-validate plan --base v1 --rev v2
+  almanac-validate plan --base origin/main --format markdown >>\"$GITHUB_STEP_SUMMARY\"
+
+Exit codes:
+  0  nothing changes
+  1  the change brings errors, or its author may not make it
+  2  the plan could not be made
+  3  something changes";
 
 /// Show what a change of the manifests means: a pull request, for those who review it.
 ///
-/// Compared is the folder, or a revision of it, with the merge base of that and REV. Shown are the users,
+/// It compares the folder, or a revision of it, with what it was at the base, and shows the users,
 /// nodes and jobs that come, change (field by field) or go, the runs and node-hours of each job, the time
 /// that is reserved on each node, the next instants, what daylight saving does to runs, and the findings
 /// that the change brings.
 #[derive(Debug, clap::Args)]
-#[command(after_help = PLAN_EXIT_CODES)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Plan {
     #[command(flatten)]
     place: Place,
 
-    /// What the change is for: the branch that it is to be merged into, such as `origin/main`.
+    /// The branch that the change is for, such as `origin/main`.
+    ///
+    /// Compared is with the merge base of it and of what is looked at.
     #[arg(long, value_name = "REV")]
     base: String,
 
-    /// Also check that this person may make the change: their login on the forge, or the name of a user
-    /// who has none.
+    /// Also check that this person may make the change.
+    ///
+    /// Their login on the forge, or the name of a user who has none.
     #[arg(long, value_name = "LOGIN|NAME")]
     author: Option<String>,
 
@@ -40,30 +53,29 @@ pub(crate) struct Plan {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// Take this instant for the present, so that a plan can be repeated. RFC 3339 with an offset, such
-    /// as 2027-01-10T12:00:00Z.
-    #[arg(long, value_name = "INSTANT")]
-    now: Option<Instant>,
+    #[command(flatten)]
+    now: Now,
 }
 
 /// How a plan is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For a terminal.
+    /// For people.
     Human,
-    /// For the comment of a pull request, or `$GITHUB_STEP_SUMMARY`; fewer than 65,000 characters.
+    /// For a pull request's comment or `$GITHUB_STEP_SUMMARY`, as Markdown.
     Markdown,
-    /// As one JSON document, for programs (schemas/json/plan.json).
+    /// For programs, as one JSON document (schemas/json/plan.json).
     Json,
 }
 
 impl Plan {
     /// Compares, and prints what changes.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
-        let now = self.now.map_or_else(Utc::now, |now| now.0);
+        let now = self.now.instant();
         let comparison = self.place.read_with(&self.base)?;
         let (mut report, base_errors) = comparison.check(self.author.as_deref(), now);
-        let errors = report.count(Severity::Error);
+        let new = |finding: &&Finding| finding.severity == Severity::Error && finding.new == Some(true);
+        let errors = report.findings.iter().filter(new).count();
         let (base, tree) = (Declared::new(&comparison.base.sources), Declared::new(&comparison.tree.sources));
         let preview = Preview::between(&base, &tree, now);
         let proposal = |report| Proposal {

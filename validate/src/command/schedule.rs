@@ -1,9 +1,6 @@
 //! `almanac-validate schedule`.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::io::{self, IsTerminal, Write};
 
 use almanac_schemas::{Duration, Instant, NodeName, Timezone, When};
 use almanac_validate::{
@@ -11,16 +8,23 @@ use almanac_validate::{
     render::calendar::{View, chart, ical, json, table},
 };
 use anyhow::bail;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
 use super::{
-    print::print,
-    testbed::{self, note},
+    now::Now,
+    print::{print, say},
+    source::Place,
+    testbed,
 };
 use crate::exit::Exit;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  almanac-validate schedule --node london-01
+  almanac-validate schedule --node london-01 --format chart --for 2d --timezone Europe/London
+  almanac-validate schedule --from 2027-01-10 --to 2027-02-01 --format ical >january.ics
+
 Exit codes:
   0  the calendar was shown, even if it is empty
   1  the manifests have errors
@@ -28,46 +32,52 @@ Exit codes:
 
 /// Show when jobs run and nodes are maintained, and where there is room.
 ///
-/// It is what the manifests of a folder declare. An exclusive run has its node for itself, and so has
+/// An exclusive run has its node for itself, and so has
 /// maintenance; a shared run may overlap anything.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Schedule {
-    /// The folder.
-    #[arg(default_value = ".")]
-    path: PathBuf,
+    #[command(flatten)]
+    place: Place,
 
-    /// Of this node; may be given several times. Absent: of all nodes.
-    #[arg(long = "node", value_name = "NAME")]
+    /// Only on this node; may be given several times.
+    #[arg(long = "node", value_name = "NODE")]
     nodes: Vec<NodeName>,
 
-    /// From this time on: RFC 3339, a date, `now`, `today`, `tomorrow`, `-2h`, `+1d`. Days begin at
-    /// midnight UTC.
+    /// From this time on.
+    ///
+    /// RFC 3339, a date, `now`, `today`, `tomorrow`, `-2h`, `+1d`. Days begin at midnight UTC.
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     from: When,
 
-    /// Until this time. Absent: for a week.
+    /// Up to this time; for a week when it is not given.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "length")]
     to: Option<When>,
 
-    /// For so long, such as 2d.
+    /// For so long, such as 2d, instead of --to.
     #[arg(long = "for", id = "length", value_name = "DURATION")]
     length: Option<Duration>,
 
-    /// How it is shown.
+    /// How the calendar is written.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// The time zone of a table's and a chart's times, such as Europe/London. JSON and iCalendar are
-    /// always in UTC.
+    /// The time zone of a table's and a chart's times, such as Europe/London.
+    ///
+    /// JSON and iCalendar are always in UTC.
     #[arg(long, value_name = "ZONE", default_value_t)]
     timezone: Timezone,
 
-    /// At most so many rows of a table or a chart; 0 for all. JSON and iCalendar are always whole.
+    /// At most so many rows of a table or a chart; 0 for all.
+    ///
+    /// JSON and iCalendar are always whole.
     #[arg(long, value_name = "COUNT", default_value_t = 60)]
     limit: usize,
 
-    /// Lines of a table or a chart of at most so many characters. Absent: as many as the terminal has.
+    /// How long the lines of a table or a chart may be.
+    ///
+    /// As wide as the terminal when it is not given. Anywhere else a table is as wide as it has to be,
+    /// and a chart has 80 columns.
     #[arg(long, value_name = "COUNT")]
     width: Option<usize>,
 
@@ -75,21 +85,20 @@ pub(crate) struct Schedule {
     #[arg(long)]
     ascii: bool,
 
-    /// Take this instant for the present.
-    #[arg(long, value_name = "INSTANT")]
-    now: Option<Instant>,
+    #[command(flatten)]
+    now: Now,
 }
 
 /// How a calendar is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A line for each run and each time of maintenance.
+    /// For people, with a line for each run and each time of maintenance.
     Table,
-    /// One JSON document, for programs.
+    /// For programs, as one JSON document.
     Json,
-    /// iCalendar (RFC 5545), for programs that show calendars.
+    /// For programs that show calendars, as iCalendar (RFC 5545).
     Ical,
-    /// A row for each day and a column for each part of an hour, to see where there is room.
+    /// For people, with a row for each day, to see where there is room.
     Chart,
 }
 
@@ -102,9 +111,9 @@ const WIDTH: usize = 80;
 impl Schedule {
     /// Shows the calendar.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
-        let now = self.now.map_or_else(|| Utc::now().trunc_subsecs(0), |now| now.0);
+        let now = self.now.instant();
         let (from, to) = self.range(now)?;
-        let Some(testbed) = testbed::read(&self.path, now)? else { return Ok(Exit::Findings) };
+        let Some(testbed) = testbed::read(&self.place, now)? else { return Ok(Exit::Findings) };
         let calendars = testbed::calendars(&testbed, &self.nodes)?;
         let view = View { calendars: &calendars, from, to, zone: self.timezone.0 };
         let left = print(|out| self.write(&view, now, out))?;
@@ -148,18 +157,18 @@ impl Schedule {
         {
             let nodes =
                 if self.nodes.is_empty() { "any node".to_owned() } else { testbed::named(view.calendars) };
-            note(&format!("nothing happens on {nodes} from {from} to {to}\n"));
+            say(&format!("nothing happens on {nodes} from {from} to {to}"));
         }
         if left > 0 {
-            note(&format!("{left} more rows up to {to}: ask for them with `--limit` (0 for all)\n"));
+            say(&format!("{left} more rows up to {to}: ask for them with `--limit` (0 for all)"));
         }
         let cordoned: Vec<Calendar<'_>> =
             view.calendars.iter().filter(|calendar| calendar.spec().cordoned).cloned().collect();
         // A chart says so itself.
         if is_table && !cordoned.is_empty() {
             let verb = if cordoned.len() == 1 { "is" } else { "are" };
-            note(&format!(
-                "{} {verb} cordoned: nothing starts there until that is over\n",
+            say(&format!(
+                "{} {verb} cordoned: nothing starts there until that is over",
                 testbed::named(&cordoned)
             ));
         }

@@ -4,14 +4,15 @@ use almanac_schemas::{Kind, json_schema};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::print::print;
-use crate::exit::Exit;
+use crate::exit::{Exit, PRINTING};
 
 /// Print the JSON Schema of manifests, for editors and other tools.
 ///
 /// It is JSON Schema of draft 2020-12, whole and without references to other files.
 #[derive(Debug, clap::Args)]
+#[command(after_help = PRINTING)]
 pub(crate) struct Schema {
-    /// Of this kind of manifest, in either case. Absent: of any manifest, by its `kind`.
+    /// The kind of manifest; all of them when it is not given.
     #[arg(value_parser = kind(), ignore_case = true)]
     kind: Option<Kind>,
 }

@@ -1,22 +1,30 @@
 //! `almanac-validate slot`.
 
-use std::path::PathBuf;
-
 use almanac_schemas::{Duration, Instant, NodeName, Occurrence, When, config::ScheduleBounds};
-use almanac_validate::calendar::{
-    Calendar, FewerHours, FreeCron, Period, claimants, entries, fewer_hours, free_crons, gaps, longest,
-    rounded,
+use almanac_validate::{
+    calendar::{
+        Calendar, FewerHours, FreeCron, Period, claimants, entries, fewer_hours, free_crons, gaps, longest,
+        rounded,
+    },
+    words::in_words,
 };
 use anyhow::bail;
-use chrono::{DateTime, DurationRound, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use super::{
-    print::print,
-    testbed::{self, note},
+    now::Now,
+    print::{print, say},
+    source::Place,
+    testbed,
 };
 use crate::exit::Exit;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  almanac-validate slot --node london-01 --length 10m
+  almanac-validate slot --node london-01 --node paris-01 --length 5m --every 2h
+  almanac-validate slot --node london-01 --length 1h --after 2027-01-10 --before 2027-01-12
+
 Exit codes:
   0  there is room
   1  there is none, or the manifests have errors
@@ -28,37 +36,41 @@ Exit codes:
 /// says for how long there is room. The guard that is kept after each run, maintenance, and all jobs that
 /// the folder declares are taken into account.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Slot {
-    /// The folder.
-    #[arg(default_value = ".")]
-    path: PathBuf,
+    #[command(flatten)]
+    place: Place,
 
-    /// On this node. Given several times: on all of them at once, as a client and its server need it.
-    #[arg(long = "node", value_name = "NAME", required = true)]
+    /// On this node; given several times, on all of them at once.
+    ///
+    /// A client and its server need their nodes at once.
+    #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeName>,
 
     /// How long each run may take, such as 10m.
     #[arg(long, value_name = "DURATION")]
     length: Duration,
 
-    /// Again and again, with this period: a divisor of an hour in minutes, a divisor of a day in hours,
-    /// 1d or 1w. Absent: once.
+    /// Again and again with this period, such as 15m, 2h, 1d; once when it is not given.
+    ///
+    /// A divisor of an hour in minutes, a divisor of a day in hours, 1d or 1w.
     #[arg(long, value_name = "DURATION")]
     every: Option<Period>,
 
-    /// Not before this time: RFC 3339, a date, `now`, `tomorrow`, `+1d`. Days begin at midnight UTC.
+    /// From this time on.
+    ///
+    /// RFC 3339, a date, `now`, `today`, `tomorrow`, `+1d`. Days begin at midnight UTC.
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     after: When,
 
-    /// A run must be over by this time, and with `--every` none starts from it on. Absent: by the
-    /// midnight, UTC, in 30 days.
+    /// Up to this time; to the midnight in 30 days when it is not given.
+    ///
+    /// A run is over by then; with --every, the last one has started.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     before: Option<When>,
 
-    /// Take this instant for the present.
-    #[arg(long, value_name = "INSTANT")]
-    now: Option<Instant>,
+    #[command(flatten)]
+    now: Now,
 }
 
 /// How far ahead is looked when nothing is said about it.
@@ -81,7 +93,7 @@ struct Search<'c, 'a> {
 impl Slot {
     /// Finds it.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
-        let now = self.now.map_or_else(|| Utc::now().trunc_subsecs(0), |now| now.0);
+        let now = self.now.instant();
         // What is over counts for nothing: neither does a job run then, nor is it in anybody's way.
         let after = self.after.resolve(now).max(now);
         let ahead = || (after + AHEAD).duration_trunc(TimeDelta::days(1)).unwrap_or(after + AHEAD);
@@ -89,11 +101,11 @@ impl Slot {
         if before <= after {
             bail!("there is no time from {} to {}", Instant(after), Instant(before));
         }
-        let Some(testbed) = testbed::read(&self.path, now)? else { return Ok(Exit::Findings) };
+        let Some(testbed) = testbed::read(&self.place, now)? else { return Ok(Exit::Findings) };
         let calendars = testbed::calendars(&testbed, &self.nodes)?;
         self.within(&testbed.config.schedule, before - after)?;
         for calendar in calendars.iter().filter(|calendar| calendar.spec().cordoned) {
-            note(&format!("`{}` is cordoned: nothing starts there until that is over\n", calendar.node()));
+            say(&format!("`{}` is cordoned: nothing starts there until that is over", calendar.node()));
         }
         let search = Search { calendars: &calendars, length: self.length.to_delta(), after, before };
         match self.every {
@@ -141,19 +153,19 @@ impl Search<'_, '_> {
         }
         let remedy = match longest {
             Some(gap) => {
-                format!("the longest gap is {}, from {}", words(gap.end - gap.start), Instant(gap.start))
+                format!("the longest gap is {}, from {}", in_words(gap.end - gap.start), Instant(gap.start))
             }
             None => "there is no gap at all: choose a later `--before`".to_owned(),
         };
         let held = claimants(self.calendars, self.after, self.before);
-        let held = held.iter().map(|(claimant, time)| format!("  {claimant} takes {}\n", words(*time)));
+        let held = held.iter().map(|(claimant, time)| format!("{claimant} takes {}", in_words(*time)));
         self.refuse("", &[remedy], &held.collect::<Vec<_>>())
     }
 
     fn found(&self, gap: Occurrence) -> anyhow::Result<Exit> {
         let start = rounded(gap, self.length);
         print(|out| {
-            writeln!(out, "  schedule:\n    at: {}\n    length: {}", Instant(start), words(self.length))
+            writeln!(out, "  schedule:\n    at: {}\n    length: {}", Instant(start), in_words(self.length))
         })?;
         let until = if gap.end == self.before {
             format!("until {} at least", Instant(gap.end))
@@ -166,10 +178,10 @@ impl Search<'_, '_> {
                 None => format!("until {}", Instant(gap.end)),
             }
         };
-        note(&format!(
-            "free on {} for {}, {until}\n",
+        say(&format!(
+            "free on {} for {}, {until}",
             testbed::named(self.calendars),
-            words(gap.end - start)
+            in_words(gap.end - start)
         ));
         Ok(Exit::Clean)
     }
@@ -186,45 +198,50 @@ impl Search<'_, '_> {
             let mut remedies = Vec::new();
             remedies.extend(fewer.as_ref().map(without_hours));
             remedies.extend(
-                longest.map(|longest| format!("runs of at most {} are free at some offset", words(longest))),
+                longest
+                    .map(|longest| format!("runs of at most {} are free at some offset", in_words(longest))),
             );
             if remedies.is_empty() {
-                remedies.push("no offset in whole minutes has room, not even for a second".to_owned());
+                remedies.push(
+                    "no offset in whole minutes has room, not even for a second: a longer `--every` or another node may have"
+                        .to_owned(),
+                );
             }
             let taken = offsets.taken.iter();
             let taken = taken.map(|(claimant, count)| {
-                format!("  {claimant} is in the way of {count} of {} offsets\n", offsets.count)
+                format!("{claimant} is in the way of {count} of {} offsets", offsets.count)
             });
             return self.refuse(&format!(" every {every}"), &remedies, &taken.collect::<Vec<_>>());
         };
         print(|out| {
             writeln!(out, "  schedule:\n    cron: \"{}\"\n    start: {}", first.cron, Instant(start))?;
-            writeln!(out, "    end: {}\n    length: {}", Instant(self.before), words(self.length))
+            writeln!(out, "    end: {}\n    length: {}", Instant(self.before), in_words(self.length))
         })?;
         let room = first.room(self.calendars, every, self.before);
         let nodes = testbed::named(self.calendars);
         let until = Instant(self.before);
-        note(&format!(
-            "free on {nodes} every {every} until {until}, first at {}, for {} each time\n{}",
+        say(&format!(
+            "free on {nodes} every {every} until {until}, first at {}, for {} each time",
             Instant(first.first),
-            words(room),
-            further(first, others, self.length)
+            in_words(room),
         ));
+        let others = further(first, others, self.length);
+        if !others.is_empty() {
+            say(&format!("also free: {}", others.join(", ")));
+        }
         Ok(Exit::Clean)
     }
 
     /// Says that there is no room, and who is there.
     fn refuse(&self, how_often: &str, remedies: &[String], holders: &[String]) -> anyhow::Result<Exit> {
-        let (length, nodes) = (words(self.length), testbed::named(self.calendars));
+        let (length, nodes) = (in_words(self.length), testbed::named(self.calendars));
         let (after, before) = (Instant(self.after), Instant(self.before));
-        let mut text =
-            format!("error: no {length} are free on {nodes}{how_often} from {after} to {before}\n");
-        text.extend(holders.iter().take(NAMED).map(String::as_str));
+        say(&format!("error: no {length} are free on {nodes}{how_often} from {after} to {before}"));
+        holders.iter().take(NAMED).for_each(|holder| say(&format!("  {holder}")));
         if holders.len() > NAMED {
-            text += &format!("  and {} more\n", holders.len() - NAMED);
+            say(&format!("  and {} more", holders.len() - NAMED));
         }
-        text.extend(remedies.iter().map(|remedy| format!("help: {remedy}\n")));
-        note(&text);
+        remedies.iter().for_each(|remedy| say(&format!("help: {remedy}")));
         Ok(Exit::Findings)
     }
 }
@@ -243,7 +260,7 @@ fn without_hours(fewer: &FewerHours) -> String {
 }
 
 /// Names other offsets, as far from each other as the length of a run.
-fn further(first: &FreeCron, others: &[FreeCron], length: TimeDelta) -> String {
+fn further(first: &FreeCron, others: &[FreeCron], length: TimeDelta) -> Vec<String> {
     let mut last = first;
     let apart = others.iter().filter(|free| {
         let apart = free.first - last.first >= length;
@@ -252,11 +269,5 @@ fn further(first: &FreeCron, others: &[FreeCron], length: TimeDelta) -> String {
         }
         apart
     });
-    let named: Vec<_> = apart.take(OTHERS).map(|free| format!("`{}`", free.cron)).collect();
-    if named.is_empty() { String::new() } else { format!("also free: {}\n", named.join(", ")) }
-}
-
-/// A length of time as manifests write it, in whole seconds.
-fn words(length: TimeDelta) -> Duration {
-    Duration::from_secs(length.num_seconds().unsigned_abs())
+    apart.take(OTHERS).map(|free| format!("`{}`", free.cron)).collect()
 }

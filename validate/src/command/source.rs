@@ -1,13 +1,12 @@
 //! What is looked at, and what it is compared with: shared by all commands that read manifests.
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use almanac_validate::{
-    Declared, Report, Severity, Source, check, novelty,
+    Declared, Report, Severity, Source, check, check_change, novelty,
     ownership::{self, Author},
     revision::{Cache, Commit, Repository, RevisionError},
     walk,
@@ -15,15 +14,18 @@ use almanac_validate::{
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 
+use super::print::say;
+
 /// Which tree of manifests is looked at.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Place {
-    /// The folder that holds all manifests, or the path of a bare repository.
-    #[arg(default_value = ".")]
+    /// The folder of the manifests, or a bare repository.
+    #[arg(value_name = "PATH", default_value = ".")]
     path: PathBuf,
 
-    /// Look at the folder as it is in this revision of its Git repository, instead of at the files
-    /// that are there now. Anything that `git rev-parse` understands: a branch, a tag, a hash, `HEAD~2`.
+    /// Read this revision of the Git repository instead of the files.
+    ///
+    /// Anything that `git rev-parse` understands: a branch, a tag, a hash, `HEAD~2`.
     #[arg(long, value_name = "REV")]
     rev: Option<String>,
 }
@@ -87,6 +89,14 @@ impl Place {
         Ok(Comparison { tree, base: Tree { sources: base_sources, name }, rights })
     }
 
+    /// The options that name it again, for a command that is to be typed.
+    pub(crate) fn arguments(&self) -> String {
+        let rev = self.rev.iter().map(|rev| format!(" --rev {rev}"));
+        // The present folder is what a command takes by itself.
+        let path = Some(format!(" {}", self.path.display())).filter(|_| self.path != Path::new("."));
+        rev.chain(path).collect()
+    }
+
     /// The folder, or the path of a bare repository.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -96,8 +106,7 @@ impl Place {
     /// files to open.
     pub(crate) fn root(&self) -> PathBuf {
         let bare = || Repository::around(&self.path).is_ok_and(|repository| repository.is_bare());
-        let plain = self.path == Path::new(".") || (self.rev.is_some() && bare());
-        if plain { PathBuf::new() } else { self.path.clone() }
+        if self.rev.is_some() && bare() { PathBuf::new() } else { shown(&self.path).to_owned() }
     }
 
     /// The folder from the root of its repository; empty outside of one.
@@ -116,7 +125,7 @@ impl Comparison {
     pub(crate) fn check(&self, author: Option<&str>, now: DateTime<Utc>) -> (Report, usize) {
         let (tree, base) = (&self.tree.sources, &self.base.sources);
         let base_report = check(base, now);
-        let mut report = check(tree, now);
+        let mut report = check_change(tree, base, now);
         novelty::mark(&mut report, tree, &base_report, base);
         if let Some(author) = author {
             report.add(self.ownership(author));
@@ -129,7 +138,7 @@ impl Comparison {
         let (base, tree) = (Declared::new(&self.base.sources), Declared::new(&self.tree.sources));
         let author = Author::find(&rights, author);
         if author == Author::Anybody {
-            note("the base declares no admin, so anybody may change everything");
+            say("note: the base declares no admin, so anybody may change everything");
         }
         let violations = ownership::judge(&author, &rights, &base, &tree);
         ownership::findings(violations, &self.tree.sources, &self.base.sources)
@@ -142,8 +151,7 @@ fn named(commit: &Commit) -> String {
     if commit.id().starts_with(name) { id } else { format!("{name} ({id})") }
 }
 
-/// Tells people something that is no part of the result.
-fn note(text: &str) {
-    // There is nobody left to tell when this fails.
-    let _ = writeln!(anstream::stderr(), "note: {text}");
+/// What paths are shown below: nothing for the present folder.
+pub(super) fn shown(folder: &Path) -> &Path {
+    folder.strip_prefix(".").unwrap_or(folder)
 }

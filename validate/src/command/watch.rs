@@ -15,10 +15,8 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use almanac_schemas::Instant;
 use almanac_validate::{IGNORE_FILE, WalkError, check, render::human, walk};
 use anyhow::Context;
-use chrono::Utc;
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, ModifyKind},
@@ -29,8 +27,9 @@ use signal_hook::{
 };
 
 use super::{
-    print::print,
-    testbed::{note, shown},
+    now::Now,
+    print::{print, say},
+    source::shown,
 };
 use crate::exit::Exit;
 
@@ -45,13 +44,12 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Watch {
-    /// The folder.
-    #[arg(default_value = ".")]
+    /// The folder of the manifests.
+    #[arg(value_name = "PATH", default_value = ".")]
     path: PathBuf,
 
-    /// Take this instant for the present, whenever that is.
-    #[arg(long, value_name = "INSTANT")]
-    now: Option<Instant>,
+    #[command(flatten)]
+    now: Now,
 }
 
 /// A change is checked when nothing was heard for so long: saving a file is several changes.
@@ -99,7 +97,7 @@ enum Waited {
 /// What is known between two looks.
 struct State<'w> {
     path: &'w Path,
-    now: Option<Instant>,
+    now: Now,
     sender: SyncSender<Message>,
     receiver: Receiver<Message>,
     /// `None` when the folder is not there.
@@ -147,8 +145,8 @@ impl State<'_> {
         }
         let text = match walk(self.path) {
             Ok(sources) => {
-                let report = check(&sources, self.now.map_or_else(Utc::now, |now| now.0));
-                human::human(&report, &sources, &shown(self.path), human::Style::Coloured)
+                let report = check(&sources, self.now.instant());
+                human::human(&report, &sources, shown(self.path), human::Style::Coloured)
             }
             Err(_) if !self.path.is_dir() => {
                 self.watched = None;
@@ -223,7 +221,7 @@ impl State<'_> {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Moved => self.watched = None,
-            Message::Trouble(error) => note(&format!("not every change may be noticed: {error}\n")),
+            Message::Trouble(error) => say(&format!("not every change may be noticed: {error}")),
             Message::Changed | Message::Stop => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use almanac_schemas::{Kind, UserName, UserRole};
 
-use crate::{Declared, Key, suggest::listed};
+use crate::{Declared, Key, words::listed};
 
 /// Whoever proposes a change.
 #[derive(Debug, Clone, PartialEq, Eq)]

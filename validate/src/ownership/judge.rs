@@ -12,7 +12,7 @@ use crate::{
     Declared, Key, NodeEntry,
     declared::CONFIG,
     plan::{Change, Edit, FieldChange, Plan, renewed},
-    suggest::{listed, one_of},
+    words::{listed, one_of},
 };
 
 /// A part of a change that its author may not make.

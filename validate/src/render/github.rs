@@ -38,11 +38,11 @@ fn command(text: &mut String, finding: &Finding, root: &Path) -> fmt::Result {
             write!(text, ",endColumn={}", location.end_column)?;
         }
         // The log shows the message alone.
-        write!(message, "{}: ", place::place(root, location))?;
+        write!(message, "{}: ", place(root, location))?;
     }
     message += &shortened(&finding.message, MAX_TEXT);
     for related in &finding.related {
-        let place = place::place(root, &related.location);
+        let place = place(root, &related.location);
         write!(message, "\n{place}: {}", shortened(&related.message, MAX_TEXT))?;
     }
     for note in &finding.notes {

@@ -8,9 +8,8 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use super::{
     human::{Frames, Style},
     place,
-    summary::counted,
 };
-use crate::{Finding, Report, Severity, Source, text::shortened};
+use crate::{Finding, Report, Severity, Source, text::shortened, words::counted};
 
 const SUITE: &str = env!("CARGO_PKG_NAME");
 

@@ -8,11 +8,11 @@ use super::{
     Summary,
     human::{Frames, Style},
     place,
-    summary::counted,
 };
 use crate::{
     Finding, Report, Severity, Source,
     text::{printable, shortened},
+    words::counted,
 };
 
 /// How long the text is at most, in characters. A comment on GitHub holds 65,536.
@@ -91,7 +91,7 @@ impl Part {
 }
 
 fn row(finding: &Finding, root: &Path) -> String {
-    let place = finding.location.as_ref().map(|location| code(&place::place(root, location)));
+    let place = finding.location.as_ref().map(|location| code(&place(root, location)));
     let help = finding.help.as_ref().map(|help| format!("<br>help: {}", inline(help)));
     format!(
         "| {}{} | {} | {} | {}{} |\n",

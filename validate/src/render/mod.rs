@@ -13,4 +13,5 @@ pub mod plan;
 pub mod sarif;
 mod summary;
 
+pub use place::place;
 pub use summary::Summary;

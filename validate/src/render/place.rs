@@ -10,6 +10,6 @@ pub(super) fn path(root: &Path, file: &str) -> String {
 }
 
 /// A place as `path:line:column`, which terminals and editors can open.
-pub(super) fn place(root: &Path, location: &Location) -> String {
+pub fn place(root: &Path, location: &Location) -> String {
     format!("{}:{}:{}", path(root, &location.file), location.line, location.column)
 }

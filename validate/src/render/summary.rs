@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Report, Severity};
+use crate::{Report, Severity, words::counted};
 
 /// How much was found in how many files: `21 files checked in 12 ms: 1 error, 2 warnings`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,17 +63,15 @@ impl fmt::Display for Summary {
         }
         match (self.left_out, self.new) {
             (0, None) => Ok(()),
-            (0, Some(new)) => write!(f, "; {new} of them new"),
+            (0, Some(new)) => match (new, self.errors + self.warnings) {
+                (0, 1) => write!(f, ", which is not new"),
+                (0, _) => write!(f, "; none of them new"),
+                (1, 1) => write!(f, ", which is new"),
+                (new, all) if new == all => write!(f, "; all of them new"),
+                (new, _) => write!(f, "; {new} of them new"),
+            },
             (left_out, _) => write!(f, "; {} of the base left out", counted(left_out, "finding")),
         }
-    }
-}
-
-/// A number with its word: `1 file`, `2 files`.
-pub(super) fn counted(count: usize, word: &str) -> String {
-    match count {
-        1 => format!("1 {word}"),
-        count => format!("{count} {word}s"),
     }
 }
 
@@ -106,6 +104,17 @@ mod tests {
         assert_eq!(line(3, 1, 0), "3 files checked: 1 error");
         assert_eq!(line(3, 0, 2), "3 files checked: 2 warnings");
         assert_eq!(line(21, 1, 2), "21 files checked: 1 error, 2 warnings");
+    }
+
+    #[test]
+    fn what_is_new_is_counted() {
+        let line =
+            |errors, new| Summary { files: 2, errors, new: Some(new), ..Summary::default() }.to_string();
+        assert_eq!(line(1, 0), "2 files checked: 1 error, which is not new");
+        assert_eq!(line(1, 1), "2 files checked: 1 error, which is new");
+        assert_eq!(line(3, 0), "2 files checked: 3 errors; none of them new");
+        assert_eq!(line(3, 1), "2 files checked: 3 errors; 1 of them new");
+        assert_eq!(line(3, 3), "2 files checked: 3 errors; all of them new");
     }
 
     #[test]

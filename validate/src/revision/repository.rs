@@ -11,7 +11,8 @@ use git2::{ErrorCode, ObjectType, Oid, RepositoryOpenFlags};
 use super::{Cache, RevisionError, error::SHALLOW, read_tree};
 use crate::{
     Source,
-    suggest::{did_you_mean, nearest, one_of},
+    suggest::{did_you_mean, nearest},
+    words::one_of,
 };
 
 /// A folder of a repository.

@@ -3,7 +3,10 @@
 use almanac_schemas::{RunRole, node::Access};
 
 use super::{Context, Draft};
-use crate::{Rule, suggest::listed};
+use crate::{
+    Rule,
+    words::{listed, plural},
+};
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     for (job, place) in context.whole_jobs() {
@@ -43,15 +46,11 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
 fn admitted(access: &Access) -> String {
     let teams = listed(access.teams.iter().map(|team| team.as_str()));
     let users = listed(access.users.iter().map(|user| user.as_str()));
-    let (team, user) = (plural("team", access.teams.len()), plural("user", access.users.len()));
+    let (team, user) = (plural(access.teams.len(), "team"), plural(access.users.len(), "user"));
     match (access.teams.is_empty(), access.users.is_empty()) {
         (true, true) => "it admits its owner only".to_owned(),
         (false, true) => format!("it admits the {team} {teams}"),
         (true, false) => format!("it admits the {user} {users}"),
         (false, false) => format!("it admits the {team} {teams} and the {user} {users}"),
     }
-}
-
-fn plural(word: &str, count: usize) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
 }

@@ -1,9 +1,10 @@
 //! What rules look at, and how they say what they found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use almanac_schemas::{
-    Config, Job, Kind, Manifest, Node, RunRole, User, config::ConfigSpec, job::Targets, manifest::PathStep,
+    Config, Job, JobSpec, Kind, Manifest, Node, RunRole, User, config::ConfigSpec, job::Targets,
+    manifest::PathStep,
 };
 use chrono::{DateTime, Utc};
 
@@ -26,6 +27,8 @@ pub(crate) struct Context<'a> {
     pub(crate) users: BTreeMap<&'a str, Declared<'a, User>>,
     pub(crate) nodes: BTreeMap<&'a str, Declared<'a, Node>>,
     pub(crate) jobs: BTreeMap<&'a str, Declared<'a, Job>>,
+    /// The jobs that stand as they stood before a change: what is in their way has to make room.
+    standing: BTreeSet<&'a str>,
     config: Option<Declared<'a, Config>>,
     default_config: ConfigSpec,
 }
@@ -98,6 +101,7 @@ impl<'a> Context<'a> {
             users: BTreeMap::new(),
             nodes: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            standing: BTreeSet::new(),
             config: None,
             default_config: ConfigSpec::default(),
         };
@@ -107,6 +111,22 @@ impl<'a> Context<'a> {
             }
         }
         context
+    }
+
+    /// The same, with what was declared before the change that is looked at.
+    pub(crate) fn since(mut self, base: &Context<'_>) -> Self {
+        let stood = |job: &Job| {
+            let before = base.jobs.get(job.metadata.name.as_str()).and_then(|before| before.manifest);
+            before.is_some_and(|before| reserves_alike(&before.spec, &job.spec))
+        };
+        let names = self.whole_jobs().filter(|(job, _)| stood(job));
+        self.standing = names.map(|(job, _)| job.metadata.name.as_str()).collect();
+        self
+    }
+
+    /// Whether a job stands as it stood before the change. Without a change, none does.
+    pub(crate) fn stands(&self, job: &Job) -> bool {
+        self.standing.contains(job.metadata.name.as_str())
     }
 
     fn add(&mut self, place: Place, content: &'a Content) {
@@ -287,4 +307,12 @@ impl Draft {
         self.fix = Some((place, Remedy { message, change: Change::Write(new.to_owned()) }));
         self
     }
+}
+
+/// Whether two jobs reserve the same nodes at the same times, as far as their manifests say.
+fn reserves_alike(a: &JobSpec, b: &JobSpec) -> bool {
+    let server = |spec: &'_ JobSpec| spec.server.as_ref().map(|server| server.node.clone());
+    (&a.schedule, &a.nodes, &a.node_selector, a.exclusive)
+        == (&b.schedule, &b.nodes, &b.node_selector, b.exclusive)
+        && server(a) == server(b)
 }

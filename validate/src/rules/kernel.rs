@@ -4,7 +4,7 @@
 use almanac_schemas::{Job, Node, RunRole, UserRole, node::NodeRole};
 
 use super::{Context, Draft, Place};
-use crate::{Rule, suggest::listed};
+use crate::{Rule, words::listed};
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     for (job, place) in context.whole_jobs() {

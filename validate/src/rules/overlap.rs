@@ -7,14 +7,11 @@ use almanac_schemas::{Cron, Instant, Job, Schedule, schedule::Timing};
 use chrono::{DateTime, TimeDelta, Utc};
 use rayon::prelude::*;
 
-use super::{
-    Context, Draft, Place,
-    schedule::{in_words, resolved},
-};
+use super::{Context, Draft, Place, schedule::resolved};
 use crate::{
     Rule,
     conflict::{Claim, Clash, Holder, clashes, free_offsets},
-    suggest::listed,
+    words::{in_words, listed},
 };
 
 /// How many claims are compared in the search for free offsets. They are a courtesy, and must not take
@@ -62,7 +59,8 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         .filter(|(job, _)| job.spec.exclusive)
         .filter_map(|(job, place)| Some(Exclusive { job, place, schedule: resolved(context, job)? }))
         .collect();
-    jobs.sort_by_key(|job| (job.place.file, job.place.spot.document));
+    // Of two in each other's way, the later one is to move: one that a change brings, if it is a change.
+    jobs.sort_by_key(|job| (!context.stands(job.job), job.place.file, job.place.spot.document));
     let calendars = calendars(context, &jobs);
 
     // What a node's claims are computed to is dropped again with the node.
@@ -98,6 +96,7 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         jobs: &jobs,
         calendars: &calendars,
         claims: BTreeMap::new(),
+        given: BTreeMap::new(),
         from: context.now,
         steps: SEARCH_STEPS,
     };
@@ -293,8 +292,10 @@ fn nodes_in_words(nodes: &[&str]) -> String {
 struct Advice<'c, 'a> {
     jobs: &'c [Exclusive<'a>],
     calendars: &'c BTreeMap<&'a str, Calendar<'a>>,
-    /// The claims of the nodes that were looked at.
+    /// The claims of the nodes that were looked at, as they are once all advice is taken.
     claims: BTreeMap<&'a str, Vec<Claim>>,
+    /// The jobs that were advised about.
+    given: BTreeMap<usize, Option<Cron>>,
     from: DateTime<Utc>,
     /// How many claims may still be compared.
     steps: u32,
@@ -303,7 +304,7 @@ struct Advice<'c, 'a> {
 impl Advice<'_, '_> {
     /// Adds a free offset for a job, if one is easily found, and `otherwise` if not.
     fn give(&mut self, draft: Draft, job: usize, otherwise: &str) -> Draft {
-        match self.free_offset(job) {
+        match self.advice(job) {
             Some(cron) => {
                 let name = &self.jobs[job].job.metadata.name;
                 let old = self.jobs[job].job.spec.schedule.cron.as_ref().map_or("", |cron| cron.as_str());
@@ -315,6 +316,29 @@ impl Advice<'_, '_> {
             }
             None => draft.help(otherwise),
         }
+    }
+
+    /// Where a job is to go. Who is advised later stays clear of that: taken together, all advice moves
+    /// jobs apart and none into another's way.
+    fn advice(&mut self, job: usize) -> Option<Cron> {
+        if let Some(given) = self.given.get(&job) {
+            return given.clone();
+        }
+        let cron = self.free_offset(job);
+        let schedule = &self.jobs[job].schedule;
+        if let (Some(cron), Timing::Cron { zone, .. }) = (&cron, &schedule.timing) {
+            let timing = Timing::Cron { cron: cron.clone(), zone: *zone };
+            let moved = Schedule { timing, ..schedule.clone() };
+            for calendar in self.calendars.values() {
+                let position = calendar.jobs.iter().position(|index| *index == job);
+                let claims = self.claims.get_mut(calendar.name);
+                if let Some(claim) = position.and_then(|position| claims?.get_mut(position)) {
+                    *claim = Claim::new(&moved, calendar.guard, Holder::Job, self.from, moved.end);
+                }
+            }
+        }
+        self.given.insert(job, cron.clone());
+        cron
     }
 
     fn free_offset(&mut self, job: usize) -> Option<Cron> {

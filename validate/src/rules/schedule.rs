@@ -1,7 +1,7 @@
 //! `schedule`: a schedule means something. `schedule-bounds`: it keeps within the testbed's bounds.
 //! `schedule-past` and `schedule-empty`: it leads to at least one run.
 
-use almanac_schemas::{Duration, Instant, Job, Schedule, config::ScheduleBounds, schedule::ScheduleError};
+use almanac_schemas::{Instant, Job, Schedule, config::ScheduleBounds, schedule::ScheduleError};
 use chrono::{DateTime, Utc};
 
 use super::{Context, Draft, Place};
@@ -115,9 +115,4 @@ fn idle(job: &Job, schedule: &Schedule, now: DateTime<Utc>, place: &Place) -> Op
         .related("the window ends here", place.key("end"))
         .help("choose a later `end`, or another expression"),
     )
-}
-
-/// A length of time in words, as manifests write it.
-pub(super) fn in_words(delta: chrono::TimeDelta) -> String {
-    Duration::from_secs(u64::try_from(delta.num_seconds()).unwrap_or_default()).to_string()
 }

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use serde_yaml::Value;
 
+use crate::git::{Repo, World, job, node, user};
+
 const USER: &str = "apiVersion: almanac/v1\nkind: User\nmetadata: { name: alice }\nspec: {}\n";
 
 fn root() -> &'static Path {
@@ -17,8 +19,10 @@ fn action() -> Value {
 
 /// A checkout in which the action runs.
 struct Runner {
-    folder: tempfile::TempDir,
+    folder: World,
     inputs: BTreeMap<String, String>,
+    /// What is known of the event that the workflow runs for.
+    event: BTreeMap<String, String>,
     /// Where programs that are built are kept.
     cache: Option<std::path::PathBuf>,
 }
@@ -34,7 +38,7 @@ struct Ran {
 impl Runner {
     /// A checkout with a folder of manifests.
     fn new(manifests: &str, files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = World::new();
         for name in ["checkout", "temp", "files"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
@@ -44,7 +48,33 @@ impl Runner {
             fs::write(manifests.join(path), text).unwrap();
         }
         let program = env!("CARGO_BIN_EXE_almanac-validate").to_owned();
-        Self { folder, inputs: BTreeMap::from([("program".to_owned(), program)]), cache: None }
+        Self {
+            folder,
+            inputs: BTreeMap::from([("program".to_owned(), program)]),
+            event: BTreeMap::new(),
+            cache: None,
+        }
+    }
+
+    /// The checkout of a pull request: a testbed, a change of it, and who proposes the change.
+    fn of_pull_request(author: &str, change: impl FnOnce(&Repo)) -> Self {
+        let mut runner = Self::new(".", &[]);
+        let repo = runner.folder.repo("checkout");
+        repo.write(
+            "users.yaml",
+            &(user("ann", "{ role: admin, login: ann-x }") + "---\n" + &user("bob", "{ login: bob-x }")),
+        );
+        repo.write("n1.yaml", &node("n1", "{ owner: ann }"));
+        // An error that is there already.
+        repo.write("old.yaml", &job("old", "nowhere", &every_day(20)));
+        let base = repo.commit();
+        change(&repo);
+        repo.commit();
+        let event = [("base.sha", base.trim()), ("user.login", author)];
+        let known =
+            event.map(|(name, value)| (format!("github.event.pull_request.{name}"), value.to_owned()));
+        runner.event.extend(known);
+        runner
     }
 
     fn with(mut self, input: &str, value: &str) -> Self {
@@ -58,6 +88,7 @@ impl Runner {
         for (name, input) in action["inputs"].as_mapping().unwrap() {
             let name = name.as_str().unwrap();
             let default = input["default"].as_str().unwrap().to_owned();
+            let default = expanded(&default, &self.event);
             contexts.insert(format!("inputs.{name}"), self.inputs.get(name).cloned().unwrap_or(default));
         }
         let mut ran =
@@ -122,6 +153,10 @@ impl Runner {
     }
 }
 
+fn every_day(hour: u8) -> String {
+    format!("cron: \"0 {hour} * * *\", start: 2126-01-01T00:00:00Z, end: 2127-01-01T00:00:00Z, length: 5m")
+}
+
 /// A text with its expressions replaced. What is not known is empty, as it is for a runner.
 fn expanded(text: &str, contexts: &BTreeMap<String, String>) -> String {
     let Some((before, rest)) = text.split_once("${{") else { return text.to_owned() };
@@ -152,7 +187,7 @@ fn a_clean_checkout_passes() {
     assert_eq!(ran.log, "1 file checked, nothing found\n");
     let sarif = fs::read_to_string(runner.checkout().join(&ran.outputs["sarif"])).unwrap();
     assert!(sarif.contains(r#""results": []"#), "{sarif}");
-    assert_eq!([&ran.outputs["plan"], &ran.outputs["changes"]], ["", ""]);
+    assert_eq!([&ran.outputs["plan"], &ran.outputs["changed"]], ["", ""]);
 }
 
 #[test]
@@ -166,6 +201,8 @@ fn findings_fail_and_are_shown_everywhere() {
     assert!(ran.log.starts_with("::error title=unknown-field,file=test bed/a.yaml,line=4"), "{}", ran.log);
     assert!(ran.summary.starts_with("**Not valid.** 1 file checked: 1 error\n"), "{}", ran.summary);
     assert_eq!(fs::read_to_string(&ran.outputs["markdown"]).unwrap(), ran.summary);
+    assert_eq!([&ran.outputs["findings"], &ran.outputs["errors"]], ["1", "1"]);
+    assert!(fs::read_to_string(&ran.outputs["json"]).unwrap().contains(r#""rule": "unknown-field""#));
     assert_eq!(ran.outputs["sarif"], "a b.sarif");
     let sarif = fs::read_to_string(runner.checkout().join("a b.sarif")).unwrap();
     assert!(sarif.contains(r#""uri": "test%20bed/a.yaml""#), "{sarif}");
@@ -179,7 +216,12 @@ fn what_could_not_be_checked_has_no_results() {
     assert!(!ran.succeeded);
     assert_eq!(ran.outputs["exit-code"], "2");
     assert_eq!([&ran.outputs["sarif"], &ran.outputs["markdown"], &ran.summary], ["", "", ""]);
-    assert_eq!(ran.log, "error: cannot read `nowhere`: No such file or directory (os error 2)\n");
+    assert_eq!([&ran.outputs["findings"], &ran.outputs["errors"], &ran.outputs["json"]], ["", "", ""]);
+    assert_eq!(
+        ran.log,
+        "::error title=almanac-validate::The check could not be run. The log of this step says why.\n\
+         error: cannot read `nowhere`: No such file or directory (os error 2)\n"
+    );
 }
 
 #[test]
@@ -191,10 +233,86 @@ fn inputs_are_values_and_never_code() {
         assert_eq!(ran.log, "1 file checked, nothing found\n", "{path}");
         assert!(!runner.checkout().join("pwned").exists(), "{path}");
     }
+    for base in ["--help", "$(touch pwned)", "; touch pwned"] {
+        let change = |repo: &Repo| {
+            repo.write("README.md", "");
+        };
+        let runner = Runner::of_pull_request("--help", change).with("base", base);
+        let ran = runner.run();
+        assert_eq!(ran.outputs["exit-code"], "2", "{base}: {}", ran.log);
+        assert!(ran.log.contains("error: there is no revision `"), "{base}: {}", ran.log);
+        assert!(!runner.checkout().join("pwned").exists(), "{base}");
+    }
     for step in action()["runs"]["steps"].as_sequence().unwrap() {
         let run = step["run"].as_str().unwrap_or_default();
         assert!(!run.contains("${{"), "an expression in the text of a script:\n{run}");
     }
+}
+
+#[test]
+fn a_pull_request_is_compared_with_its_base() {
+    let add = |repo: &Repo| {
+        repo.write("new.yaml", &job("new", "n1", &every_day(1)).replace("ann", "bob"));
+    };
+    let runner = Runner::of_pull_request("bob-x", add).with("only-new", "true");
+    let ran = runner.run();
+    assert!(ran.succeeded, "that something changes is no failure: {}", ran.log);
+    assert_eq!(
+        [&ran.outputs["exit-code"], &ran.outputs["changed"], &ran.outputs["findings"]],
+        ["0", "true", "0"]
+    );
+    assert_eq!(ran.log, "4 files checked, nothing found; 1 finding of the base left out\n");
+    let plan = fs::read_to_string(&ran.outputs["plan"]).unwrap();
+    assert!(plan.starts_with("### Plan: 1 added, 0 changed, 0 removed\n"), "{plan}");
+    assert!(ran.summary.starts_with("**Valid.**") && ran.summary.ends_with(&plan), "{}", ran.summary);
+
+    // What was wrong already counts when new findings are not asked for alone.
+    let ran = Runner::of_pull_request("bob-x", add).run();
+    assert_eq!((ran.succeeded, ran.outputs["exit-code"].as_str()), (false, "1"), "{}", ran.log);
+    assert_eq!([&ran.outputs["errors"], &ran.outputs["plan"]], ["1", ""]);
+
+    let nothing = |repo: &Repo| {
+        repo.write("README.md", "no manifest");
+    };
+    let ran = Runner::of_pull_request("bob-x", nothing).with("only-new", "true").run();
+    assert_eq!((ran.succeeded, ran.outputs["changed"].as_str()), (true, "false"), "{}", ran.log);
+}
+
+#[test]
+fn the_author_of_a_pull_request_needs_the_right() {
+    let change = |repo: &Repo| {
+        repo.write("n1.yaml", &node("n1", "{ owner: bob }"));
+    };
+    let run = |author: &str| Runner::of_pull_request(author, change).with("only-new", "true").run();
+    let ran = run("bob-x");
+    assert!(!ran.succeeded);
+    assert!(ran.log.starts_with("::error title=new%3A ownership,file=n1.yaml,line="), "{}", ran.log);
+    assert!(run("ann-x").succeeded);
+    let unasked = Runner::of_pull_request("bob-x", change).with("only-new", "true").with("author", "");
+    assert!(unasked.run().succeeded, "an empty author is nobody");
+    let alone = Runner::of_pull_request("bob-x", change).with("base", "");
+    assert_eq!(alone.run().outputs["errors"], "1", "without a base there is no change to have a right for");
+}
+
+#[test]
+fn a_checkout_without_history_is_told_how_to_get_it() {
+    let mut runner = Runner::of_pull_request("ann-x", |repo| {
+        repo.write("n2.yaml", &node("n2", "{ owner: ann }"));
+    });
+    let full = runner.folder.at("checkout");
+    let world = World::new();
+    world.clone_of(&full, "checkout", &["--depth=1"]);
+    for name in ["temp", "files"] {
+        fs::create_dir(world.path().join(name)).unwrap();
+    }
+    let _whole = std::mem::replace(&mut runner.folder, world);
+    let ran = runner.run();
+    assert_eq!((ran.succeeded, ran.outputs["exit-code"].as_str()), (false, "2"));
+    assert!(
+        ran.log.trim_end().ends_with("or in a workflow with `fetch-depth: 0` of `actions/checkout`"),
+        "{}",
+        ran.log
+    );
 }
 
 #[test]

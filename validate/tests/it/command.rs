@@ -47,6 +47,14 @@ fn a_clean_folder_ends_with_0() {
 }
 
 #[test]
+fn a_folder_without_manifests_is_told_from_one_without_mistakes() {
+    let output = run(folder(&[("README.md", "")]).path(), &["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).starts_with("note: there is no `*.yaml` or `*.yml` below `"));
+    assert_eq!(text(&run(folder(&[("a.yaml", "")]).path(), &["check"]).stderr), "");
+}
+
+#[test]
 fn findings_end_with_1_and_paths_can_be_opened() {
     let folder = folder(&[("alice.yaml", &USER.replace("{}", "{ teem: a }"))]);
     let output = run(folder.path(), &["check"]);

@@ -101,7 +101,7 @@ fn what_is_not_an_output_is_explained() {
         ("sarif", "expected a format and a file, such as `sarif=out.sarif`"),
         (
             "html=x",
-            "`html` is not a format; those are `human`, `json`, `sarif`, `github`, `junit`, `markdown`",
+            "`html` is not a format; those are `human`, `json`, `sarif`, `github`, `junit` and `markdown`",
         ),
         ("json=", "the name of the file is missing; `-` is standard output"),
     ] {

@@ -225,7 +225,7 @@ fn a_comment_is_bounded_and_says_what_is_left_out() {
     assert!((20_000..MAX_LENGTH).contains(&text.len()), "{}", text.len());
     assert!(text.contains("1900 more left out here; `almanac-validate plan` shows them."), "{text}");
     assert!(text.starts_with(
-        "### 2000 added, 0 changed, 0 removed\n\nFrom <code>main&#96;&#64;x&#124;</code> to <code>change</code>."
+        "### Plan: 2000 added, 0 changed, 0 removed\n\nFrom <code>main&#96;&#64;x&#124;</code> to <code>change</code>."
     ));
 }
 

@@ -311,7 +311,7 @@ fn new_findings_are_marked_and_can_be_shown_alone() {
     let old = check(&[]);
     assert_eq!(old.code, 1);
     assert!(old.stdout.starts_with("error[schedule-conflict]: `a` and `b`"), "{}", old.stdout);
-    assert!(old.stdout.ends_with("\n5 files checked: 1 error; 0 of them new\n"), "{}", old.stdout);
+    assert!(old.stdout.ends_with("\n5 files checked: 1 error, which is not new\n"), "{}", old.stdout);
     let alone = check(&["--only-new"]);
     assert_eq!(
         (alone.code, alone.stdout.as_str()),
@@ -358,7 +358,7 @@ fn the_base_is_where_the_two_parted() {
     repo.git(&["checkout", "-q", "--detach", "change"]);
     repo.git(&["merge", "-q", "main", "-m", "a merge"]);
     let ran = repo.run(&["check", "--base=main", NOW]);
-    assert!(ran.stdout.ends_with("1 error; 0 of them new\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("1 error, which is not new\n"), "{}", ran.stdout);
 }
 
 #[test]
@@ -374,4 +374,41 @@ fn a_base_without_the_folder_is_empty() {
     );
     assert!(ran.stdout.starts_with("new error[unknown-field]"), "{}", ran.stdout);
     assert_eq!(repo.run(&["check", "--only-new"]).code, 2, "there is nothing to compare with");
+}
+
+#[test]
+fn what_a_change_brings_is_what_has_to_make_room() {
+    let world = World::new();
+    let repo = world.repo("repo");
+    repo.write("base.yaml", &(user("ann", "{ role: admin }") + "---\n" + &node("n1", "{ owner: ann }")));
+    let at = |minute: u8| {
+        format!(
+            "cron: \"{minute} 12 * * *\", start: 2027-01-01T00:00:00Z, end: 2027-12-01T00:00:00Z, length: 5m"
+        )
+    };
+    repo.write("z.yaml", &job("standing", "n1", &at(0)));
+    repo.write("y.yaml", &job("moved", "n1", &at(30)));
+    repo.commit();
+    // Both come before the other one, by name and by path.
+    repo.write("a.yaml", &job("added", "n1", &at(1)));
+    repo.write("y.yaml", &job("moved", "n1", &at(4)));
+    let found = |arguments: &[&str]| {
+        let ran =
+            repo.run(&[&["check", "--now=2027-03-01T00:00:00Z", "--format=github"], arguments].concat());
+        let places = ran.stdout.lines().filter_map(|line| line.split_once("::")?.1.split_once("::"));
+        places
+            .map(|(_, text)| text.split_once(", first").map_or(text, |it| it.0).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(&["--base=HEAD"]),
+        [
+            "a.yaml:7:21: `added` and `standing` both reserve node `n1` 275 times",
+            "y.yaml:7:21: `moved` and `added` both reserve node `n1` 275 times",
+            "y.yaml:7:21: `moved` and `standing` both reserve node `n1` 275 times",
+        ]
+    );
+    let fixed = repo.run(&["check", "--now=2027-03-01T00:00:00Z", "--base=HEAD", "--fix"]);
+    assert_eq!(fixed.code, 0, "{}{}", fixed.stdout, fixed.stderr);
+    assert_eq!(repo.git(&["status", "--short"]).trim(), "M y.yaml\n?? a.yaml", "nobody else's job is moved");
 }

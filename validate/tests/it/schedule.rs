@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, path::Path};
 use almanac_schemas::Instant;
 use icalendar::{CalendarDateTime, Component, DatePerhapsTime, EventLike, parser};
 
-use crate::command::{USER, folder, run, text};
+use crate::{
+    command::{USER, folder, run, text},
+    git::World,
+};
 
 /// Monday; clocks in London go forward on the Sunday after it.
 const NOW: [&str; 2] = ["--now", "2027-03-22T10:20:07Z"];
@@ -155,6 +158,21 @@ fn what_is_wrong_is_said() {
 }
 
 /// The text is read by a parser that is not ours.
+#[test]
+fn a_revision_has_a_calendar_too() {
+    let world = World::new();
+    let repo = world.repo("repo");
+    repo.write("all.yaml", &(USER.to_owned() + "---" + NODES + "---" + JOBS)).commit();
+    repo.write("all.yaml", "not: a manifest");
+    let shown = repo.run(&["schedule", "--rev=HEAD", NOW[0], NOW[1], "--for=1h"]);
+    assert_eq!((shown.code, shown.stdout.lines().count()), (0, 3), "{shown:?}");
+    let slot = repo.run(&["slot", "--rev=HEAD", NOW[0], NOW[1], "--node=london-01", "--length=5m"]);
+    assert_eq!(slot.code, 0, "{slot:?}");
+    let shown = repo.run(&["schedule", NOW[0], NOW[1]]);
+    assert_eq!(shown.code, 1);
+    assert!(shown.stderr.ends_with("run `almanac-validate check`\n"), "{}", shown.stderr);
+}
+
 #[test]
 fn icalendar() {
     let testbed = testbed();

@@ -8,6 +8,7 @@ use super::{Proposal, words};
 use crate::{
     plan::{Action, JobPreview, Renewed},
     render::{columns::columns, human::Style},
+    words::counted,
 };
 
 /// Up to so many jobs are shown one by one; more are a table.
@@ -51,9 +52,11 @@ fn things(text: &mut String, proposal: &Proposal<'_>, paint: &Paint) {
     let plan = &proposal.preview.plan;
     let mut shown = false;
     for (kind, name, action) in plan.actions().filter(|(kind, ..)| *kind != Kind::Job) {
-        let kind_word = if kind == Kind::Config { "settings" } else { &kind.as_str().to_lowercase() };
-        let name_word = if kind == Kind::Config { "" } else { name };
-        let _ = writeln!(text, "{} {kind_word} {name_word}", paint.sign(action));
+        let thing = match kind {
+            Kind::Config => "settings".to_owned(),
+            kind => format!("{} {name}", kind.as_str().to_lowercase()),
+        };
+        let _ = writeln!(text, "{} {thing}", paint.sign(action));
         let renewed = proposal.preview.renewed.iter().find(|it| it.kind == kind && it.name == name);
         renewed.into_iter().for_each(|renewed| fields(text, renewed));
         shown = true;
@@ -135,11 +138,8 @@ fn table(text: &mut String, jobs: &[JobPreview<'_>], paint: &Paint) {
     let affected =
         jobs.iter().filter(|job| job.transitions.iter().any(|transition| transition.matters())).count();
     if affected > 0 {
-        let _ = writeln!(
-            text,
-            "\ndaylight saving affects {} (--format json says how)",
-            words::counted(affected, "job")
-        );
+        let _ =
+            writeln!(text, "\ndaylight saving affects {} (--format json says how)", counted(affected, "job"));
     }
     text.push('\n');
 }

@@ -41,10 +41,8 @@ struct Page {
 
 impl Page {
     fn write(mut self, proposal: &Proposal<'_>) -> String {
-        let mut headline = proposal.headline();
-        headline[..1].make_ascii_uppercase();
         let (base, tree) = (code(&words::cut(proposal.base, VALUE)), code(&words::cut(proposal.tree, VALUE)));
-        let _ = writeln!(self.text, "### {headline}\n\nFrom {base} to {tree}.");
+        let _ = writeln!(self.text, "### Plan: {}\n\nFrom {base} to {tree}.", proposal.headline());
         self.remarks(proposal);
         self.findings(proposal);
         self.things(proposal);
@@ -81,7 +79,7 @@ impl Page {
         self.table(Some("New findings"), &["", "rule", "place", "what is wrong"], rows);
         let old = proposal.old_findings();
         if old > 0 {
-            let _ = writeln!(self.text, "\n{} of the base not shown.", words::counted(old, "finding"));
+            let _ = writeln!(self.text, "\n{} of the base not shown.", crate::words::counted(old, "finding"));
         }
     }
 
@@ -172,8 +170,13 @@ impl Page {
                 },
             ]
         });
-        let rows: Vec<_> = rows.collect();
-        self.table(Some("Next runs"), &["job", "UTC", "in the job's time zone"], rows.into_iter());
+        let mut rows: Vec<_> = rows.collect();
+        let mut titles = vec!["job", "UTC", "in the job's time zone"];
+        if rows.iter().all(|row| row[2].is_empty()) {
+            titles.pop();
+            rows.iter_mut().for_each(|row| drop(row.pop()));
+        }
+        self.table(Some("Next runs"), &titles, rows.into_iter());
     }
 
     fn clocks(&mut self, proposal: &Proposal<'_>) {

@@ -49,7 +49,7 @@ impl<'a> Proposal<'a> {
     fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.base_errors > 0 {
-            let errors = words::counted(self.base_errors, "error");
+            let errors = crate::words::counted(self.base_errors, "error");
             remarks
                 .push(format!("the base does not validate ({errors}): compared is what can be read of it"));
         }

@@ -8,12 +8,8 @@ use serde_json::Value;
 use crate::{
     plan::{Load, Transition},
     text::printable,
+    words::in_words,
 };
-
-/// "1 error", "2 errors".
-pub(super) fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
 
 /// A figure with as many digits as say something.
 pub(super) fn figure(value: f64) -> String {
@@ -78,8 +74,7 @@ pub(super) fn names<N: ToString>(names: &[N], shown: usize) -> String {
 /// "forward 1h" or "back 30m".
 pub(super) fn shift(shift: TimeDelta) -> String {
     let word = if shift > TimeDelta::zero() { "forward" } else { "back" };
-    let length = almanac_schemas::Duration::from_secs(shift.num_seconds().unsigned_abs());
-    format!("{word} {length}")
+    format!("{word} {}", in_words(shift))
 }
 
 /// What happens to runs when clocks are set.
