@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use crate::{
     Finding, Related, Severity, Source, Testbed,
     allow::Allowances,
+    flood,
     places::Positions,
     rules::{self, Context, Draft, Place},
-    text::printable,
+    text::readable,
 };
 
 /// What a check found.
@@ -70,6 +71,7 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
         findings.extend(allowances.idle());
     }
     sort(&mut findings);
+    let findings = flood::bounded(findings);
     Report { testbed: sound.then(|| context.testbed()), findings, silenced, left_out: 0 }
 }
 
@@ -92,16 +94,16 @@ impl<'a> Locator<'a> {
         Finding {
             rule: draft.rule,
             severity: draft.rule.severity(),
-            message: printable(draft.message),
+            message: readable(draft.message),
             location: Some(self.location(&draft.place)),
             related: related
                 .map(|(message, place)| Related {
-                    message: printable(message),
+                    message: readable(message),
                     location: self.location(&place),
                 })
                 .collect(),
-            notes: draft.notes.into_iter().map(printable).collect(),
-            help: draft.help.map(printable),
+            notes: draft.notes.into_iter().map(readable).collect(),
+            help: draft.help.map(readable),
             fix: draft.fix.and_then(|(place, remedy)| {
                 self.sources[place.file].fix(self.positions(place.file), &place.spot, remedy)
             }),

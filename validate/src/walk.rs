@@ -1,7 +1,8 @@
 //! A folder of the working tree as sources: the only part of the library that reads files.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -26,13 +27,11 @@ pub enum WalkError {
     /// The path is something else.
     #[error("`{}` is not a folder: name the folder that holds all manifests, as they are checked against each other", .0.display())]
     NotAFolder(PathBuf),
-    /// The list of what is passed over is not text.
-    #[error("`{}` is not UTF-8", .0.display())]
-    IgnoreNotUtf8(PathBuf),
 }
 
 /// Reads all manifests below a folder, in the order of their paths. Symbolic links and submodules
-/// are not followed: they are sources that consist of a finding.
+/// are not followed, and pipes and devices not opened: they are sources that consist of a finding.
+/// What vanishes meanwhile is not there.
 ///
 /// # Errors
 ///
@@ -43,11 +42,7 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
         return Err(WalkError::NotAFolder(root.to_owned()));
     }
     let mut walk = Walk { selection: Selection::new(None), sources: Vec::new() };
-    if fs::symlink_metadata(root.join(IGNORE_FILE)).is_ok_and(|metadata| metadata.is_symlink()) {
-        walk.add(IGNORE_FILE, Entry::Symlink);
-    } else {
-        walk.selection = selection(root)?;
-    }
+    walk.read_list(root)?;
     // Folders that wait, so that a deep tree needs no deep stack.
     let mut folders = vec![(root.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
@@ -55,18 +50,6 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
     }
     walk.sources.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(walk.sources)
-}
-
-fn selection(root: &Path) -> Result<Selection, WalkError> {
-    let path = root.join(IGNORE_FILE);
-    match fs::read(&path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Selection::new(Some(&text))),
-            Err(_) => Err(WalkError::IgnoreNotUtf8(path)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Selection::new(None)),
-        Err(cause) => Err(unreadable(&path, cause)),
-    }
 }
 
 struct Walk {
@@ -81,14 +64,22 @@ impl Walk {
         prefix: &str,
         folders: &mut Vec<(PathBuf, String)>,
     ) -> Result<(), WalkError> {
-        for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))? {
+        // Only the root has an empty prefix, and it has been seen to be there.
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !prefix.is_empty() => return Ok(()),
+            entries => entries.map_err(|cause| unreadable(folder, cause))?,
+        };
+        for entry in entries {
             let entry = entry.map_err(|cause| unreadable(folder, cause))?;
             let path = entry.path();
             let name = entry.file_name();
             let utf8 = name.to_str().is_some();
             let relative = format!("{prefix}{}", name.to_string_lossy());
             // Of a link, this is the type of the link itself.
-            let kind = entry.file_type().map_err(|cause| unreadable(&path, cause))?;
+            let kind = match entry.file_type() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                kind => kind.map_err(|cause| unreadable(&path, cause))?,
+            };
             if !self.selection.covers(&relative, kind.is_dir()) {
                 continue;
             }
@@ -100,26 +91,72 @@ impl Walk {
                 self.add(&relative, Entry::NotUtf8Name);
             } else if kind.is_dir() {
                 folders.push((path, format!("{relative}/")));
-            } else if kind.is_file() && self.selection.includes(&relative) {
-                self.file(&path, &relative)?;
+            } else if self.selection.includes(&relative) {
+                match kind.is_file() {
+                    true => self.file(&path, &relative)?,
+                    false => self.add(&relative, Entry::Special),
+                }
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, relative: &str) -> Result<(), WalkError> {
-        let size = fs::metadata(path).map_err(|cause| unreadable(path, cause))?.len();
-        if size > MAX_FILE as u64 {
-            self.add(relative, Entry::TooLarge(size));
-            return Ok(());
+    /// Reads the list of what is passed over. A list that is none is a finding, and hides nothing.
+    fn read_list(&mut self, root: &Path) -> Result<(), WalkError> {
+        let path = root.join(IGNORE_FILE);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(unreadable(&path, cause)),
+            Ok(metadata) if metadata.is_symlink() => self.add(IGNORE_FILE, Entry::Symlink),
+            Ok(metadata) if !metadata.is_file() => self.add(IGNORE_FILE, Entry::Special),
+            Ok(_) => match content(&path)? {
+                None => {}
+                Some(Content::TooLarge(size)) => self.add(IGNORE_FILE, Entry::TooLarge(size)),
+                Some(Content::Bytes(bytes)) => match std::str::from_utf8(&bytes) {
+                    Ok(text) => self.selection = Selection::new(Some(text)),
+                    Err(_) => self.add(IGNORE_FILE, Entry::File(&bytes)),
+                },
+            },
         }
-        let bytes = fs::read(path).map_err(|cause| unreadable(path, cause))?;
-        self.add(relative, Entry::File(&bytes));
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, relative: &str) -> Result<(), WalkError> {
+        match content(path)? {
+            None => {}
+            Some(Content::TooLarge(size)) => self.add(relative, Entry::TooLarge(size)),
+            Some(Content::Bytes(bytes)) => self.add(relative, Entry::File(&bytes)),
+        }
         Ok(())
     }
 
     fn add(&mut self, path: &str, entry: Entry<'_>) {
         self.sources.push(Arc::new(Source::read(path, entry)));
+    }
+}
+
+/// What a file holds.
+enum Content {
+    Bytes(Vec<u8>),
+    TooLarge(u64),
+}
+
+/// Reads a file, and never more of it than counts; nothing when it is gone.
+fn content(path: &Path) -> Result<Option<Content>, WalkError> {
+    let read = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        if size > MAX_FILE as u64 {
+            return Ok(Content::TooLarge(size));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        // It may grow meanwhile, and some file systems do not know a size.
+        file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(if bytes.len() > MAX_FILE { Content::TooLarge(bytes.len() as u64) } else { Content::Bytes(bytes) })
+    };
+    match read() {
+        Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(None),
+        content => content.map(Some).map_err(|cause| unreadable(path, cause)),
     }
 }
 
