@@ -208,7 +208,7 @@ pub enum CronProblem {
         step: String,
     },
     /// A step that skips the whole field.
-    #[error("a step of {step} passes all {values} {plural} at once, so that only the first is left: write that one itself", plural = .field.plural())]
+    #[error("a step of `{step}` passes all {values} {plural} at once, so that only the first is left: write that one itself", plural = .field.plural())]
     Step {
         /// The field.
         field: CronField,
@@ -430,7 +430,7 @@ mod tests {
             (
                 "*/70 * * * *",
                 "70",
-                "a step of 70 passes all 60 minutes at once, so that only the first is left: write that one itself",
+                "a step of `70` passes all 60 minutes at once, so that only the first is left: write that one itself",
             ),
             ("*/0 * * * *", "0", "a step of 0 leads nowhere: the smallest is 1"),
             ("*/x * * * *", "x", "the step `x` is not a number"),
