@@ -17,9 +17,8 @@ pub fn sources(input: &[u8]) -> Vec<Arc<Source>> {
         rest = &rest[end + NEXT_FILE.len()..];
     }
     files.push(rest);
-    let source = |(index, bytes): (usize, &[u8])| {
-        Arc::new(Source::read(&format!("{index}.yaml"), Entry::File(bytes)))
-    };
+    let source =
+        |(index, bytes): (usize, &[u8])| Arc::new(Source::read(&format!("{index}.yaml"), Entry::File(bytes)));
     files.into_iter().enumerate().map(source).collect()
 }
 

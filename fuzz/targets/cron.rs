@@ -9,8 +9,17 @@ use libfuzzer_sys::fuzz_target;
 /// The most starts that are looked at one by one.
 const MOST: usize = 500;
 
-fuzz_target!(|input: (&str, u16, i64, u32)| {
-    let (text, zone, from, span) = input;
+/// The expression, and at the end of the input the zone, the instant and the span, 14 bytes of them.
+fn parts(input: &[u8]) -> Option<(&str, u16, i64, u32)> {
+    let (rest, span) = input.split_last_chunk()?;
+    let (rest, from) = rest.split_last_chunk()?;
+    let (text, zone) = rest.split_last_chunk()?;
+    let text = std::str::from_utf8(text).ok()?;
+    Some((text, u16::from_le_bytes(*zone), i64::from_le_bytes(*from), u32::from_le_bytes(*span)))
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((text, zone, from, span)) = parts(input) else { return };
     let cron = match text.parse::<Cron>() {
         Ok(cron) => cron,
         Err(error) => {
@@ -38,7 +47,12 @@ fuzz_target!(|input: (&str, u16, i64, u32)| {
     // Between 1970 and 2106, and up to 60 days.
     let start = DateTime::from_timestamp(from.rem_euclid(1 << 32), span % 2 * 1_000).expect("it is in range");
     let end = start + TimeDelta::seconds(i64::from(span) % (60 * 86_400));
-    let schedule = Schedule { timing: Timing::Cron { cron: cron.clone(), zone }, start, end, length: TimeDelta::seconds(1) };
+    let schedule = Schedule {
+        timing: Timing::Cron { cron: cron.clone(), zone },
+        start,
+        end,
+        length: TimeDelta::seconds(1),
+    };
     let table = Timetable::new(&schedule, start, end);
     let (first, last) = (start.timestamp_micros(), end.timestamp_micros());
     assert_eq!(table.count_between(first, last), table.count());
@@ -61,7 +75,8 @@ fuzz_target!(|input: (&str, u16, i64, u32)| {
         assert_eq!(table.previous(i64::MAX), starts.last().copied());
     }
     // The other ways to ask say the same.
-    let listed = schedule.occurrences(start, end).take(MOST).map(|occurrence| occurrence.start.timestamp_micros());
+    let listed =
+        schedule.occurrences(start, end).take(MOST).map(|occurrence| occurrence.start.timestamp_micros());
     assert_eq!(listed.collect::<Vec<_>>(), starts);
     assert_eq!(schedule.next(start).map(|next| next.start.timestamp_micros()), starts.first().copied());
     if let Some(next) = cron.next(start, zone).filter(|next| *next < end) {

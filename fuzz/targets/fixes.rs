@@ -43,7 +43,11 @@ fuzz_target!(|input: &[u8]| {
         let key = (finding.rule, location.file.clone(), location.line);
         let count = |places: &BTreeMap<_, usize>| places.get(&key).copied().unwrap_or(0);
         if before.contains_key(&key) {
-            assert!(count(&after) <= count(&before), "more of {key:?} than before: {:?}", fixed.report.findings);
+            assert!(
+                count(&after) <= count(&before),
+                "more of {key:?} than before: {:?}",
+                fixed.report.findings
+            );
         }
     }
 });

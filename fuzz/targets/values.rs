@@ -3,11 +3,11 @@
 
 use std::{fmt::Display, str::FromStr};
 
+use almanac_fuzz::now;
 use almanac_schemas::{
     Duration, Instant, JobName, NodeName, PublicKey, Size, TeamName, Timezone, UserName, When,
     container::{Capability, Image, Port},
 };
-use almanac_fuzz::now;
 use libfuzzer_sys::fuzz_target;
 
 /// Whatever is read is written so that it reads as the same.

@@ -31,9 +31,9 @@ pub(super) fn check(field: CronField, text: &str, start: usize) -> Result<(), Wr
     for item in list.split(',') {
         let part = Part { field, text: &text[at - start..at - start + item.len()], upper: item, at };
         if item.is_empty() {
-            // The comma is what there is to see.
-            let comma = if at > start && is_list { at - 1 } else { at };
-            return Err((CronProblem::EmptyItem(field), comma..comma + 1));
+            // What stands beside it is what there is to see: a comma, or the sign alone.
+            let beside = if at > start { at - 1 } else { at };
+            return Err((CronProblem::EmptyItem(field), beside..beside + 1));
         }
         if is_list && part.is_every() {
             return Err(part.wrong(CronProblem::EveryInList(field)));

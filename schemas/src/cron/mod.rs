@@ -438,6 +438,8 @@ mod tests {
             ("/15 * * * *", "/15", "a step needs a range: write `0-59/15`"),
             ("0 1,2,,3 * * *", ",", "the list of hours has an empty item"),
             ("0 0 * * MON,", ",", "the list of days of the week has an empty item"),
+            ("0 0 13 * +", "+", "the list of days of the week has an empty item"),
+            (",5 0 * * *", ",", "the list of minutes has an empty item"),
             ("0 *,5 * * *", "*", "`*` stands for all hours already: write it alone"),
             ("0 5L * * *", "5L", "`L` means nothing in the hour: it is for the last day of a month"),
             (
