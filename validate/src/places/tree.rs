@@ -106,12 +106,14 @@ impl Scalar {
     }
 }
 
+/// The node of a key, and what it says; one that is a collection says nothing.
+type Key = (usize, Option<String>);
+
 #[derive(Default)]
 struct Builder {
     tree: Tree,
-    /// The collections that are open, with the key that waits for its value. One that is a collection
-    /// has no text.
-    open: Vec<(usize, Option<(usize, Option<String>)>)>,
+    /// The collections that are open, with the key that waits for its value.
+    open: Vec<(usize, Option<Key>)>,
     anchors: HashMap<usize, usize>,
     /// The end of the last thing that is more than white space: a block ends there.
     end: usize,
