@@ -22,7 +22,7 @@ pub enum NameError {
     #[error("a name has at most {MAX_NAME} characters, this one has {0}")]
     TooLong(usize),
     /// A character is not allowed in a name.
-    #[error("`{text}` is not a name: `{found}` is not one of a-z, 0-9 and `-`")]
+    #[error("`{text}` is not a name: {} is not one of a-z, 0-9 and `-`", shown(*found))]
     Character {
         /// The whole text.
         text: String,
@@ -32,6 +32,11 @@ pub enum NameError {
     /// The text starts or ends with a hyphen.
     #[error("`{0}` is not a name: it must start and end with one of a-z and 0-9")]
     Edge(String),
+}
+
+/// A character, with its code where it may look like one that is allowed.
+fn shown(c: char) -> String {
+    if c.is_ascii() { format!("`{c}`") } else { format!("`{c}` (U+{:04X})", u32::from(c)) }
 }
 
 fn check(text: &str) -> Result<(), NameError> {
@@ -155,6 +160,10 @@ mod tests {
         assert_eq!(error(&"a".repeat(64)), "a name has at most 63 characters, this one has 64");
         assert_eq!(error("London"), "`London` is not a name: `L` is not one of a-z, 0-9 and `-`");
         assert_eq!(error("a/../b"), "`a/../b` is not a name: `/` is not one of a-z, 0-9 and `-`");
+        assert_eq!(
+            error("p\u{430}ris"),
+            "`p\u{430}ris` is not a name: `\u{430}` (U+0430) is not one of a-z, 0-9 and `-`"
+        );
         assert_eq!(error("-a"), "`-a` is not a name: it must start and end with one of a-z and 0-9");
     }
 }

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use crate::{
     Finding, Related, Severity, Source, Testbed,
     allow::Allowances,
+    flood,
     places::Positions,
     rules::{self, Context, Draft, Place},
-    text::printable,
+    text::readable,
 };
 
 /// What a check found.
@@ -80,6 +81,7 @@ pub fn check_change(sources: &[Arc<Source>], base: &[Arc<Source>], now: DateTime
         findings.extend(allowances.idle());
     }
     sort(&mut findings);
+    let findings = flood::bounded(findings);
     Report { findings, sound, silenced, left_out: 0 }
 }
 
@@ -109,16 +111,16 @@ impl<'a> Locator<'a> {
         Finding {
             rule: draft.rule,
             severity: draft.rule.severity(),
-            message: printable(draft.message),
+            message: readable(draft.message),
             location: Some(self.location(&draft.place)),
             related: related
                 .map(|(message, place)| Related {
-                    message: printable(message),
+                    message: readable(message),
                     location: self.location(&place),
                 })
                 .collect(),
-            notes: draft.notes.into_iter().map(printable).collect(),
-            help: draft.help.map(printable),
+            notes: draft.notes.into_iter().map(readable).collect(),
+            help: draft.help.map(readable),
             fix: draft.fix.and_then(|(place, remedy)| {
                 self.sources[place.file].fix(self.positions(place.file), &place.spot, remedy)
             }),

@@ -59,6 +59,14 @@ impl Document {
         self.sound && matches!(self.content, Content::Manifest(_))
     }
 
+    /// Something in it is reported that the types do not see.
+    pub(crate) fn damage(&mut self) {
+        self.sound = false;
+        if let Content::Manifest(manifest) = &self.content {
+            self.content = Content::Damaged { kind: manifest.kind(), name: manifest.name().to_owned() };
+        }
+    }
+
     /// What it declares, as far as that is known.
     pub(crate) fn name(&self) -> Option<(Kind, &str)> {
         match &self.content {

@@ -27,6 +27,7 @@ mod document;
 mod edits;
 mod finding;
 mod fix;
+mod flood;
 pub mod novelty;
 pub mod ownership;
 mod places;

@@ -46,8 +46,10 @@ rules! {
     FileTooLarge = "file-too-large", Error, "a manifest file has at most 1 MiB";
     SymbolicLink = "symbolic-link", Error, "the tree holds no symbolic links";
     Submodule = "submodule", Error, "the tree holds no Git submodules";
+    SpecialFile = "special-file", Error, "a manifest is a regular file";
     FileEncoding = "file-encoding", Error, "a manifest file is UTF-8 without control characters";
     FileName = "file-name", Error, "the name of a manifest file is UTF-8";
+    PathCollision = "path-collision", Error, "paths differ by more than upper and lower case";
     Syntax = "syntax", Error, "a manifest file is YAML";
     UnknownField = "unknown-field", Error, "every field is one that its kind has";
     MissingField = "missing-field", Error, "every field that is required is there";

@@ -1,14 +1,16 @@
 //! What the JSON Schemas say about a place in a manifest.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use almanac_schemas::{Kind, json_schema, manifest::PathStep};
 use serde_json::Value;
 
 /// The fields that the mapping at a place must have.
 pub(crate) fn required(kind: Kind, path: &[PathStep]) -> Vec<String> {
-    let schema = json_schema::of(kind);
-    let root = schema.as_value();
+    /// To make one takes longer than to read a document, and a file may have thousands that lack a field.
+    static SCHEMAS: LazyLock<[Value; 4]> =
+        LazyLock::new(|| Kind::ALL.map(|kind| json_schema::of(kind).to_value()));
+    let root = &SCHEMAS[kind as usize];
     let place = path.iter().try_fold(root, |schema, step| {
         let schema = resolve(root, schema);
         match step {

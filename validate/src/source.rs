@@ -1,15 +1,17 @@
 //! One file: what can be said about it without the others.
 
+use std::collections::BTreeSet;
+
 use almanac_schemas::manifest::MAX_FILE;
 
 use crate::{
     Entry, Finding, Fix, Location, Related, Rule,
     allow::{self, Allow},
     document::{self, Content, Document},
-    places::{Positions, Remedy, Spot, hazard},
+    places::{Positions, Remedy, Spot, hazard, may_hold_tags, oddities},
     syntax::{self, Flaw},
-    text::{Text, printable},
-    yaml,
+    text::{Text, readable},
+    yaml::{self, Parsed},
 };
 
 /// One file, parsed. It depends on nothing but its path and content.
@@ -64,6 +66,11 @@ impl Source {
                 "this is a Git submodule, which is not followed".to_owned(),
                 "put the manifests themselves here, or list the folder in `.almanacignore`",
             ),
+            Entry::Special => refuse(
+                Rule::SpecialFile,
+                "this is not a regular file, and is not opened".to_owned(),
+                "put a regular file here, or list it in `.almanacignore`",
+            ),
             Entry::NotUtf8Name => refuse(
                 Rule::FileName,
                 "the name of the file is not UTF-8".to_owned(),
@@ -110,8 +117,20 @@ impl Source {
         }
         let (allows, flaws) = allow::read(text);
         let mut findings: Vec<_> = flaws.into_iter().map(|flaw| self.finding(flaw)).collect();
+        if let Some(flaw) = syntax::version(text) {
+            findings.push(self.finding(flaw));
+        }
         let (parsed, errors) = yaml::documents(text);
+        let odd: BTreeSet<usize> =
+            parsed.iter().filter(|parsed| yaml::is_odd(&parsed.value)).map(|parsed| parsed.index).collect();
+        let mut flawed = odd.clone();
+        if !odd.is_empty() || may_hold_tags(text) {
+            let oddities = oddities(text);
+            flawed.extend(oddities.iter().map(|oddity| oddity.document));
+            findings.extend(syntax::odd(&oddities, &odd).into_iter().map(|flaw| self.finding(flaw)));
+        }
         if errors.is_empty()
+            && flawed.is_empty()
             && let Some(documents) = document::all_right(parsed)
         {
             self.documents = documents;
@@ -120,8 +139,17 @@ impl Source {
         }
         // Once more, to find out what is wrong: the values are used up.
         let (parsed, errors) = yaml::documents(text);
-        let read: Vec<_> =
-            parsed.into_iter().map(|parsed| document::read(parsed.index, parsed.value)).collect();
+        let read: Vec<_> = parsed
+            .into_iter()
+            .map(|Parsed { index, value }| {
+                let value = if odd.contains(&index) { yaml::straightened(value) } else { value };
+                let (mut document, problems) = document::read(index, value);
+                if flawed.contains(&index) {
+                    document.damage();
+                }
+                (document, problems)
+            })
+            .collect();
         self.complete = errors.is_empty();
         // Positions cost a second pass, so they are looked up when there is something to say.
         let mut positions = None;
@@ -160,11 +188,11 @@ impl Source {
         Finding {
             rule: flaw.rule,
             severity: flaw.rule.severity(),
-            message: printable(flaw.message),
+            message: readable(flaw.message),
             location: Some(self.text.location(&self.path, &flaw.range)),
             related: related.into_iter().collect(),
             notes: Vec::new(),
-            help: flaw.help.map(printable),
+            help: flaw.help.map(readable),
             fix: flaw.fix.map(|patch| self.text.fix(&self.path, patch)),
             new: None,
         }

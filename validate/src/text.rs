@@ -94,6 +94,24 @@ pub(crate) fn printable(text: String) -> String {
     text.chars().map(shown).collect()
 }
 
+/// A text that people can read: long quotations of what a manifest says are cut, and nothing steers.
+pub(crate) fn readable(text: String) -> String {
+    /// The longest quotation, and what is left of a longer one, in characters.
+    const LONGEST: usize = 200;
+    const LEFT: usize = 60;
+    /// The longest text; it holds quotation marks that were not meant as such.
+    const WHOLE: usize = 2_000;
+    if text.len() <= LONGEST {
+        return printable(text);
+    }
+    let parts = text.split('`').enumerate().map(|(index, part)| match index % 2 {
+        1 if part.chars().nth(LONGEST).is_some() => shortened(part, LEFT),
+        _ => Cow::Borrowed(part),
+    });
+    let text = parts.collect::<Vec<_>>().join("`");
+    printable(shortened(&text, WHOLE).into_owned())
+}
+
 fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
@@ -140,6 +158,10 @@ mod tests {
     fn long_texts_are_cut_between_characters() {
         assert_eq!(shortened("äöü", 3), "äöü");
         assert_eq!(shortened("äöü", 2), "äö...");
+        let long = format!("`{}` is no name: `{}`", "x".repeat(300), "y".repeat(200));
+        let short = format!("`{}...` is no name: `{}`", "x".repeat(60), "y".repeat(200));
+        assert_eq!(readable(long), short);
+        assert!(readable("é".repeat(1_000_000)).len() < 5_000);
         assert_eq!(printable("a\u{202e}b\u{1b}".to_owned()), "a\\u{202e}b\\u{1b}");
     }
 }

@@ -19,6 +19,8 @@ pub enum Entry<'a> {
     Symlink,
     /// A Git submodule.
     Submodule,
+    /// Something to read from that is no file, such as a pipe or a device; or a folder where a file should be.
+    Special,
     /// A file whose name is not UTF-8; the path that goes with it is a readable replacement.
     NotUtf8Name,
 }

@@ -28,13 +28,11 @@ pub enum WalkError {
     /// The path is something else.
     #[error("`{}` is not a folder: name the folder that holds all manifests, as they are checked against each other", .0.display())]
     NotAFolder(PathBuf),
-    /// The list of what is passed over is not text.
-    #[error("`{}` is not UTF-8", .0.display())]
-    IgnoreNotUtf8(PathBuf),
 }
 
 /// Reads all manifests below a folder, in the order of their paths. Symbolic links and submodules
-/// are not followed: they are sources that consist of a finding.
+/// are not followed, and pipes and devices not opened: they are sources that consist of a finding.
+/// What vanishes meanwhile is not there.
 ///
 /// # Errors
 ///
@@ -45,11 +43,7 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
         return Err(WalkError::NotAFolder(root.to_owned()));
     }
     let mut walk = Walk { selection: Selection::new(None), sources: Vec::new(), files: Vec::new() };
-    if fs::symlink_metadata(root.join(IGNORE_FILE)).is_ok_and(|metadata| metadata.is_symlink()) {
-        walk.add(IGNORE_FILE, Entry::Symlink);
-    } else {
-        walk.selection = selection(root)?;
-    }
+    walk.read_list(root)?;
     // Folders that wait, so that a deep tree needs no deep stack.
     let mut folders = vec![(root.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
@@ -58,38 +52,9 @@ pub fn walk(root: &Path) -> Result<Vec<Arc<Source>>, WalkError> {
     // Reading and parsing is by far the most work.
     let files: Result<Vec<_>, _> =
         walk.files.par_iter().map(|(path, relative)| file(path, relative)).collect();
-    walk.sources.extend(files?);
+    walk.sources.extend(files?.into_iter().flatten());
     walk.sources.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(walk.sources)
-}
-
-/// Bytes that few files have more of.
-const USUAL_FILE: usize = 8 << 10;
-
-fn file(path: &Path, relative: &str) -> Result<Arc<Source>, WalkError> {
-    let read = || -> io::Result<Source> {
-        let file = File::open(path)?;
-        // To ask each file for its size takes as long as to read most of them.
-        let mut bytes = Vec::with_capacity(USUAL_FILE);
-        (&file).take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > MAX_FILE {
-            return Ok(Source::read(relative, Entry::TooLarge(file.metadata()?.len())));
-        }
-        Ok(Source::read(relative, Entry::File(&bytes)))
-    };
-    read().map(Arc::new).map_err(|cause| unreadable(path, cause))
-}
-
-fn selection(root: &Path) -> Result<Selection, WalkError> {
-    let path = root.join(IGNORE_FILE);
-    match fs::read(&path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Selection::new(Some(&text))),
-            Err(_) => Err(WalkError::IgnoreNotUtf8(path)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Selection::new(None)),
-        Err(cause) => Err(unreadable(&path, cause)),
-    }
 }
 
 struct Walk {
@@ -106,14 +71,22 @@ impl Walk {
         prefix: &str,
         folders: &mut Vec<(PathBuf, String)>,
     ) -> Result<(), WalkError> {
-        for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))? {
+        // Only the root has an empty prefix, and it has been seen to be there.
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !prefix.is_empty() => return Ok(()),
+            entries => entries.map_err(|cause| unreadable(folder, cause))?,
+        };
+        for entry in entries {
             let entry = entry.map_err(|cause| unreadable(folder, cause))?;
             let path = entry.path();
             let name = entry.file_name();
             let utf8 = name.to_str().is_some();
             let relative = format!("{prefix}{}", name.to_string_lossy());
             // Of a link, this is the type of the link itself.
-            let kind = entry.file_type().map_err(|cause| unreadable(&path, cause))?;
+            let kind = match entry.file_type() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                kind => kind.map_err(|cause| unreadable(&path, cause))?,
+            };
             if !self.selection.covers(&relative, kind.is_dir()) {
                 continue;
             }
@@ -125,15 +98,74 @@ impl Walk {
                 self.add(&relative, Entry::NotUtf8Name);
             } else if kind.is_dir() {
                 folders.push((path, format!("{relative}/")));
-            } else if kind.is_file() && self.selection.includes(&relative) {
-                self.files.push((path, relative));
+            } else if self.selection.includes(&relative) {
+                match kind.is_file() {
+                    true => self.files.push((path, relative)),
+                    false => self.add(&relative, Entry::Special),
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the list of what is passed over. A list that is none is a finding, and hides nothing.
+    fn read_list(&mut self, root: &Path) -> Result<(), WalkError> {
+        let path = root.join(IGNORE_FILE);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(unreadable(&path, cause)),
+            Ok(metadata) if metadata.is_symlink() => self.add(IGNORE_FILE, Entry::Symlink),
+            Ok(metadata) if !metadata.is_file() => self.add(IGNORE_FILE, Entry::Special),
+            Ok(_) => match content(&path)? {
+                None => {}
+                Some(Content::TooLarge(size)) => self.add(IGNORE_FILE, Entry::TooLarge(size)),
+                Some(Content::Bytes(bytes)) => match std::str::from_utf8(&bytes) {
+                    Ok(text) => self.selection = Selection::new(Some(text)),
+                    Err(_) => self.add(IGNORE_FILE, Entry::File(&bytes)),
+                },
+            },
         }
         Ok(())
     }
 
     fn add(&mut self, path: &str, entry: Entry<'_>) {
         self.sources.push(Arc::new(Source::read(path, entry)));
+    }
+}
+
+/// Reads a manifest; nothing when it is gone.
+fn file(path: &Path, relative: &str) -> Result<Option<Arc<Source>>, WalkError> {
+    let entry = |content: &Content| match content {
+        Content::Bytes(bytes) => Source::read(relative, Entry::File(bytes)),
+        Content::TooLarge(size) => Source::read(relative, Entry::TooLarge(*size)),
+    };
+    Ok(content(path)?.map(|content| Arc::new(entry(&content))))
+}
+
+/// What a file holds.
+enum Content {
+    Bytes(Vec<u8>),
+    TooLarge(u64),
+}
+
+/// Bytes that few files have more of.
+const USUAL_FILE: usize = 8 << 10;
+
+/// Reads a file, and never more of it than counts; nothing when it is gone.
+fn content(path: &Path) -> Result<Option<Content>, WalkError> {
+    let read = || -> io::Result<Content> {
+        let file = File::open(path)?;
+        // To ask each file for its size takes as long as to read most of them.
+        let mut bytes = Vec::with_capacity(USUAL_FILE);
+        (&file).take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > MAX_FILE {
+            return Ok(Content::TooLarge(file.metadata()?.len().max(bytes.len() as u64)));
+        }
+        Ok(Content::Bytes(bytes))
+    };
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        content => content.map(Some).map_err(|cause| unreadable(path, cause)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! `serde` speaks of Rust types and lists every field it knows. The texts are rebuilt here: the only
 //! module that depends on how `serde` puts things.
 
-use almanac_schemas::{Cron, Timezone, container::CAPABILITIES, cron::CronProblem};
+use almanac_schemas::{Cron, Timezone, container::CAPABILITIES};
 use serde_yaml::Value;
 
 use crate::{
@@ -119,7 +119,11 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
     };
     if let Some(rest) = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: ")) {
         let (what, wanted) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
+        if let Some((message, help)) = number_in_words(wanted, found) {
+            return plain(message, Some(help), None);
+        }
         let (help, fix) = otherwise_written(wanted, found).unzip();
+        let help = help.or_else(|| with_unit(wanted, found));
         let message = format!("expected {}, found {}", wanted_in_words(wanted), found_in_words(what, found));
         return plain(message, help, fix);
     }
@@ -160,6 +164,47 @@ pub(crate) fn invalid(message: &str, found: Option<&Value>) -> Wording {
     }
 }
 
+/// How to put a text that looks like a number and is none in YAML 1.2, or none that a machine can hold.
+fn number_in_words(wanted: &str, found: Option<&Value>) -> Option<(String, String)> {
+    if !matches!(wanted, "f64" | "u16" | "u32" | "u64" | "usize") {
+        return None;
+    }
+    let text = found?.as_str()?;
+    let digits = text.trim_start_matches(['+', '-']);
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole && digits.len() > 1 && digits.starts_with('0') && digits.len() < 40 {
+        let bare = digits.trim_start_matches('0');
+        let bare = if bare.is_empty() { "0" } else { bare };
+        return Some((
+            format!("`{text}` is not a number: it starts with a zero"),
+            format!("write `{bare}`, or `0o{bare}` if it is meant as an octal number"),
+        ));
+    }
+    let bare: String = digits.chars().filter(|c| *c != '_').collect();
+    if bare.len() < digits.len() && !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some((format!("`{text}` is not a number: it contains `_`"), format!("write `{bare}`")));
+    }
+    let infinite = text.parse::<f64>().is_ok_and(f64::is_infinite);
+    // Not the words, which are read as well.
+    if infinite && text.contains(|c: char| c.is_ascii_digit()) {
+        return Some((
+            format!("the number `{text}` is too large"),
+            format!("expected {}", wanted_in_words(wanted)),
+        ));
+    }
+    None
+}
+
+/// What a bare number lacks that should be a length of time or an amount of bytes.
+fn with_unit(wanted: &str, found: Option<&Value>) -> Option<String> {
+    let number = found?.as_u64()?;
+    match wanted {
+        "a duration" => Some(format!("write it with a unit, such as `{number}s` or `{number}m`")),
+        "a size" => Some(format!("write it with a unit, such as `{number}MiB` or `{number}GiB`")),
+        _ => None,
+    }
+}
+
 /// How a value of the wrong type can be written so that it is of the right one.
 fn otherwise_written(wanted: &str, found: Option<&Value>) -> Option<(String, Remedy)> {
     let is_wanted = |value: Value| match wanted {
@@ -168,7 +213,7 @@ fn otherwise_written(wanted: &str, found: Option<&Value>) -> Option<(String, Rem
         _ => false,
     };
     match found? {
-        Value::Number(_) | Value::Bool(_) if wanted == "a string" => Some((
+        Value::Number(_) | Value::Bool(_) if wanted == "a string" || wanted.ends_with(" name") => Some((
             "put it in quotes to make it a string".to_owned(),
             Remedy { message: "put it in quotes".to_owned(), change: Change::Quote },
         )),
@@ -203,6 +248,10 @@ fn meant<'a>(
 
 /// The name that is nearest to a text, if it holds anything that a name may.
 fn as_name(text: &str) -> Option<String> {
+    // Of another alphabet, what is left would be no name that anybody meant.
+    if !text.is_ascii() {
+        return None;
+    }
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = text.chars().map(allowed).collect();
     let name = name.trim_matches('-');
@@ -212,20 +261,17 @@ fn as_name(text: &str) -> Option<String> {
 /// The error of a cron expression knows which part of it is wrong.
 fn invalid_cron(cron: &str, message: &str) -> Wording {
     let (message, focus) = match cron.parse::<Cron>() {
-        Err(error) => {
-            let message = match error.problem {
-                CronProblem::Field { field, reason } => format!("in the {field}, {reason}"),
-                CronProblem::FieldCount(_) | CronProblem::Never => {
-                    format!("the cron expression is wrong: {}", error.problem)
-                }
-                problem => problem.to_string(),
-            };
-            (message, Focus::Within(error.range))
-        }
+        Err(error) => (error.problem.to_string(), Focus::Within(error.range)),
         Ok(_) => (message.to_owned(), Focus::Value),
     };
-    let help =
-        "the fields are minute, hour, day of the month, month and day of the week, such as `*/15 * * * *`";
+    let help = match cron.split_whitespace().count() {
+        6 => {
+            "of six fields, the first is for seconds: those of `30 */15 * * * *` are second, minute, hour, day of the month, month and day of the week"
+        }
+        _ => {
+            "the fields are minute, hour, day of the month, month and day of the week, such as `*/15 * * * *`"
+        }
+    };
     Wording { rule: Rule::Cron, message, focus, help: Some(help.to_owned()), fix: None }
 }
 
@@ -246,7 +292,7 @@ fn wanted_in_words(wanted: &str) -> &str {
         "a boolean" => "`true` or `false`",
         "string or map" | "string or singleton map" => "a word",
         _ if wanted.starts_with("struct ") => "a mapping",
-        _ if wanted.contains("enum ") => "a word",
+        _ if wanted.contains("enum") => "a word",
         _ => wanted,
     }
 }
@@ -322,6 +368,6 @@ mod tests {
     fn a_wrong_cron_expression_is_pointed_into() {
         let message = "*/70 * * * *".parse::<Cron>().unwrap_err().to_string();
         let wording = invalid(&message, Some(&"*/70 * * * *".into()));
-        assert_eq!((wording.rule, wording.focus), (Rule::Cron, Focus::Within(0..4)));
+        assert_eq!((wording.rule, wording.focus), (Rule::Cron, Focus::Within(2..4)));
     }
 }

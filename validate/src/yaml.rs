@@ -80,6 +80,42 @@ pub(crate) fn number_or_bool(text: &str) -> Option<Value> {
     (value.is_number() || value.is_bool()).then_some(value)
 }
 
+/// Whether a text without quotes is a string, and not a number or a word with a meaning.
+pub(crate) fn is_string(text: &str) -> bool {
+    !matches!(text, "" | "~" | "null" | "Null" | "NULL") && number_or_bool(text).is_none()
+}
+
+/// Whether a text without quotes is a number that is not finite, or not a number at all.
+pub(crate) fn is_endless(text: &str) -> bool {
+    let finite = |value: Value| value.as_f64().is_none_or(f64::is_finite);
+    text.contains('.') && number_or_bool(text).is_some_and(|value| !finite(value))
+}
+
+/// Whether a value holds a key that is no string, a number that is not finite, or something with a tag that
+/// the parser does not know.
+pub(crate) fn is_odd(value: &Value) -> bool {
+    match value {
+        Value::Mapping(entries) => entries.iter().any(|(key, value)| !key.is_string() || is_odd(value)),
+        Value::Sequence(items) => items.iter().any(is_odd),
+        Value::Tagged(_) => true,
+        Value::Number(number) => !number.is_finite(),
+        _ => false,
+    }
+}
+
+/// The value without what is odd: entries whose keys are no strings, and tags.
+pub(crate) fn straightened(value: Value) -> Value {
+    match value {
+        Value::Mapping(entries) => {
+            let named = entries.into_iter().filter(|(key, _)| key.is_string());
+            Value::Mapping(named.map(|(key, value)| (key, straightened(value))).collect())
+        }
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(straightened).collect()),
+        Value::Tagged(tagged) => straightened(tagged.value),
+        plain => plain,
+    }
+}
+
 /// Whether a text without quotes, as a key or a value, in flow style or not, is read as that very string
 /// by this parser and by those of the version before, in which more words have a meaning.
 pub(crate) fn reads_back(text: &str, in_flow: bool) -> bool {

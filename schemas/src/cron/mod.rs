@@ -1,9 +1,10 @@
 //! Cron expressions: five fields, or six with seconds first.
 //!
-//! What the fields mean is `croner`'s business. This module adds what it lets pass: an
-//! expression is refused when it contains an empty list item, a step larger than its field, a
-//! nickname or a year, or when it never fires. An error names the field and where it stands.
+//! What the fields mean is `croner`'s business. What they may look like is decided here, more strictly:
+//! an expression is refused when it contains an empty list item, a step larger than its field, a name
+//! out of place, a nickname or a year, or when it never fires. An error says what is wrong where.
 
+mod grammar;
 mod sets;
 
 use std::{cell::RefCell, collections::HashMap, fmt, ops::Range, str::FromStr, sync::Arc};
@@ -83,6 +84,31 @@ impl CronField {
     }
 }
 
+impl CronField {
+    /// What several values of the field are called.
+    const fn plural(self) -> &'static str {
+        match self {
+            Self::Second => "seconds",
+            Self::Minute => "minutes",
+            Self::Hour => "hours",
+            Self::DayOfMonth => "days of the month",
+            Self::Month => "months",
+            Self::DayOfWeek => "days of the week",
+        }
+    }
+
+    /// "hours are 0 to 23"
+    fn values_in_words(self) -> String {
+        let (low, high) = self.bounds();
+        let names = match self {
+            Self::Month => " or JAN to DEC",
+            Self::DayOfWeek => " or SUN to SAT",
+            _ => "",
+        };
+        format!("{} are {low} to {high}{names}", self.plural())
+    }
+}
+
 impl fmt::Display for CronField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -112,37 +138,110 @@ pub struct CronError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CronProblem {
     /// Not five or six fields.
-    #[error("it has {0} fields, expected 5 (minute, hour, day, month, weekday) or 6 (seconds first)")]
+    #[error(
+        "found {0} fields, expected 5 (minute, hour, day, month, weekday) or 6 (seconds first){years}",
+        years = if *.0 == 7 { "; there is none for years" } else { "" }
+    )]
     FieldCount(usize),
     /// A nickname such as `@daily`.
     #[error("nicknames are not accepted, write out the fields (`@daily` is `0 0 * * *`)")]
     Nickname,
     /// A list with nothing between two commas, or at an end.
-    #[error("the {0} has an empty item in its list")]
+    #[error("the list of {plural} has an empty item", plural = .0.plural())]
     EmptyItem(CronField),
+    /// A list with an item that means everything.
+    #[error("`*` stands for all {plural} already: write it alone", plural = .0.plural())]
+    EveryInList(CronField),
+    /// A number that the field does not have.
+    #[error("the {field} `{value}` is out of range: {}", .field.values_in_words())]
+    OutOfRange {
+        /// The field.
+        field: CronField,
+        /// The number.
+        value: String,
+    },
+    /// Something that is neither a number nor a name.
+    #[error("`{text}` is no {field}: {}", .field.values_in_words())]
+    NotAValue {
+        /// The field.
+        field: CronField,
+        /// What was found.
+        text: String,
+    },
+    /// A range whose end comes before its start.
+    #[error("the range `{range}` ends before it starts{}", .instead.as_ref().map(|text| format!(": write `{text}`")).unwrap_or_default())]
+    UpsideDown {
+        /// The range.
+        range: String,
+        /// What was probably meant.
+        instead: Option<String>,
+    },
+    /// A range without a start or an end.
+    #[error("the range `{range}` needs a start and an end: {}", .field.values_in_words())]
+    OpenRange {
+        /// The field.
+        field: CronField,
+        /// The range.
+        range: String,
+    },
+    /// A sign of another field.
+    #[error("`{sign}` means nothing in the {field}{}", purpose(*.sign))]
+    Misplaced {
+        /// The sign.
+        sign: char,
+        /// The field.
+        field: CronField,
+    },
+    /// An `L` alone as the day of the week.
+    #[error("`L` needs a day of the week before it: the last Friday of the month is `FRIL`")]
+    LastOfWeek,
+    /// A `W` without a day of the month.
+    #[error("`W` needs a day of the month before it: the weekday nearest to the 15th is `15W`")]
+    NearestTo,
+    /// A `#` with anything but 1 to 5 after it.
+    #[error("`{0}` is out of range: a month has a day of the week up to 5 times, `#1` to `#5`")]
+    Nth(String),
+    /// A step that is no number.
+    #[error("the step `{0}` is not a number")]
+    StepNumber(String),
+    /// A step that leads nowhere.
+    #[error("a step of 0 leads nowhere: the smallest is 1")]
+    ZeroStep,
+    /// A step that is not taken through a range.
+    #[error("a step needs a range: write `{}-{}/{step}`", .start.clone().unwrap_or_else(|| .field.bounds().0.to_string()), .field.bounds().1)]
+    StepWithoutRange {
+        /// The field.
+        field: CronField,
+        /// What stands before the step, if anything does.
+        start: Option<String>,
+        /// The step.
+        step: String,
+    },
     /// A step that skips the whole field.
-    #[error(
-        "the step {step} in the {field} is larger than its {values} values, so it would fire once only; write the value itself"
-    )]
+    #[error("a step of `{step}` passes all {values} {plural} at once, so that only the first is left: write that one itself", plural = .field.plural())]
     Step {
         /// The field.
         field: CronField,
         /// The step that was found.
-        step: u64,
+        step: String,
         /// How many values the field has.
         values: u16,
     },
-    /// A value outside the field, a bad range, an unknown name.
-    #[error("the {field} is wrong: {reason}")]
-    Field {
-        /// The field.
-        field: CronField,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// What only the library objects to, in its words.
+    #[error("{0}")]
+    Refused(String),
     /// Every field is right, and yet no date fits.
-    #[error("it never fires: no such date exists")]
+    #[error("this never fires: no such date exists")]
     Never,
+}
+
+/// What a sign is for that was found somewhere else.
+fn purpose(sign: char) -> &'static str {
+    match sign {
+        '#' => ": it counts days of the week, such as `MON#2`",
+        'W' => ": it is for days of the month, such as `15W`",
+        _ => ": it is for the last day of a month",
+    }
 }
 
 impl Cron {
@@ -192,41 +291,6 @@ impl Cron {
     pub(crate) fn modified(&self) -> Option<&croner::Cron> {
         self.inner.modified.as_ref()
     }
-
-    /// What the library would let pass.
-    fn check_items(field: CronField, text: &str) -> Result<(), CronProblem> {
-        for item in text.split(',') {
-            if item.is_empty() {
-                return Err(CronProblem::EmptyItem(field));
-            }
-            let step = item.split_once('/').and_then(|(_, step)| step.parse::<u64>().ok());
-            if let Some(step) = step
-                && step > u64::from(field.values())
-            {
-                return Err(CronProblem::Step { field, step, values: field.values() });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a field is right by itself. The library's errors name no field.
-    fn check_alone(field: CronField, text: &str) -> Result<(), CronProblem> {
-        let mut alone = ["*"; 6];
-        alone[0] = "0";
-        if let Some(place) = CronField::ALL.iter().position(|other| *other == field) {
-            alone[place] = text;
-        }
-        parser().parse(&alone.join(" ")).map(drop).map_err(|_| {
-            let (low, high) = field.bounds();
-            let names = match field {
-                CronField::Month => " or JAN to DEC",
-                CronField::DayOfWeek => " or SUN to SAT",
-                _ => "",
-            };
-            let reason = format!("`{text}` is not made of `*` and values from {low} to {high}{names}");
-            CronProblem::Field { field, reason }
-        })
-    }
 }
 
 fn parser() -> CronParser {
@@ -275,17 +339,11 @@ impl Cron {
             count => return Err(error(CronProblem::FieldCount(count), 0..text.len())),
         };
         for (kind, (range, field)) in kinds.iter().zip(&fields) {
-            Self::check_items(*kind, field).map_err(|problem| error(problem, range.clone()))?;
+            grammar::check(*kind, field, range.start).map_err(|(problem, range)| error(problem, range))?;
         }
-        let parsed = parser().parse(text).map_err(|cause| {
-            for (kind, (range, field)) in kinds.iter().zip(&fields) {
-                if let Err(problem) = Self::check_alone(*kind, field) {
-                    return error(problem, range.clone());
-                }
-            }
-            let problem = CronProblem::Field { field: kinds[0], reason: cause.to_string() };
-            error(problem, 0..text.len())
-        })?;
+        let refused =
+            |cause: croner::errors::CronError| error(CronProblem::Refused(cause.to_string()), 0..text.len());
+        let parsed = parser().parse(text).map_err(refused)?;
         let sets = Sets::new(&parsed);
         let modified = sets.has_modifiers().then_some(parsed);
         let cron = Self { inner: Arc::new(Inner { text: text.to_owned(), sets, modified }) };
@@ -333,6 +391,13 @@ mod tests {
             "7-59/15 * * * *",
             "0 0 29 2 *",
             " 0  3 * * 0 ",
+            "0 0 l * ?",
+            "0 0 LW * *",
+            "0 0 * * fril",
+            "0 0 * * 1-3#2",
+            "0 0 13 * +FRI",
+            "0 0 * * SAT-SUN",
+            "1-31/31 0 * * *",
         ] {
             assert_eq!(text.parse::<Cron>().unwrap().as_str(), text);
         }
@@ -340,33 +405,99 @@ mod tests {
 
     #[test]
     fn refuses_and_says_where() {
-        for (text, problem, range) in [
-            ("* * * *", CronProblem::FieldCount(4), 0..7),
-            ("@daily", CronProblem::Nickname, 0..6),
-            ("*/70 * * * *", CronProblem::Step { field: CronField::Minute, step: 70, values: 60 }, 0..4),
-            ("0 1,2,,3 * * *", CronProblem::EmptyItem(CronField::Hour), 2..8),
-            ("0 0 * * MON,", CronProblem::EmptyItem(CronField::DayOfWeek), 8..12),
-            ("0 0 30 2 *", CronProblem::Never, 0..10),
+        for (text, wrong, message) in [
+            (
+                "* * * *",
+                "* * * *",
+                "found 4 fields, expected 5 (minute, hour, day, month, weekday) or 6 (seconds first)",
+            ),
+            (
+                "0 0 * * * * 2027",
+                "0 0 * * * * 2027",
+                "found 7 fields, expected 5 (minute, hour, day, month, weekday) or 6 (seconds first); there is none for years",
+            ),
+            (
+                "@daily",
+                "@daily",
+                "nicknames are not accepted, write out the fields (`@daily` is `0 0 * * *`)",
+            ),
+            ("0 25 * * *", "25", "the hour `25` is out of range: hours are 0 to 23"),
+            ("0 0 0 * *", "0", "the day of the month `0` is out of range: days of the month are 1 to 31"),
+            ("0 0 * 13 *", "13", "the month `13` is out of range: months are 1 to 12 or JAN to DEC"),
+            (
+                "0 0 * * 8",
+                "8",
+                "the day of the week `8` is out of range: days of the week are 0 to 7 or SUN to SAT",
+            ),
+            ("0 9,30 * * *", "30", "the hour `30` is out of range: hours are 0 to 23"),
+            ("0 9-30 * * *", "30", "the hour `30` is out of range: hours are 0 to 23"),
+            ("70000 * * * *", "70000", "the minute `70000` is out of range: minutes are 0 to 59"),
+            ("a * * * *", "a", "`a` is no minute: minutes are 0 to 59"),
+            ("0 -5 * * *", "-5", "the range `-5` needs a start and an end: hours are 0 to 23"),
+            ("0 0 * foo *", "foo", "`foo` is no month: months are 1 to 12 or JAN to DEC"),
+            (
+                "0 0 * * SUNDAY",
+                "SUNDAY",
+                "`SUNDAY` is no day of the week: days of the week are 0 to 7 or SUN to SAT",
+            ),
+            ("0 0 * JANFEB *", "JANFEB", "`JANFEB` is no month: months are 1 to 12 or JAN to DEC"),
+            ("MON 0 * * *", "MON", "`MON` is no minute: minutes are 0 to 59"),
+            ("0 22-4 * * *", "22-4", "the range `22-4` ends before it starts: write `22-23,0-4`"),
+            (
+                "0 0 * * fri-mon",
+                "fri-mon",
+                "the range `fri-mon` ends before it starts: write `fri-SAT,SUN-mon`",
+            ),
+            (
+                "0 0 * NOV-FEB *",
+                "NOV-FEB",
+                "the range `NOV-FEB` ends before it starts: write `NOV-DEC,JAN-FEB`",
+            ),
+            ("0 22-4/2 * * *", "22-4", "the range `22-4` ends before it starts"),
+            (
+                "*/70 * * * *",
+                "70",
+                "a step of `70` passes all 60 minutes at once, so that only the first is left: write that one itself",
+            ),
+            ("*/0 * * * *", "0", "a step of 0 leads nowhere: the smallest is 1"),
+            ("*/x * * * *", "x", "the step `x` is not a number"),
+            ("5/15 * * * *", "5/15", "a step needs a range: write `5-59/15`"),
+            ("/15 * * * *", "/15", "a step needs a range: write `0-59/15`"),
+            ("0 1,2,,3 * * *", ",", "the list of hours has an empty item"),
+            ("0 0 * * MON,", ",", "the list of days of the week has an empty item"),
+            ("0 0 13 * +", "+", "the list of days of the week has an empty item"),
+            (",5 0 * * *", ",", "the list of minutes has an empty item"),
+            ("0 *,5 * * *", "*", "`*` stands for all hours already: write it alone"),
+            ("0 5L * * *", "5L", "`L` means nothing in the hour: it is for the last day of a month"),
+            (
+                "0 0 * * 5W",
+                "5W",
+                "`W` means nothing in the day of the week: it is for days of the month, such as `15W`",
+            ),
+            (
+                "0 0 1#2 * *",
+                "1#2",
+                "`#` means nothing in the day of the month: it counts days of the week, such as `MON#2`",
+            ),
+            (
+                "0 0 * * MON#6",
+                "#6",
+                "`#6` is out of range: a month has a day of the week up to 5 times, `#1` to `#5`",
+            ),
+            (
+                "0 0 * * L",
+                "L",
+                "`L` needs a day of the week before it: the last Friday of the month is `FRIL`",
+            ),
+            (
+                "0 0 W * *",
+                "W",
+                "`W` needs a day of the month before it: the weekday nearest to the 15th is `15W`",
+            ),
+            ("0 0 30 2 *", "0 0 30 2 *", "this never fires: no such date exists"),
         ] {
             let error = text.parse::<Cron>().unwrap_err();
-            assert_eq!((error.problem, error.range), (problem, range), "{text}");
-        }
-        let error = "61 * * * *".parse::<Cron>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`61 * * * *` is not a cron expression: the minute is wrong: `61` is not made of `*` and values from 0 to 59"
-        );
-        assert_eq!(error.range, 0..2);
-        for text in [
-            "0 0 * * * * 2027",
-            "0 0 0 * *",
-            "a * * * *",
-            "0 24 * * *",
-            "0 0 * * 8",
-            "0 0 * FOO *",
-            "*/0 * * * *",
-        ] {
-            assert!(text.parse::<Cron>().is_err(), "{text}");
+            assert_eq!((&text[error.range], error.problem.to_string().as_str()), (wrong, message), "{text}");
         }
     }
 }

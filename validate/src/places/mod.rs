@@ -3,6 +3,7 @@
 
 mod comments;
 mod hazard;
+mod oddities;
 mod positions;
 mod rewrite;
 mod scalar;
@@ -10,5 +11,6 @@ mod tree;
 
 pub(crate) use comments::comments;
 pub(crate) use hazard::{Hazard, hazard};
+pub(crate) use oddities::{Oddity, OddityKind, may_hold_tags, oddities};
 pub(crate) use positions::{Focus, Positions, Spot};
 pub(crate) use rewrite::{Change, Remedy};

@@ -112,7 +112,10 @@ impl<'a> Positions<'a> {
 
     /// Keys that occur twice in a mapping of a document.
     pub(crate) fn duplicates(&self, document: usize) -> impl Iterator<Item = &Duplicate> {
-        self.tree.duplicates.iter().filter(move |duplicate| duplicate.document == document)
+        // They come in the order of documents, of which there may be as many.
+        let all = &self.tree.duplicates;
+        let first = all.partition_point(|duplicate| duplicate.document < document);
+        all[first..].iter().take_while(move |duplicate| duplicate.document == document)
     }
 
     /// Where a path leads; or else the node that is to be shown in its place.

@@ -106,11 +106,14 @@ impl Scalar {
     }
 }
 
+/// The node of a key, and what it says; one that is a collection says nothing.
+type Key = (usize, Option<String>);
+
 #[derive(Default)]
 struct Builder {
     tree: Tree,
     /// The collections that are open, with the key that waits for its value.
-    open: Vec<(usize, Option<(usize, String)>)>,
+    open: Vec<(usize, Option<Key>)>,
     anchors: HashMap<usize, usize>,
     /// The end of the last thing that is more than white space: a block ends there.
     end: usize,
@@ -137,7 +140,8 @@ impl Builder {
                     self.tree.nodes[target].aliased = true;
                 }
                 self.end = self.end.max(range.end);
-                self.add(event, range, target.map_or(Content::Dangling, Content::Alias), None);
+                let text = target.and_then(|target| self.value(text, target));
+                self.add(event, range, target.map_or(Content::Dangling, Content::Alias), text.as_deref());
             }
             Event::MappingStart(style, ..) => {
                 let content = Content::Mapping { entries: HashMap::new(), style: *style };
@@ -164,6 +168,16 @@ impl Builder {
         }
     }
 
+    /// What a scalar says.
+    fn value(&self, text: &str, node: usize) -> Option<String> {
+        let Node { range, content: Content::Scalar(scalar), .. } = &self.tree.nodes[node] else {
+            return None;
+        };
+        let quote = scalar.quote();
+        let source = || text.get(range.start + quote..range.end.saturating_sub(quote)).map(str::to_owned);
+        scalar.value.clone().or_else(source)
+    }
+
     /// Adds a node and ties it to what it is in. `text` is the value of a scalar.
     fn add(&mut self, event: &Event<'_>, range: Range<usize>, content: Content, text: Option<&str>) -> usize {
         let tree = &mut self.tree;
@@ -179,8 +193,8 @@ impl Builder {
         };
         match (&mut tree.nodes[*parent].content, key.take()) {
             (Content::Sequence { items, .. }, _) => items.push(node),
-            (Content::Mapping { .. }, None) => *key = Some((node, text.unwrap_or_default().to_owned())),
-            (Content::Mapping { entries, .. }, Some((key, name))) => match entries.entry(name) {
+            (Content::Mapping { .. }, None) => *key = Some((node, text.map(str::to_owned))),
+            (Content::Mapping { entries, .. }, Some((key, Some(name)))) => match entries.entry(name) {
                 Entry::Vacant(entry) => drop(entry.insert((key, node))),
                 Entry::Occupied(entry) => {
                     let (name, first) = (entry.key().clone(), entry.get().0);

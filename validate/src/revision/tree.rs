@@ -37,25 +37,17 @@ pub fn read_tree(
     cache: &mut Cache,
 ) -> Result<Vec<Arc<Source>>, git2::Error> {
     let odb = repository.odb()?;
-    let list = tree.get_name(IGNORE_FILE);
-    let linked = list.as_ref().is_some_and(|entry| entry.filemode_raw() == SYMLINK);
-    let ignored = match list {
-        Some(entry)
-            if entry.kind() == Some(ObjectType::Blob)
-                && !linked
-                && odb.read_header(entry.id())?.0 <= MAX_FILE =>
-        {
-            Some(String::from_utf8_lossy(odb.read(entry.id())?.data()).into_owned())
-        }
-        _ => None,
-    };
-    let selection = Selection::new(ignored.as_deref());
     let before = std::mem::take(cache);
-    let mut reader =
-        Reader { repository, odb, selection, before, after: Cache::default(), sources: Vec::new() };
-    if linked {
-        // What the blob of a link holds is a path, and no list.
-        reader.put(IGNORE_FILE, Entry::Symlink);
+    let mut reader = Reader {
+        repository,
+        odb,
+        selection: Selection::new(None),
+        before,
+        after: Cache::default(),
+        sources: Vec::new(),
+    };
+    if let Some(list) = tree.get_name(IGNORE_FILE) {
+        reader.read_list(&list)?;
     }
     let result = reader.folder(tree, "");
     // After a failure the next attempt begins afresh, which costs time and nothing else.
@@ -64,6 +56,28 @@ pub fn read_tree(
 }
 
 impl Reader<'_> {
+    /// Reads the list of what is passed over. A list that is none is a finding, and hides nothing.
+    fn read_list(&mut self, list: &git2::TreeEntry<'_>) -> Result<(), git2::Error> {
+        if list.filemode_raw() == SYMLINK {
+            // What the blob of a link holds is a path, and no list.
+            self.put(IGNORE_FILE, Entry::Symlink);
+        } else if list.kind() != Some(ObjectType::Blob) {
+            self.put(IGNORE_FILE, Entry::Special);
+        } else {
+            let (size, _) = self.odb.read_header(list.id())?;
+            if size > MAX_FILE {
+                self.put(IGNORE_FILE, Entry::TooLarge(size as u64));
+                return Ok(());
+            }
+            let content = self.odb.read(list.id())?.data().to_vec();
+            match std::str::from_utf8(&content) {
+                Ok(text) => self.selection = Selection::new(Some(text)),
+                Err(_) => self.put(IGNORE_FILE, Entry::File(&content)),
+            }
+        }
+        Ok(())
+    }
+
     fn folder(&mut self, tree: &git2::Tree<'_>, path: &str) -> Result<(), git2::Error> {
         for entry in tree {
             let readable = String::from_utf8_lossy(entry.name_bytes());

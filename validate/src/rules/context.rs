@@ -22,6 +22,8 @@ pub(crate) struct Context<'a> {
     /// Whether every file could be read far enough to know all names. If not, what seems to be
     /// missing may only be unreadable.
     pub(crate) complete: bool,
+    /// The path of each file.
+    pub(crate) paths: Vec<&'a str>,
     /// Every declaration, in the order of files and documents.
     pub(crate) declarations: Vec<Declaration<'a>>,
     pub(crate) users: BTreeMap<&'a str, Declared<'a, User>>,
@@ -97,6 +99,7 @@ impl<'a> Context<'a> {
         let mut context = Self {
             now,
             complete: sources.iter().all(|source| source.is_complete()),
+            paths: sources.iter().map(|source| source.path()).collect(),
             declarations: Vec::new(),
             users: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -240,6 +243,11 @@ impl<'a> Context<'a> {
 }
 
 impl Place {
+    /// A file as a whole, which no document stands for.
+    pub(crate) fn file(file: usize) -> Self {
+        Self::document(file, usize::MAX)
+    }
+
     /// A document as a whole.
     pub(crate) fn document(file: usize, document: usize) -> Self {
         Self { file, spot: Spot { document, path: Vec::new(), focus: Focus::Value } }

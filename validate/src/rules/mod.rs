@@ -7,6 +7,7 @@ mod kernel;
 mod keys;
 mod names;
 mod overlap;
+mod paths;
 mod ranges;
 mod references;
 mod resources;
@@ -21,6 +22,7 @@ pub(crate) use context::{Context, Draft, Place};
 /// Applies every rule.
 pub(crate) fn check(context: &Context<'_>) -> Vec<Draft> {
     const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] = &[
+        paths::check,
         names::check,
         keys::check,
         references::check,

@@ -1,12 +1,27 @@
 //! `value-range`: numbers are within their ranges.
 
+use std::ops::RangeInclusive;
+
+use almanac_schemas::Size;
+
 use super::{Context, Draft, Place};
 use crate::Rule;
+
+/// What container engines accept. Less is refused by them, or means no limit at all once it is rounded;
+/// more is a slip, as no kernel knows so many.
+const CPUS: RangeInclusive<f64> = 0.01..=8192.0;
+
+/// The least memory that a container starts with; no memory at all would mean no limit.
+const LEAST_MEMORY: Size = Size::from_bytes(6 << 20);
+
+/// From the deepest point of the sea to where space begins, in metres.
+const ELEVATION: RangeInclusive<f64> = -11_000.0..=100_000.0;
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     let mut report =
         |place: Place, message: String| drafts.push(Draft::new(Rule::ValueRange, place, message));
-    let positive = |cpus: Option<f64>| cpus.filter(|cpus| !(cpus.is_finite() && *cpus > 0.0));
+    let wrong_cpus = |cpus: Option<f64>| cpus.filter(|cpus| !CPUS.contains(cpus));
+    let wrong_memory = |memory: Option<Size>| memory.filter(|memory| *memory < LEAST_MEMORY);
 
     for (node, place) in context.whole_nodes() {
         let spec = place.key("spec");
@@ -22,13 +37,19 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
                     );
                 }
             }
-            if !found.elevation.is_finite() {
-                report(place.key("elevation"), "the elevation is not a number".to_owned());
+            if !ELEVATION.contains(&found.elevation) {
+                let (low, high) = (ELEVATION.start(), ELEVATION.end());
+                let message =
+                    format!("an elevation of {} is not between {low} and {high} metres", found.elevation);
+                report(place.key("elevation"), message);
             }
         }
         let limits = spec.key("limits");
-        if let Some(cpus) = positive(node.spec.limits.cpus) {
-            report(limits.key("cpus"), format!("a limit of {cpus} CPUs is not more than 0"));
+        if let Some(cpus) = wrong_cpus(node.spec.limits.cpus) {
+            report(limits.key("cpus"), cpus_in_words("a limit", cpus));
+        }
+        if let Some(memory) = wrong_memory(node.spec.limits.memory) {
+            report(limits.key("memory"), memory_in_words(memory));
         }
         if node.spec.limits.pids == Some(0) {
             report(limits.key("pids"), "a limit of 0 processes lets nothing start".to_owned());
@@ -48,8 +69,11 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         let containers = std::iter::once((&job.spec.container, spec.key("container"))).chain(server);
         for (container, place) in containers {
             let place = place.key("resources");
-            if let Some(cpus) = positive(container.resources.cpus) {
-                report(place.key("cpus"), format!("a share of {cpus} CPUs is not more than 0"));
+            if let Some(cpus) = wrong_cpus(container.resources.cpus) {
+                report(place.key("cpus"), cpus_in_words("a share", cpus));
+            }
+            if let Some(memory) = wrong_memory(container.resources.memory) {
+                report(place.key("memory"), memory_in_words(memory));
             }
             if container.resources.pids == Some(0) {
                 report(place.key("pids"), "a limit of 0 processes lets nothing start".to_owned());
@@ -70,4 +94,19 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             report(place, format!("a fraction of {fraction} is not between 0 and 1"));
         }
     }
+}
+
+fn cpus_in_words(what: &str, cpus: f64) -> String {
+    let (least, most) = (CPUS.start(), CPUS.end());
+    if cpus <= 0.0 {
+        return format!("{what} of {cpus} CPUs is not more than 0");
+    }
+    match cpus < *least {
+        true => format!("{what} of {cpus} CPUs is less than {least}, the least that an engine grants"),
+        false => format!("{what} of {cpus} CPUs is more than the {most} that a kernel knows"),
+    }
+}
+
+fn memory_in_words(memory: Size) -> String {
+    format!("a limit of {memory} of memory is less than {LEAST_MEMORY}, which a container needs to start")
 }

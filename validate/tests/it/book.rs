@@ -30,6 +30,7 @@ enum File {
     Large(u64),
     Symlink,
     Submodule,
+    Special,
     BadName,
 }
 
@@ -105,6 +106,7 @@ fn file(fence: &str, block: &str) -> (String, File) {
         "large" => File::Large(block.trim().parse().unwrap()),
         "symlink" => File::Symlink,
         "submodule" => File::Submodule,
+        "special" => File::Special,
         _ => panic!("a block of `{fence}` means nothing here"),
     };
     (String::from_utf8_lossy(&unescaped(path)).into_owned(), file)
@@ -128,6 +130,7 @@ fn printed(files: &BTreeMap<String, File>, author: Option<&str>) -> String {
             File::Large(size) => Entry::TooLarge(*size),
             File::Symlink => Entry::Symlink,
             File::Submodule => Entry::Submodule,
+            File::Special => Entry::Special,
             File::BadName => Entry::NotUtf8Name,
         };
         Arc::new(Source::read(path, entry))

@@ -102,7 +102,7 @@ fn sarif_says_where_and_links_to_what_is_related() {
         result,
         serde_json::json!({
             "ruleId": "duplicate-name",
-            "ruleIndex": 10,
+            "ruleIndex": 12,
             "level": "error",
             "message": { "text": "the user `alice` is declared twice\n[first declared here](0)\n\
                                   help: rename or remove one of them" },
@@ -117,7 +117,7 @@ fn sarif_says_where_and_links_to_what_is_related() {
     );
     let log: Value = serde_json::from_str(&sarif(&report, &sources, Path::new("/a b"))).unwrap();
     let driver = &log["runs"][0]["tool"]["driver"];
-    assert_eq!(driver["rules"][10]["id"], "duplicate-name");
+    assert_eq!(driver["rules"][12]["id"], "duplicate-name");
     assert_eq!(driver["rules"].as_array().unwrap().len(), Rule::ALL.len());
     let place = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"];
     assert_eq!(*place, serde_json::json!({ "uri": "file:///a%20b/b%20%C3%BC%3A%25.yaml" }));

@@ -62,6 +62,4 @@ fn what_is_no_folder_is_an_error() {
     write(folder.path(), "a.yaml", "");
     assert!(matches!(walk(&folder.path().join("a.yaml")), Err(WalkError::NotAFolder(_))));
     assert!(matches!(walk(&folder.path().join("nothing")), Err(WalkError::Unreadable { .. })));
-    write(folder.path(), ".almanacignore", b"\xff");
-    assert!(matches!(walk(folder.path()), Err(WalkError::IgnoreNotUtf8(_))));
 }
