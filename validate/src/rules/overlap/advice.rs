@@ -15,6 +15,9 @@ use crate::{
 /// much longer than the check.
 const SEARCH_STEPS: u32 = 1_000_000;
 
+/// As many comparisons take about as long as computing the calendar of an offset that is tried.
+const CANDIDATE_STEPS: u32 = 100;
+
 /// Looks for what would make a conflict go away.
 pub(super) struct Advice<'c, 'a> {
     jobs: &'c [Exclusive<'a>],
@@ -104,6 +107,7 @@ impl<'c, 'a> Advice<'c, 'a> {
         let others: Vec<&Claim> = others.collect();
         let mut exhausted = false;
         let free = |claim: &Claim| {
+            *steps = steps.saturating_sub(CANDIDATE_STEPS);
             others.iter().all(|other| {
                 exhausted |= *steps == 0;
                 *steps = steps.saturating_sub(1);
