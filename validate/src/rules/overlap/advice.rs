@@ -13,7 +13,7 @@ use crate::{
 
 /// How many claims are compared in the search for free offsets. They are a courtesy, and must not take
 /// much longer than the check.
-const SEARCH_STEPS: u32 = 1_000_000;
+const SEARCH_STEPS: u32 = 3_000_000;
 
 /// As many comparisons take about as long as computing the calendar of an offset that is tried.
 const CANDIDATE_STEPS: u32 = 100;
