@@ -15,7 +15,11 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds, Year};
 
-use crate::{Timetable, text::text_value};
+use crate::{
+    Timetable,
+    text::text_value,
+    timetable::{DAY, whole_second},
+};
 
 pub use field::CronField;
 pub use problem::{CronError, CronProblem};
@@ -45,9 +49,6 @@ thread_local! {
 /// How many expressions are remembered by a thread; beyond that, it begins anew.
 const MAX_KNOWN: usize = 1_024;
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
-
 /// The calendar repeats after so many days: 400 years, which are whole weeks.
 const CYCLE: i64 = 146_097 * DAY;
 
@@ -65,7 +66,7 @@ impl Cron {
     /// the hour that is repeated, a fixed time fires once, in the first pass, and lists, steps and
     /// ranges fire in both.
     pub fn next(&self, from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let from = from.timestamp() + i64::from(from.timestamp_subsec_nanos() > 0);
+        let from = whole_second(from);
         let until = from + CYCLE;
         // Most fire within a day; each span that holds nothing is followed by a longer one.
         let mut span = (from, from + DAY);

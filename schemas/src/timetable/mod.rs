@@ -27,8 +27,10 @@ use crate::{Cron, Schedule, schedule::Timing};
 use offsets::Span;
 
 /// Microseconds of a second.
-const MICROS: i64 = 1_000_000;
-const DAY: i64 = 86_400;
+pub const MICROS: i64 = 1_000_000;
+
+/// Seconds of a day.
+pub(crate) const DAY: i64 = 86_400;
 
 /// The instants at which a schedule starts within a span of time. Instants are microseconds since 1970
 /// here, which is what databases keep.
@@ -138,12 +140,12 @@ impl Timetable {
 }
 
 /// The first whole second that is not before an instant.
-fn whole_second(instant: DateTime<Utc>) -> i64 {
+pub(crate) fn whole_second(instant: DateTime<Utc>) -> i64 {
     instant.timestamp() + i64::from(instant.timestamp_subsec_nanos() > 0)
 }
 
-/// The first second at or after a microsecond.
-fn ceiling(micros: i64) -> i64 {
+/// Microseconds in seconds, rounded up: of an instant, the first second that is not before it.
+pub fn ceiling(micros: i64) -> i64 {
     micros.div_euclid(MICROS) + i64::from(micros.rem_euclid(MICROS) > 0)
 }
 

@@ -4,7 +4,7 @@
 
 use almanac_schemas::{
     Timetable,
-    timetable::{Grid, HOUR},
+    timetable::{Grid, HOUR, MICROS, ceiling},
 };
 
 /// The pairs that meet. There is at least one.
@@ -15,9 +15,6 @@ pub(super) struct Meeting {
     /// The starts of the pair that meets first. Of several that meet at once, the one that began first.
     pub(super) first: (i64, i64),
 }
-
-/// Microseconds of a second.
-const MICROS: i64 = 1_000_000;
 
 /// Beyond so many hours between cells, starts are looked at one by one: what holds for days starts rarely.
 const FARTHEST: i64 = 100;
@@ -98,7 +95,7 @@ fn joined(a: Option<Meeting>, b: Option<Meeting>) -> Option<Meeting> {
 /// The starts of a grid that meet a single one. The single one is the first of the pair.
 fn meet_start(start: i64, length: i64, grid: &Grid, grid_length: i64) -> Option<Meeting> {
     let from = (start - grid_length).div_euclid(MICROS) + 1;
-    let to = seconds(start + length);
+    let to = ceiling(start + length);
     let first = grid.next(from).filter(|first| *first < to)?;
     Some(Meeting { count: grid.rank(to) - grid.rank(from), first: (start, first * MICROS) })
 }
@@ -106,7 +103,7 @@ fn meet_start(start: i64, length: i64, grid: &Grid, grid_length: i64) -> Option<
 /// The pairs of two grids that meet.
 fn meet_grids((a, la): (&Grid, i64), (b, lb): (&Grid, i64)) -> Option<Meeting> {
     // Starts of grids are whole seconds apart, so that lengths can be rounded up to whole seconds.
-    let (la, lb) = (seconds(la), seconds(lb));
+    let (la, lb) = (ceiling(la), ceiling(lb));
     let shift = b.shift() - a.shift();
     // With `b` so many cells after `a`: -lb < HOUR * cells + shift + (mark of b - mark of a) < la.
     let (nearest, farthest) = ((-lb - shift).div_euclid(HOUR) - 1, (la - shift).div_euclid(HOUR) + 1);
@@ -187,9 +184,4 @@ fn meet_rarely((a, la): (&Grid, i64), (b, lb): (&Grid, i64)) -> Option<Meeting> 
         next = a.next(start + 1);
     }
     found
-}
-
-/// Microseconds in seconds, rounded up.
-fn seconds(micros: i64) -> i64 {
-    micros.div_euclid(MICROS) + i64::from(micros.rem_euclid(MICROS) > 0)
 }
