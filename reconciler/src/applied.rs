@@ -32,6 +32,8 @@ pub struct Applied {
     pub placements: BTreeMap<JobName, Vec<(NodeName, RunRole)>>,
     /// The generation of each node that ever was.
     pub generations: BTreeMap<NodeName, u64>,
+    /// Since when each node has its generation.
+    pub generations_since: BTreeMap<NodeName, DateTime<Utc>>,
     /// The declared keys.
     pub keys: KeyIndex,
 }
@@ -93,6 +95,7 @@ impl Applied {
             assignments: BTreeMap::new(),
             placements: BTreeMap::new(),
             generations: BTreeMap::new(),
+            generations_since: BTreeMap::new(),
             keys: KeyIndex::default(),
         }
     }
@@ -105,6 +108,20 @@ impl Applied {
     /// The generation of a node.
     pub fn generation(&self, node: &NodeName) -> u64 {
         self.generations.get(node).copied().unwrap_or(0)
+    }
+
+    /// Since when a node has its generation.
+    pub fn generation_since(&self, node: &NodeName) -> DateTime<Utc> {
+        self.generations_since.get(node).copied().unwrap_or_default()
+    }
+
+    /// Raises the generations to those that were published: they never shrink, whatever happened to
+    /// the database.
+    pub fn raise(&mut self, published: &Self) {
+        for (node, generation) in &published.generations {
+            let mine = self.generations.entry(node.clone()).or_default();
+            *mine = (*mine).max(*generation);
+        }
     }
 
     /// What follows when a commit with another testbed is put in force. `plan` leads from the
@@ -138,8 +155,10 @@ impl Applied {
             .collect();
         let touched = self.touched(&assignments, plan);
         let mut generations = self.generations.clone();
+        let mut generations_since = self.generations_since.clone();
         for node in &touched {
             *generations.entry(node.clone()).or_default() += 1;
+            generations_since.insert(node.clone(), now);
         }
         let applied = Self {
             epoch: Arc::clone(&self.epoch),
@@ -150,6 +169,7 @@ impl Applied {
             keys: KeyIndex::of(testbed),
             assignments,
             generations,
+            generations_since,
         };
         Next { applied, put, gone, touched }
     }
@@ -206,6 +226,13 @@ impl Applied {
             origins.insert(change.name.clone(), origin);
         }
         origins
+    }
+}
+
+impl Next {
+    /// Also ends assignments that nothing in force accounts for.
+    pub fn put_away(&mut self, strays: Vec<(NodeName, JobName, RunRole)>) {
+        self.gone.extend(strays);
     }
 }
 

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::{
     artifacts::StoreUrl,
+    follow::Intervals,
     source::{Location, LocationError},
 };
 
@@ -52,9 +53,12 @@ pub struct CommonFlags {
     /// The folder in the repository that manifests are below [default: .].
     #[arg(long, value_name = "FOLDER")]
     pub subdir: Option<String>,
-    /// The database. It is made when it is not there.
-    #[arg(long, value_name = "sqlite://FILE")]
+    /// The database. A file of SQLite is made when it is not there.
+    #[arg(long, value_name = "sqlite://FILE|postgres://...")]
     pub database: Option<String>,
+    /// The folder for this reconciler's own files [default: beside the database's file; required with PostgreSQL].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Where artifacts go, whatever the testbed's settings say [default: as they say, or beside the database].
     #[arg(long, value_name = "DIR|URL")]
     pub artifacts: Option<String>,
@@ -81,6 +85,9 @@ pub struct ServeFlags {
     /// How often to look at the repository when nothing says that it changed [default: 60s].
     #[arg(long, value_name = "DURATION")]
     pub poll_interval: Option<String>,
+    /// How often to compare the whole database with the commit in force [default: 10m].
+    #[arg(long, value_name = "DURATION")]
+    pub drift_interval: Option<String>,
     /// The certificate chain for TLS, in PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -111,11 +118,13 @@ struct ConfigFile {
     branch: Option<String>,
     subdir: Option<String>,
     database: Option<String>,
+    data_dir: Option<PathBuf>,
     artifacts: Option<String>,
     log: Option<String>,
     listen: Option<String>,
     name: Option<String>,
     poll_interval: Option<String>,
+    drift_interval: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     plaintext: bool,
@@ -132,6 +141,8 @@ pub struct Settings {
     pub subdir: String,
     /// The database's address.
     pub database: String,
+    /// The folder for this reconciler's own files.
+    pub data_dir: Option<PathBuf>,
     /// Where artifacts go whatever the testbed's settings say.
     pub artifacts: Option<StoreUrl>,
     /// The filter of the log.
@@ -147,8 +158,8 @@ pub struct ServeSettings {
     pub listen: SocketAddr,
     /// Whom tokens must be for.
     pub name: String,
-    /// How often to look at the repository.
-    pub poll_interval: std::time::Duration,
+    /// How often to look.
+    pub intervals: Intervals,
     /// The certificate chain and its key, in PEM.
     pub tls: Option<Tls>,
 }
@@ -205,14 +216,12 @@ impl ServeFlags {
                 format!("`{listen}` is not an address and port, such as `127.0.0.1:7600` or `[::]:7600`");
             ConfigError::Value { flag: "listen", problem }
         })?;
-        let poll = self.poll_interval.or(file.poll_interval.clone()).unwrap_or_else(|| "60s".to_owned());
-        let poll: Duration = value("poll-interval", poll.parse())?;
-        if poll.is_zero() {
-            return Err(ConfigError::Value {
-                flag: "poll-interval",
-                problem: "it must be longer than nothing".to_owned(),
-            });
-        }
+        let poll = self.poll_interval.or(file.poll_interval.clone());
+        let drift = self.drift_interval.or(file.drift_interval.clone());
+        let intervals = Intervals {
+            poll: interval("poll-interval", poll.as_deref().unwrap_or("60s"))?,
+            drift: interval("drift-interval", drift.as_deref().unwrap_or("10m"))?,
+        };
         let tls = match (self.tls_cert.or(file.tls_cert.clone()), self.tls_key.or(file.tls_key.clone())) {
             (Some(certificate), Some(key)) => {
                 Some(Tls { certificate: read(&certificate)?, key: read(&key)? })
@@ -225,7 +234,7 @@ impl ServeFlags {
         }
         let name = self.name.or(file.name.clone()).unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned());
         let common = self.common.resolve_with(file)?;
-        Ok(ServeSettings { common, listen, name, poll_interval: poll.to_std(), tls })
+        Ok(ServeSettings { common, listen, name, intervals, tls })
     }
 }
 
@@ -250,6 +259,7 @@ impl CommonFlags {
             branch: self.branch.or(file.branch).unwrap_or_else(|| "main".to_owned()),
             subdir: self.subdir.or(file.subdir).unwrap_or_default(),
             database: self.database.or(file.database).ok_or(ConfigError::Missing("database"))?,
+            data_dir: self.data_dir.or(file.data_dir),
             artifacts,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
         })
@@ -265,6 +275,14 @@ fn store_url(text: &str) -> Result<StoreUrl, ConfigError> {
     Ok(StoreUrl::folder(
         path.map_err(|error| ConfigError::Value { flag: "artifacts", problem: error.to_string() })?,
     ))
+}
+
+fn interval(flag: &'static str, text: &str) -> Result<std::time::Duration, ConfigError> {
+    let interval: Duration = value(flag, text.parse())?;
+    if interval.is_zero() {
+        return Err(ConfigError::Value { flag, problem: "it must be longer than nothing".to_owned() });
+    }
+    Ok(interval.to_std())
 }
 
 fn value<T, E: std::fmt::Display>(flag: &'static str, value: Result<T, E>) -> Result<T, ConfigError> {
@@ -305,7 +323,7 @@ mod tests {
         let settings = serve(&["--config", path.to_str().unwrap(), "--branch", "main"]).unwrap();
         assert_eq!(settings.common.branch, "main");
         assert_eq!(settings.common.location, Location::Local("/a".into()));
-        assert_eq!(settings.poll_interval, std::time::Duration::from_secs(300));
+        assert_eq!(settings.intervals.poll, std::time::Duration::from_secs(300));
 
         fs::write(&path, "repository = \"/a\"\n").unwrap();
         let error = serve(&["--config", path.to_str().unwrap()]).unwrap_err();

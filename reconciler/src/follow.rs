@@ -1,8 +1,9 @@
-//! The task that runs rounds: at an interval, when the repository changed, and when somebody asks.
+//! The task that runs rounds: at an interval, when the repository changed, when somebody asks, and for
+//! as long as this reconciler leads.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -12,34 +13,58 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    store::SyncRow,
-    sync::{News, Reconciler},
+    conditions::{self, Condition, Standing},
+    hear::Heard,
+    intent::Hold,
+    lead::Leadership,
+    notice::{Announcer, Event},
+    store::{LookRow, Store, StoreError, SyncRow},
+    sync::{News, Reconciler, Round},
 };
 
 /// How many callers may wait for a round at a time. Each is a person; more than this is an accident,
 /// and they are told to try again.
 pub const ASKING: usize = 64;
 
+/// How many hints of other reconcilers may wait. Each says no more than that it is time to look.
+pub const HEARD: usize = 4;
+
+/// After how many intervals without a look that went well what is known about the repository is stale.
+pub const STALE_AFTER: i32 = 3;
+
 /// A push touches several files in a row. A round begins when they have been quiet for so long.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// What came of a round that somebody asked for: the sync, or why there is none.
-pub type Answer = Result<SyncRow, String>;
+/// How often one that does not lead looks at what the leader did, should it not hear of it.
+const STANDBY: Duration = Duration::from_secs(5);
 
-/// How the last look went.
-#[derive(Debug, Clone, Default)]
-pub struct LookStatus {
-    /// When it was; none before the first.
-    pub at: Option<DateTime<Utc>>,
-    /// Why it failed.
-    pub error: Option<String>,
+/// What came of a round that somebody asked for, or why nothing did.
+pub type Answer = Result<Looked, String>;
+
+/// What came of a round.
+#[derive(Debug, Clone)]
+pub enum Looked {
+    /// The sync of the commit that is to be in force.
+    Sync(Box<SyncRow>),
+    /// Nothing, since somebody wants the syncs to rest.
+    Suspended(Hold),
+}
+
+/// What somebody asks for, and where the answer goes.
+#[derive(Debug)]
+enum Ask {
+    Round(oneshot::Sender<Answer>),
+    /// The whole hash of a commit of the repository, by the beginning of it.
+    Find(String, oneshot::Sender<Result<String, String>>),
 }
 
 /// The end that others hold.
 #[derive(Debug, Clone)]
 pub struct Follower {
-    ask: mpsc::Sender<oneshot::Sender<Answer>>,
-    status: watch::Receiver<LookStatus>,
+    ask: mpsc::Sender<Ask>,
+    status: watch::Receiver<LookRow>,
+    leadership: watch::Receiver<Leadership>,
+    nudged: Arc<Notify>,
 }
 
 /// Why a round cannot be asked for.
@@ -59,41 +84,100 @@ impl Follower {
     /// When too many wait already, or the task is stopping.
     pub async fn sync_now(&self) -> Result<Answer, AskError> {
         let (answer, answered) = oneshot::channel();
-        self.ask.try_send(answer).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => AskError::Busy,
-            mpsc::error::TrySendError::Closed(_) => AskError::Stopping,
-        })?;
+        self.ask(Ask::Round(answer))?;
         answered.await.map_err(|_| AskError::Stopping)
     }
 
+    /// The whole hash of a commit of the repository, by the beginning of it; or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait already, or the task is stopping.
+    pub async fn find(&self, prefix: String) -> Result<Result<String, String>, AskError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Ask::Find(prefix, answer))?;
+        answered.await.map_err(|_| AskError::Stopping)
+    }
+
+    fn ask(&self, ask: Ask) -> Result<(), AskError> {
+        self.ask.try_send(ask).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AskError::Busy,
+            mpsc::error::TrySendError::Closed(_) => AskError::Stopping,
+        })
+    }
+
+    /// Says that the repository may have changed. It is looked at soon.
+    pub fn nudge(&self) {
+        self.nudged.notify_one();
+    }
+
     /// How the last look went.
-    pub fn status(&self) -> LookStatus {
+    pub fn status(&self) -> LookRow {
         self.status.borrow().clone()
+    }
+
+    /// Whether this reconciler leads.
+    pub fn leadership(&self) -> Leadership {
+        *self.leadership.borrow()
+    }
+}
+
+/// How often things are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    /// The repository, when nothing says that it changed.
+    pub poll: Duration,
+    /// The whole database, compared with the commit in force.
+    pub drift: Duration,
+}
+
+impl Intervals {
+    /// How long looks may fail before what is known is stale.
+    pub fn stale_after(self) -> TimeDelta {
+        TimeDelta::from_std(self.poll).unwrap_or(TimeDelta::MAX / STALE_AFTER) * STALE_AFTER
     }
 }
 
 /// The task. It ends when `stop` is cancelled, after the round that is under way.
 pub struct Follow {
     reconciler: Reconciler,
-    asked: mpsc::Receiver<oneshot::Sender<Answer>>,
-    status: watch::Sender<LookStatus>,
+    store: Store,
+    announcer: Announcer,
+    asked: mpsc::Receiver<Ask>,
+    heard: mpsc::Receiver<Heard>,
+    leadership: watch::Receiver<Leadership>,
+    status: watch::Sender<LookRow>,
     nudged: Arc<Notify>,
-    poll: Duration,
+    intervals: Intervals,
     stop: CancellationToken,
     /// Held so that the repository is watched for as long as the task lives.
     _watcher: Option<notify::RecommendedWatcher>,
 }
 
+/// What the task waits for.
+enum Wake {
+    Round,
+    Find(String, oneshot::Sender<Result<String, String>>),
+    Drift,
+    Refresh,
+    Stop,
+}
+
 impl Follow {
     /// Prepares the task. `watched` is the folder of a local repository.
+    #[expect(clippy::too_many_arguments, reason = "each is a channel or a part of its own")]
     pub fn new(
         reconciler: Reconciler,
+        store: Store,
+        announcer: Announcer,
         watched: Option<&Path>,
-        poll: Duration,
+        intervals: Intervals,
+        leadership: watch::Receiver<Leadership>,
+        heard: mpsc::Receiver<Heard>,
         stop: CancellationToken,
     ) -> (Self, Follower) {
         let (ask, asked) = mpsc::channel(ASKING);
-        let (status, status_seen) = watch::channel(LookStatus::default());
+        let (status, status_seen) = watch::channel(LookRow::default());
         let nudged = Arc::new(Notify::new());
         let watcher = watched.and_then(|folder| match watch_references(folder, Arc::clone(&nudged)) {
             Ok(watcher) => Some(watcher),
@@ -102,37 +186,115 @@ impl Follow {
                 None
             }
         });
-        let follow = Self { reconciler, asked, status, nudged, poll, stop, _watcher: watcher };
-        (follow, Follower { ask, status: status_seen })
+        let follower = Follower {
+            ask,
+            status: status_seen,
+            leadership: leadership.clone(),
+            nudged: Arc::clone(&nudged),
+        };
+        let follow = Self {
+            reconciler: reconciler.with_announcer(announcer.clone()),
+            store,
+            announcer,
+            asked,
+            heard,
+            leadership,
+            status,
+            nudged,
+            intervals,
+            stop,
+            _watcher: watcher,
+        };
+        (follow, follower)
     }
 
     /// Runs until it is stopped.
     pub async fn run(mut self) {
-        let mut poll = interval(self.poll);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticks = |every| {
+            let mut ticks = interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let mut poll = ticks(self.intervals.poll);
+        let mut drift = ticks(self.intervals.drift);
+        let mut standby = ticks(STANDBY);
         let mut waiting = Vec::new();
+        match self.store.look().await {
+            Ok(look) => _ = self.status.send_replace(look),
+            Err(error) => tracing::warn!(error = chain(&error), "cannot read how the last look went"),
+        }
         loop {
-            // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit,
-            // a tick that was not taken comes again, and a cancelled token stays cancelled.
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = poll.tick() => {}
+            let leads = self.leadership.borrow_and_update().leads();
+            self.reconciler.lead(self.leadership.borrow().term());
+            // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
+            // that was not taken comes again, `changed` marks nothing as seen before it returns, and a
+            // cancelled token stays cancelled.
+            let wake = tokio::select! {
+                () = self.stop.cancelled() => Wake::Stop,
+                _ = poll.tick(), if leads => Wake::Round,
+                _ = drift.tick(), if leads => Wake::Drift,
+                _ = standby.tick(), if !leads => Wake::Refresh,
                 asking = self.asked.recv() => match asking {
-                    Some(asking) => waiting.push(asking),
-                    None => return,
+                    Some(Ask::Round(answer)) => {
+                        waiting.push(answer);
+                        Wake::Round
+                    }
+                    Some(Ask::Find(prefix, answer)) => Wake::Find(prefix, answer),
+                    None => Wake::Stop,
                 },
-                () = self.nudged.notified() => self.wait_for_quiet().await,
-            }
-            // Whoever asked before the round begins is answered by it.
-            while let Ok(asking) = self.asked.try_recv() {
-                waiting.push(asking);
-            }
-            let answer = self.round().await;
-            for asking in waiting.drain(..) {
-                // A caller who has gone away needs no answer.
-                let _ = asking.send(answer.clone());
+                () = self.nudged.notified() => {
+                    self.wait_for_quiet().await;
+                    Wake::Round
+                }
+                Some(heard) = self.heard.recv() => match heard {
+                    Heard::Nudge if leads => Wake::Round,
+                    Heard::Nudge | Heard::Applied => Wake::Refresh,
+                },
+                changed = self.leadership.changed() => match changed {
+                    Ok(()) if self.leadership.borrow().leads() => {
+                        self.reconciler.lead(self.leadership.borrow().term());
+                        Wake::Round
+                    }
+                    Ok(()) => Wake::Refresh,
+                    Err(_) => Wake::Stop,
+                },
+            };
+            match wake {
+                Wake::Stop => return,
+                Wake::Find(prefix, answer) => self.find(prefix, answer).await,
+                Wake::Refresh => self.refresh().await,
+                Wake::Drift => self.put_right().await,
+                Wake::Round if !self.leadership.borrow().leads() => {
+                    // Whoever leads looks, and those who asked here are answered from the database.
+                    for asking in waiting.drain(..) {
+                        tokio::spawn(answer_from(self.store.clone(), asking));
+                    }
+                    if let Err(error) = self.store.nudge().await {
+                        tracing::warn!(error = chain(&error), "cannot tell the leader to look");
+                    }
+                }
+                Wake::Round => {
+                    // Whoever asked before the round begins is answered by it.
+                    while let Ok(ask) = self.asked.try_recv() {
+                        match ask {
+                            Ask::Round(answer) => waiting.push(answer),
+                            Ask::Find(prefix, answer) => self.find(prefix, answer).await,
+                        }
+                    }
+                    let answer = self.round().await;
+                    for asking in waiting.drain(..) {
+                        // A caller who has gone away needs no answer.
+                        let _ = asking.send(answer.clone());
+                    }
+                }
             }
         }
+    }
+
+    async fn find(&mut self, prefix: String, answer: oneshot::Sender<Result<String, String>>) {
+        let found = self.reconciler.find(prefix).await.map_err(|error| chain(&error));
+        // A caller who has gone away needs no answer.
+        let _ = answer.send(found);
     }
 
     async fn wait_for_quiet(&self) {
@@ -151,28 +313,129 @@ impl Follow {
         let now = clock::now();
         let result = self.reconciler.round(now).await;
         let error = result.as_ref().err().map(|error| chain(error));
-        if let Some(error) = &error
-            && self.status.borrow().error.as_ref() != Some(error)
-        {
-            tracing::error!(%error, "the repository's state could not be put in force");
-        }
-        self.status.send_replace(LookStatus { at: Some(now), error: error.clone() });
+        self.looked(now, error.clone(), !matches!(result, Ok(Round::Suspended(_)))).await;
         let round = match (result, error) {
             (Ok(round), _) => round,
             (Err(_), error) => return Err(error.unwrap_or_default()),
         };
-        let commit = &round.sync.commit.id;
-        match &round.news {
-            None => tracing::debug!(commit, "nothing new"),
-            Some(News::Applied(..)) => {
-                tracing::info!(commit, sync = round.sync.id, "applied: {}", round.sync.message);
+        Ok(match round {
+            Round::Unchanged(sync) => Looked::Sync(Box::new(sync)),
+            Round::Suspended(hold) => Looked::Suspended(hold),
+            Round::Recorded(sync, news) => {
+                let commit = &sync.commit.id;
+                match news {
+                    News::Applied(_) => tracing::info!(commit, sync = sync.id, "applied: {}", sync.message),
+                    News::Rejected(_) => tracing::warn!(commit, sync = sync.id, "rejected: {}", sync.message),
+                    News::Waiting(_) => tracing::warn!(commit, sync = sync.id, "waiting: {}", sync.message),
+                }
+                Looked::Sync(Box::new(sync))
             }
-            Some(News::Rejected(_)) => {
-                tracing::warn!(commit, sync = round.sync.id, "rejected: {}", round.sync.message);
+        })
+    }
+
+    /// Keeps how a look went, and what changed by it.
+    async fn looked(&self, now: DateTime<Utc>, error: Option<String>, really: bool) {
+        let mut look = self.status.borrow().clone();
+        if let Some(error) = &error
+            && look.error.as_ref() != Some(error)
+        {
+            tracing::error!(%error, "the repository's state could not be put in force");
+        }
+        if really {
+            look.at = Some(now);
+            if error.is_none() {
+                look.succeeded_at = Some(now);
+            }
+            look.error = error;
+        }
+        if let Err(error) = self.record(&look, now).await {
+            tracing::warn!(error = chain(&error), "cannot record how the look went");
+        }
+        self.status.send_replace(look);
+    }
+
+    async fn record(&self, look: &LookRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let intent = self.store.intent().await?.at(now);
+        let latest = self.store.latest_commit_sync().await?;
+        let standing = Standing {
+            intent: &intent,
+            latest: latest.as_ref(),
+            look,
+            stale_after: self.intervals.stale_after(),
+        };
+        let before = self.store.conditions().await?;
+        let conditions = conditions::repository(&standing, &before, now);
+        let changed: Vec<Condition> =
+            conditions::changed(&conditions, &before).into_iter().cloned().collect();
+        let events = changed.iter().map(|condition| Event::Condition {
+            condition: condition.kind.as_str().to_owned(),
+            status: condition.status,
+            reason: condition.reason.as_str().to_owned(),
+            message: condition.message.clone(),
+            at: condition.since.to_rfc3339(),
+        });
+        let notices: Vec<_> = events.flat_map(|event| self.announcer.all(&event)).collect();
+        self.store.put_look(look, &changed, &notices, now).await
+    }
+
+    async fn put_right(&mut self) {
+        match self.reconciler.put_right(clock::now()).await {
+            Ok(None) => {}
+            Ok(Some(sync)) => tracing::warn!(sync = sync.id, "{}", sync.message),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(%error, "cannot compare the database with the commit in force");
             }
         }
-        Ok(round.sync)
     }
+
+    /// Takes over what another reconciler did.
+    async fn refresh(&self) {
+        let look = async {
+            self.reconciler.refresh().await?;
+            self.store.look().await
+        };
+        match look.await {
+            Ok(look) => _ = self.status.send_replace(look),
+            Err(error) => tracing::warn!(error = chain(&error), "cannot see what the leader did"),
+        }
+    }
+}
+
+/// How long a caller waits at most for the leader to look.
+const LEADER: Duration = Duration::from_secs(20);
+
+/// Answers a caller with what the leader made of the repository after they asked.
+async fn answer_from(store: Store, asking: oneshot::Sender<Answer>) {
+    let asked = clock::now();
+    let begun = Instant::now();
+    let answer = loop {
+        sleep(Duration::from_millis(100)).await;
+        match answer_since(&store, asked).await {
+            Ok(Some(answer)) => break answer,
+            Err(error) => break Err(chain(&error)),
+            Ok(None) if begun.elapsed() > LEADER => {
+                break Err("no reconciler looked at the repository in time; does one lead?".to_owned());
+            }
+            Ok(None) => {}
+        }
+    };
+    // A caller who has gone away needs no answer.
+    let _ = asking.send(answer);
+}
+
+async fn answer_since(store: &Store, asked: DateTime<Utc>) -> Result<Option<Answer>, StoreError> {
+    if let Some(hold) = store.intent().await?.at(asked).suspended {
+        return Ok(Some(Ok(Looked::Suspended(hold))));
+    }
+    let look = store.look().await?;
+    if look.at.is_none_or(|at| at < asked) {
+        return Ok(None);
+    }
+    if let Some(error) = look.error {
+        return Ok(Some(Err(error)));
+    }
+    Ok(store.latest_commit_sync().await?.map(|sync| Ok(Looked::Sync(Box::new(sync)))))
 }
 
 /// An error with all of its causes, in one line.

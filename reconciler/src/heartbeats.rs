@@ -8,13 +8,13 @@ use std::{
 };
 
 use almanac_schemas::{NodeName, config};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     follow::chain,
-    store::{HeartbeatRow, Store, StoreError},
+    store::{Engine, HeartbeatRow, Store, StoreError},
 };
 
 /// How often they are written. A reconciler that dies loses no more than this, and every node says
@@ -70,9 +70,14 @@ impl Heartbeats {
         Ok(Self(Arc::new(Mutex::new(Seen { rows, unwritten: BTreeSet::new() }))))
     }
 
-    /// Takes a heartbeat.
-    pub fn put(&self, row: HeartbeatRow) {
+    /// Takes a heartbeat. It goes on with what was heard before unless there was a silence of `gap`.
+    pub fn put(&self, mut row: HeartbeatRow, gap: TimeDelta) {
         let mut seen = self.lock();
+        if let Some(before) = seen.rows.get(&row.node)
+            && row.last_seen - before.last_seen <= gap
+        {
+            row.online_since = before.online_since;
+        }
         seen.unwritten.insert(row.node.clone());
         seen.rows.insert(row.node.clone(), row);
     }
@@ -92,13 +97,29 @@ impl Heartbeats {
                 () = stop.cancelled() => true,
                 _ = tick.tick() => false,
             };
-            if let Err(error) = self.flush(&store).await {
+            if let Err(error) = self.exchange(&store).await {
                 tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
             }
             if stopping {
                 return;
             }
         }
+    }
+
+    /// Writes what was heard here, and takes over what other reconcilers of the same database heard.
+    async fn exchange(&self, store: &Store) -> Result<(), StoreError> {
+        self.flush(store).await?;
+        if matches!(store.engine(), Engine::Postgres(_)) {
+            let rows = store.heartbeats().await?;
+            let mut seen = self.lock();
+            for row in rows {
+                let older = seen.rows.get(&row.node).is_none_or(|mine| mine.last_seen < row.last_seen);
+                if older {
+                    seen.rows.insert(row.node.clone(), row);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn flush(&self, store: &Store) -> Result<(), StoreError> {
@@ -126,8 +147,6 @@ impl Heartbeats {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]

@@ -3,10 +3,11 @@
 use crate::{
     clock,
     config::Settings,
+    data::Data,
     exit::Exit,
     source::Repository,
-    store::{Store, SyncOutcome},
-    sync::{News, Reconciler},
+    store::{Store, SyncOutcome, SyncRow},
+    sync::{News, Reconciler, Round},
 };
 use anyhow::Context;
 
@@ -27,25 +28,42 @@ pub struct Told {
 pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let store = Store::open(&settings.database).await?;
     let Settings { location, branch, subdir, .. } = settings;
-    let repository = Repository::new(location.clone(), branch, subdir, store.path());
+    let data = Data::of(store.engine(), settings.data_dir.as_deref())?;
+    let repository = Repository::new(location.clone(), branch, subdir, data.mirror());
     let mut reconciler =
         Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let round = reconciler.round(clock::now()).await?;
     store.close().await;
-    let commit = round.sync.commit.id.get(..12).unwrap_or(&round.sync.commit.id);
-    let subject = &round.sync.commit.subject;
-    let (exit, text) = match (round.news, round.sync.outcome) {
+    let (sync, news) = match round {
+        Round::Recorded(sync, news) => (sync, Some(news)),
+        Round::Unchanged(sync) => (sync, None),
+        Round::Suspended(hold) => {
+            return Ok(Told {
+                exit: Exit::Rejected,
+                text: format!("nothing was looked at: suspended {hold}\n"),
+            });
+        }
+    };
+    let commit = sync.commit.id.get(..12).unwrap_or(&sync.commit.id);
+    let SyncRow { id, message, .. } = &sync;
+    let subject = &sync.commit.subject;
+    let (exit, text) = match (news, sync.outcome) {
         (Some(News::Applied(plan)), _) => (Exit::Success, format!("{plan}applied {commit} ({subject})\n")),
         (Some(News::Rejected(findings)), _) => {
-            (Exit::Rejected, format!("{findings}rejected {commit} ({subject}): {}\n", round.sync.message))
+            (Exit::Rejected, format!("{findings}rejected {commit} ({subject}): {message}\n"))
+        }
+        (Some(News::Waiting(plan)), _) => {
+            (Exit::Rejected, format!("{plan}waiting {commit} ({subject}): {message}\n"))
         }
         (None, SyncOutcome::Applied) => {
             (Exit::Success, format!("nothing changes\n{commit} ({subject}) is in force already\n"))
         }
-        (None, SyncOutcome::Rejected) => (
-            Exit::Rejected,
-            format!("{commit} ({subject}) was rejected as sync {}: {}\n", round.sync.id, round.sync.message),
-        ),
+        (None, SyncOutcome::Rejected) => {
+            (Exit::Rejected, format!("{commit} ({subject}) was rejected as sync {id}: {message}\n"))
+        }
+        (None, SyncOutcome::Waiting) => {
+            (Exit::Rejected, format!("{commit} ({subject}) waits since sync {id}: {message}\n"))
+        }
     };
     Ok(Told { exit, text })
 }

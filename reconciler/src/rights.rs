@@ -3,6 +3,8 @@
 use almanac_schemas::{NodeName, TeamName, UserName, UserRole};
 use thiserror::Error;
 
+use crate::intent::Deed;
+
 /// Somebody whose token was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -53,6 +55,8 @@ pub enum Action<'a> {
     },
     /// Make the reconciler look at the repository.
     SyncNow,
+    /// Suspend, resume, pin, unpin or approve.
+    Steer(Deed),
     /// Be a node: heartbeats, desired state, reports, uploads.
     ActAs(&'a NodeName),
 }
@@ -121,15 +125,19 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                     Action::ReadRun { owner, .. } | Action::ListRunsOf(owner) | Action::Download { owner },
                     User | Privileged,
                 ) => side(owner) == Own,
-                (Action::SyncNow, Admin) => true,
-                (Action::SyncNow, User | Privileged) => false,
+                (Action::SyncNow | Action::Steer(_), Admin) => true,
+                (Action::SyncNow | Action::Steer(_), User | Privileged) => false,
                 (Action::ActAs(_), _) => false,
             }
         }
         Principal::Node(name) => match action {
             Action::WhoAmI | Action::ReadTestbed => true,
             Action::ReadRun { node, .. } | Action::ActAs(node) => node == name,
-            Action::ReadSyncs | Action::ListRunsOf(_) | Action::Download { .. } | Action::SyncNow => false,
+            Action::ReadSyncs
+            | Action::ListRunsOf(_)
+            | Action::Download { .. }
+            | Action::SyncNow
+            | Action::Steer(_) => false,
         },
     }
 }
@@ -141,6 +149,7 @@ impl Action<'_> {
                 "the owner of the job and admins may"
             }
             Self::SyncNow => "admins may, and a push is noticed by itself",
+            Self::Steer(_) => "admins may",
             Self::ReadSyncs => "users may",
             Self::ActAs(_) => "only that node itself may, with its own key",
             Self::WhoAmI | Self::ReadTestbed => "every user and node may",
@@ -158,6 +167,7 @@ impl std::fmt::Display for Action<'_> {
             Self::ListRunsOf(owner) => write!(f, "see the runs of `{owner}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
             Self::SyncNow => f.write_str("start a sync"),
+            Self::Steer(deed) => write!(f, "{deed} a sync"),
             Self::ActAs(node) => write!(f, "act as node `{node}`"),
         }
     }
@@ -188,7 +198,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 8] = [
+        let table: [(Action<'_>, [u8; 8]); 9] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -199,6 +209,7 @@ mod tests {
             (Action::ListRunsOf(&alice),             [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::Download { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),
+            (Action::Steer(Deed::Approve),           [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::ActAs(&london),                 [0, 0,    0, 0,    0, 0,    1, 0]),
         ];
         for (action, row) in table {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use axum::routing::get;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
     task::JoinSet,
     time::timeout,
 };
@@ -24,8 +25,12 @@ use tonic_health::server::HealthReporter;
 use crate::{
     artifacts::{Staging, Uploads},
     config::ServeSettings,
-    follow::Follow,
+    data::Data,
+    follow::{Follow, HEARD},
+    hear::listen,
     heartbeats::Heartbeats,
+    lead::Lead,
+    notice::Announcer,
     services::{Context, NodeCalls, TestbedCalls},
     source::Repository,
     store::Store,
@@ -52,16 +57,12 @@ pub struct Serving {
 pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let common = &settings.common;
     let store = Store::open(&common.database).await?;
-    let repository = Repository::new(common.location.clone(), &common.branch, &common.subdir, store.path());
+    let data = Data::of(store.engine(), common.data_dir.as_deref())?;
+    let repository = Repository::new(common.location.clone(), &common.branch, &common.subdir, data.mirror());
     // A repository that is not there is a mistake; one without the branch yet is only new.
     let watched = repository.watched()?;
-    let beside = |suffix: &str| {
-        let mut name = store.path().file_name().unwrap_or_default().to_owned();
-        name.push(suffix);
-        std::path::absolute(store.path().with_file_name(name))
-    };
-    let staging = Staging::new(beside(".uploads")?)?;
-    let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), beside(".artifacts")?);
+    let staging = Staging::new(data.uploads())?;
+    let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), data.artifacts());
     let heartbeats = Heartbeats::load(&store).await.context("cannot read the database")?;
     let incoming = TcpIncoming::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?
@@ -71,8 +72,18 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let stop = CancellationToken::new();
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let applied = reconciler.applied();
-    let (follow, follower) =
-        Follow::new(reconciler, watched.as_deref(), settings.poll_interval, stop.clone());
+    let (lead, leadership) = Lead::new(store.clone(), stop.clone());
+    let (tell, heard) = mpsc::channel(HEARD);
+    let (follow, follower) = Follow::new(
+        reconciler,
+        store.clone(),
+        Announcer::default(),
+        watched.as_deref(),
+        settings.intervals,
+        leadership,
+        heard,
+        stop.clone(),
+    );
     let context = Context {
         store: store.clone(),
         applied,
@@ -82,6 +93,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         audience: Arc::from(settings.name.as_str()),
         repository: Arc::from(common.location.to_string()),
         branch: Arc::from(common.branch.as_str()),
+        stale_after: settings.intervals.stale_after(),
         stop: stop.clone(),
     };
     let mut server = Server::builder()
@@ -104,6 +116,15 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     });
     tasks.spawn(async move {
         follow.run().await;
+        Ok(())
+    });
+    let listening = listen(store.engine().clone(), tell, stop.clone());
+    tasks.spawn(async move {
+        listening.await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        lead.run().await;
         Ok(())
     });
     let stopping = stop.clone();

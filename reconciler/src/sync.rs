@@ -6,7 +6,7 @@
 use std::{path::Path, sync::Arc};
 
 use almanac_validate::{
-    Report, Severity,
+    Finding, Report, Severity,
     plan::Plan,
     render::human::{Style, human},
 };
@@ -15,10 +15,14 @@ use thiserror::Error;
 use tokio::{sync::watch, task::JoinError};
 
 use crate::{
-    applied::{Applied, AppliedSync},
+    applied::{Applied, AppliedSync, Next},
     clock,
-    source::{LookError, Repository, Tree},
-    store::{Apply, Store, StoreError, SyncOutcome, SyncRow},
+    intent::Hold,
+    notice::Announcer,
+    prune,
+    source::{Commit, LookError, Repository, Target, Tree},
+    step::{Step, Steps},
+    store::{Apply, Base, Store, StoreError, SyncCause, SyncOutcome, SyncRow},
 };
 
 /// What brings the database to what the repository says. One at a time runs rounds.
@@ -28,15 +32,21 @@ pub struct Reconciler {
     repository: Option<Repository>,
     store: Store,
     applied: watch::Sender<Arc<Applied>>,
+    announcer: Announcer,
+    steps: Steps,
+    /// In which term this reconciler leads; absent where there is only one.
+    term: Option<i64>,
 }
 
 /// What a round came to.
 #[derive(Debug)]
-pub struct Round {
-    /// The sync of the commit at the head of the branch, recorded now or earlier.
-    pub sync: SyncRow,
-    /// What is new, when this round recorded it.
-    pub news: Option<News>,
+pub enum Round {
+    /// Nothing is new: the commit that is to be in force was looked at before.
+    Unchanged(SyncRow),
+    /// A sync was recorded.
+    Recorded(SyncRow, News),
+    /// Nothing was looked at, since somebody wants the syncs to rest.
+    Suspended(Hold),
 }
 
 /// What a round recorded.
@@ -46,6 +56,8 @@ pub enum News {
     Applied(String),
     /// The commit has errors and changed nothing; the text shows them.
     Rejected(String),
+    /// The commit waits for a human's word and changed nothing; the text lists what it would change.
+    Waiting(String),
 }
 
 /// Why a round came to nothing. What was in force still is.
@@ -65,6 +77,18 @@ pub enum RoundError {
     Gone,
 }
 
+/// A commit that was read and checked.
+struct Look {
+    tree: Tree,
+    report: Report,
+    /// Whose signature it carries, where that was verified.
+    signer: Option<String>,
+    /// Set when the branch does not contain the commit that was looked at before.
+    rewritten: Option<String>,
+    /// Whether a large removal is said to be meant.
+    meant: bool,
+}
+
 impl Reconciler {
     /// A reconciler that starts from what is in force.
     ///
@@ -72,14 +96,38 @@ impl Reconciler {
     ///
     /// When the database cannot be read.
     pub async fn new(repository: Repository, store: Store) -> Result<Self, StoreError> {
-        let applied = store.applied().await?;
+        let applied = store.load().await?.applied;
         let (applied, _) = watch::channel(Arc::new(applied));
-        Ok(Self { repository: Some(repository), store, applied })
+        Ok(Self {
+            repository: Some(repository),
+            store,
+            applied,
+            announcer: Announcer::default(),
+            steps: Steps::default(),
+            term: None,
+        })
+    }
+
+    /// The same, with others to tell about its syncs.
+    #[must_use]
+    pub fn with_announcer(self, announcer: Announcer) -> Self {
+        Self { announcer, ..self }
+    }
+
+    /// The same, with its steps watched.
+    #[must_use]
+    pub fn with_steps(self, steps: Steps) -> Self {
+        Self { steps, ..self }
     }
 
     /// What is in force, now and after every change.
     pub fn applied(&self) -> watch::Receiver<Arc<Applied>> {
         self.applied.subscribe()
+    }
+
+    /// Rounds from now on belong to a term of a leader.
+    pub fn lead(&mut self, term: Option<i64>) {
+        self.term = term;
     }
 
     /// One round.
@@ -89,61 +137,196 @@ impl Reconciler {
     /// When the repository or the database could not be used; then nothing changed.
     pub async fn round(&mut self, now: DateTime<Utc>) -> Result<Round, RoundError> {
         self.refresh().await?;
-        let latest = self.store.latest_sync().await?;
-        let before = latest.as_ref().map(|sync| sync.commit.id.clone());
-        let look = self.blocking(move |repository| look(repository, before, now)).await??;
-        let Look { tree, report, rewritten } = match (look, latest) {
-            (Some(look), _) => look,
-            (None, Some(sync)) => return Ok(Round { sync, news: None }),
-            (None, None) => return Err(RoundError::Gone),
-        };
-        let sync = |outcome, message| SyncRow {
-            id: 0,
-            commit: tree.commit.clone(),
-            started_at: now,
-            ended_at: clock::now(),
-            outcome,
-            message,
-            added: 0,
-            changed: 0,
-            removed: 0,
-            findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
-        };
-        match report.testbed(&tree.sources) {
-            None => {
-                let errors = errors(&report);
-                let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
-                let mut sync = sync(SyncOutcome::Rejected, with(rewritten, message));
-                sync.id = self.store.reject(&sync, &report.findings).await?;
-                let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
-                Ok(Round { sync, news: Some(News::Rejected(shown)) })
-            }
-            Some(testbed) => {
-                let testbed = Arc::new(testbed);
-                let applied = Arc::clone(&self.applied.borrow());
-                let plan = Plan::between(&applied.testbed, &testbed);
-                let counts = plan.counts();
-                let mut sync = sync(SyncOutcome::Applied, with(rewritten, plan.summary()));
-                (sync.added, sync.changed, sync.removed) = (counts.added, counts.changed, counts.removed);
-                let mut next = applied.next(&testbed, &plan, &sync.commit.id, sync.ended_at);
-                let apply = Apply { sync: &sync, findings: &report.findings, plan: &plan, next: &next };
-                sync.id = self.store.apply(&apply).await?;
-                next.applied.sync =
-                    Some(AppliedSync { id: sync.id, commit: sync.commit.id.clone(), at: sync.ended_at });
-                let text = plan.to_string();
-                // Only now that it is in the database may anybody act on it.
-                self.applied.send_replace(Arc::new(next.applied));
-                Ok(Round { sync, news: Some(News::Applied(text)) })
-            }
+        let intent = self.store.intent().await?.at(now);
+        if let Some(hold) = intent.suspended {
+            return Ok(Round::Suspended(hold));
         }
+        let target = intent.pinned.map_or(Target::Branch, |hold| Target::Commit(hold.commit));
+        let branch = target == Target::Branch;
+        let latest = self.store.latest_commit_sync().await?;
+        let head = self.blocking(move |repository| repository.find(&target)).await??;
+        self.steps.over(Step::Looked);
+        let approved_by = self.store.approver(&head.id).await?;
+        let before = match latest {
+            Some(sync) if sync.commit.id == head.id => {
+                if sync.outcome != SyncOutcome::Waiting || approved_by.is_none() {
+                    return Ok(Round::Unchanged(sync));
+                }
+                None
+            }
+            // A pinned commit lies wherever it lies; only what a branch lost is worth telling.
+            Some(sync) if branch => Some(sync.commit.id),
+            _ => None,
+        };
+        let in_force = Arc::clone(&self.applied.borrow());
+        let base = Arc::clone(&in_force);
+        let look = self.blocking(move |repository| look(repository, head, before, &base, now)).await??;
+        self.steps.over(Step::Checked);
+        let (sync, news) = self.settle(look, &in_force, approved_by, now).await?;
+        Ok(Round::Recorded(sync, news))
+    }
+
+    /// Compares the database with the commit that is in force, and puts right what differs. Says what
+    /// was put right.
+    ///
+    /// # Errors
+    ///
+    /// When the repository or the database could not be used; then nothing changed.
+    pub async fn put_right(&mut self, now: DateTime<Utc>) -> Result<Option<SyncRow>, RoundError> {
+        self.refresh().await?;
+        if self.store.intent().await?.at(now).suspended.is_some() {
+            return Ok(None);
+        }
+        let Some(in_force) = self.store.applied_sync().await? else { return Ok(None) };
+        let target = Target::Commit(in_force.commit.id);
+        let read = self.blocking(move |repository| {
+            let tree = repository.find(&target).and_then(|commit| repository.read(commit))?;
+            let report = almanac_validate::check(&tree.sources, now);
+            Ok::<_, LookError>((report.testbed(&tree.sources), tree.commit))
+        });
+        // What was good when it was put in force may have become bad by a newer version's rules. That is
+        // no drift, and what is in force stays.
+        let (Some(testbed), commit) = read.await?? else { return Ok(None) };
+        let testbed = Arc::new(testbed);
+        let mut stored = self.store.load().await?;
+        stored.applied.raise(&self.applied.borrow());
+        let plan = Plan::between(&stored.applied.testbed, &testbed);
+        let ended_at = clock::now();
+        let mut next = stored.applied.next(&testbed, &plan, &commit.id, ended_at);
+        next.put_away(stored.strays);
+        if plan.is_empty() && next.put.is_empty() && next.gone.is_empty() {
+            return Ok(None);
+        }
+        let counts = plan.counts();
+        let mut sync = SyncRow {
+            cause: SyncCause::Drift,
+            message: format!(
+                "the database differed from the commit in force, and was put right: {}",
+                plan.summary()
+            ),
+            added: counts.added,
+            changed: counts.changed,
+            removed: counts.removed,
+            ..new_sync(commit, now, ended_at)
+        };
+        sync.id = self.put_in_force(&sync, &[], &plan, next, stored.applied.sync.as_ref()).await?;
+        Ok(Some(sync))
+    }
+
+    /// The whole hash of a commit of the repository, by the beginning of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or several, or the repository could not be used.
+    pub async fn find(&mut self, prefix: String) -> Result<String, RoundError> {
+        Ok(self.blocking(move |repository| repository.resolve(&prefix)).await??)
+    }
+
+    /// Decides about a commit and records what was decided.
+    async fn settle(
+        &mut self,
+        look: Look,
+        in_force: &Applied,
+        approved_by: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<(SyncRow, News), RoundError> {
+        let Look { tree, report, signer, rewritten, meant } = look;
+        let mut sync = SyncRow {
+            signer,
+            findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
+            ..new_sync(tree.commit, now, clock::now())
+        };
+        let Some(testbed) = report.testbed(&tree.sources) else {
+            let errors = report.count(Severity::Error);
+            let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
+            (sync.outcome, sync.message) = (SyncOutcome::Rejected, with(rewritten, message));
+            sync.id = self.only_record(&sync, &report, in_force).await?;
+            let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
+            return Ok((sync, News::Rejected(shown)));
+        };
+        let testbed = Arc::new(testbed);
+        let plan = Plan::between(&in_force.testbed, &testbed);
+        self.steps.over(Step::Planned);
+        let counts = plan.counts();
+        (sync.added, sync.changed, sync.removed) = (counts.added, counts.changed, counts.removed);
+        let mut message = plan.summary();
+        if let Some(removal) = prune::guard(&in_force.testbed, &plan, &in_force.testbed.config.prune) {
+            if approved_by.is_none() && !meant {
+                let message = format!(
+                    "{removal}; if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `{}: yes`",
+                    prune::TRAILER
+                );
+                (sync.outcome, sync.message) = (SyncOutcome::Waiting, with(rewritten, message));
+                sync.id = self.only_record(&sync, &report, in_force).await?;
+                return Ok((sync, News::Waiting(plan.to_string())));
+            }
+            if approved_by.is_none() {
+                message = format!("{message}, as the trailer `{}` says is meant", prune::TRAILER);
+            }
+            sync.approved_by = approved_by;
+        }
+        sync.message = with(rewritten, message);
+        let text = plan.to_string();
+        let next = in_force.next(&testbed, &plan, &sync.commit.id, sync.ended_at);
+        sync.id = self.put_in_force(&sync, &report.findings, &plan, next, in_force.sync.as_ref()).await?;
+        Ok((sync, News::Applied(text)))
+    }
+
+    async fn only_record(
+        &self,
+        sync: &SyncRow,
+        report: &Report,
+        in_force: &Applied,
+    ) -> Result<i64, StoreError> {
+        let apply = Apply {
+            base: self.base(in_force.sync.as_ref()),
+            sync,
+            findings: &report.findings,
+            change: None,
+            notices: &|id| self.announcer.of_sync(sync, id),
+            steps: &self.steps,
+        };
+        self.store.apply(&apply).await
+    }
+
+    async fn put_in_force(
+        &self,
+        sync: &SyncRow,
+        findings: &[Finding],
+        plan: &Plan<'_>,
+        mut next: Next,
+        in_force: Option<&AppliedSync>,
+    ) -> Result<i64, StoreError> {
+        let apply = Apply {
+            base: self.base(in_force),
+            sync,
+            findings,
+            change: Some((plan, &next)),
+            notices: &|id| self.announcer.of_sync(sync, id),
+            steps: &self.steps,
+        };
+        let id = self.store.apply(&apply).await?;
+        next.applied.sync = Some(AppliedSync { id, commit: sync.commit.id.clone(), at: sync.ended_at });
+        // Only now that it is in the database may anybody act on it.
+        self.applied.send_replace(Arc::new(next.applied));
+        self.steps.over(Step::Published);
+        Ok(id)
+    }
+
+    fn base(&self, in_force: Option<&AppliedSync>) -> Base {
+        Base { sync: in_force.map(|sync| sync.id), term: self.term }
     }
 
     /// Another process may have applied a commit to the same database.
-    async fn refresh(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
         let there = self.store.applied_sync().await?.map(|sync| sync.id);
         let here = self.applied.borrow().sync.as_ref().map(|sync| sync.id);
         if there != here {
-            let applied = self.store.applied().await?;
+            let applied = self.store.load().await?.applied;
             self.applied.send_replace(Arc::new(applied));
         }
         Ok(())
@@ -166,34 +349,41 @@ impl Reconciler {
     }
 }
 
-struct Look {
-    tree: Tree,
-    report: Report,
-    /// Set when the branch does not contain the commit that was looked at before.
-    rewritten: Option<String>,
-}
-
-/// Looks at the head of the branch, unless it is the commit that was looked at before.
+/// Reads and checks a commit. `before` is the head that the branch had.
 fn look(
     repository: &mut Repository,
+    head: Commit,
     before: Option<String>,
+    in_force: &Applied,
     now: DateTime<Utc>,
-) -> Result<Option<Look>, LookError> {
-    let head = repository.head()?;
-    if before.as_deref() == Some(head.id.as_str()) {
-        return Ok(None);
-    }
+) -> Result<Look, LookError> {
     let rewritten = match before {
         Some(before) if !repository.descends(&head.id, &before)? => Some(before),
         _ => None,
     };
+    let meant = repository.says(&head.id, in_force.commit(), prune::TRAILER, "yes")?;
     let tree = repository.read(head)?;
     let report = almanac_validate::check(&tree.sources, now);
-    Ok(Some(Look { tree, report, rewritten }))
+    Ok(Look { tree, report, signer: None, rewritten, meant })
 }
 
-fn errors(report: &Report) -> usize {
-    report.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+/// A sync that puts a commit in force, as far as that is known at its start.
+fn new_sync(commit: Commit, started_at: DateTime<Utc>, ended_at: DateTime<Utc>) -> SyncRow {
+    SyncRow {
+        id: 0,
+        commit,
+        started_at,
+        ended_at,
+        cause: SyncCause::Commit,
+        signer: None,
+        approved_by: None,
+        outcome: SyncOutcome::Applied,
+        message: String::new(),
+        added: 0,
+        changed: 0,
+        removed: 0,
+        findings: 0,
+    }
 }
 
 fn plural(count: usize, word: &str) -> String {

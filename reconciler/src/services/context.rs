@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use almanac_proto::limits;
+use chrono::TimeDelta;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, metadata::MetadataMap};
@@ -38,6 +39,8 @@ pub struct Context {
     pub repository: Arc<str>,
     /// The branch that is followed.
     pub branch: Arc<str>,
+    /// How long looks may fail before what is known about the repository is stale.
+    pub stale_after: TimeDelta,
     /// Cancelled when the program stops: streams end then.
     pub stop: CancellationToken,
 }

@@ -5,8 +5,11 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     applied::{Applied, JobOrigin},
+    conditions::{self, Condition, NodeConditions},
     desired::json,
-    heartbeats::Liveness,
+    follow::{Answer, Looked},
+    heartbeats::{Heartbeats, Liveness},
+    intent::Hold,
     run::RunStep,
     store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
 };
@@ -73,6 +76,7 @@ pub(super) fn sync(row: &SyncRow) -> v1::Sync {
         outcome: match row.outcome {
             SyncOutcome::Applied => v1::SyncOutcome::Applied,
             SyncOutcome::Rejected => v1::SyncOutcome::Rejected,
+            SyncOutcome::Waiting => v1::SyncOutcome::Waiting,
         }
         .into(),
         message: row.message.clone(),
@@ -80,11 +84,47 @@ pub(super) fn sync(row: &SyncRow) -> v1::Sync {
         changed: row.changed,
         removed: row.removed,
         findings: row.findings,
+        tree: row.commit.tree.clone(),
+        cause: row.cause.as_str().to_owned(),
+        signer: row.signer.clone().unwrap_or_default(),
+        approved_by: row.approved_by.clone().unwrap_or_default(),
+    }
+}
+
+/// What came of a look that somebody asked for.
+pub(super) fn looked(answer: Answer, now: DateTime<Utc>) -> v1::Sync {
+    match answer {
+        Ok(Looked::Sync(row)) => sync(&row),
+        Ok(Looked::Suspended(hold)) => v1::Sync {
+            outcome: v1::SyncOutcome::Suspended.into(),
+            ..failed_sync(format!("suspended {hold}"), now)
+        },
+        Err(message) => failed_sync(message, now),
+    }
+}
+
+pub(super) fn hold(hold: &Hold) -> v1::SyncHold {
+    v1::SyncHold {
+        actor: hold.actor.clone(),
+        reason: hold.reason.clone(),
+        since: Some(timestamp(hold.since)),
+        until: hold.until.map(timestamp),
+        commit: hold.commit.clone(),
+    }
+}
+
+pub(super) fn condition(condition: &Condition) -> v1::Condition {
+    v1::Condition {
+        r#type: condition.kind.as_str().to_owned(),
+        status: condition.status,
+        reason: condition.reason.as_str().to_owned(),
+        message: condition.message.clone(),
+        since: Some(timestamp(condition.since)),
     }
 }
 
 /// A look that came to nothing. It is not recorded, since it says nothing about any commit.
-pub(super) fn failed_sync(message: String, now: DateTime<Utc>) -> v1::Sync {
+fn failed_sync(message: String, now: DateTime<Utc>) -> v1::Sync {
     v1::Sync {
         outcome: v1::SyncOutcome::Failed.into(),
         message,
@@ -128,10 +168,15 @@ pub(super) fn job(
     name: &JobName,
     spec: &JobSpec,
     next_run: Option<DateTime<Utc>>,
+    heartbeats: &Heartbeats,
+    now: DateTime<Utc>,
 ) -> v1::Job {
     let places = applied.placements.get(name).into_iter().flatten();
     let clients = places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node);
     let mut job = plain_job(name, spec, applied.origins.get(name), clients);
+    let node = |node: &NodeName| conditions::node(applied, node, heartbeats.get(node).as_ref(), now);
+    let conditions = conditions::job(applied, name, node, now);
+    job.conditions = conditions.iter().flatten().map(condition).collect();
     job.next_run = next_run.map(timestamp);
     job
 }
@@ -158,6 +203,7 @@ fn plain_job<'a>(
         updated_at: origin.map(|origin| timestamp(origin.updated_at)),
         deleted_at: None,
         next_run: None,
+        conditions: Vec::new(),
     }
 }
 
@@ -171,6 +217,7 @@ pub(super) fn node(
 ) -> v1::Node {
     let last_seen = heartbeat.map(|row| row.last_seen);
     let held = held_generation(applied, heartbeat);
+    let conditions = conditions::node(applied, name, heartbeat, now);
     let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.map(field).cloned().unwrap_or_default();
     v1::Node {
         name: name.to_string(),
@@ -183,6 +230,7 @@ pub(super) fn node(
         engine: text(|row| &row.engine),
         generation: applied.generation(name),
         held_generation: held,
+        conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
         next_run: next_run.map(timestamp),
     }
 }

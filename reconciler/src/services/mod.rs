@@ -6,6 +6,7 @@ mod message;
 mod node;
 mod refuse;
 mod runs;
+mod steer;
 mod syncs;
 mod testbed;
 

@@ -105,17 +105,20 @@ impl NodeService for NodeCalls {
         let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
         let now = clock::now();
         let beat = request.into_inner();
-        self.0.heartbeats.put(HeartbeatRow {
+        let config = &self.0.applied().testbed.config.heartbeat;
+        let row = HeartbeatRow {
             node,
             last_seen: now,
+            online_since: now,
             agent_version: shortened(beat.agent_version),
             boot_id: shortened(beat.boot_id),
             address: shortened(beat.address),
             engine: shortened(beat.engine),
             held_epoch: shortened(beat.epoch),
             held_generation: beat.generation,
-        });
-        let interval = self.0.applied().testbed.config.heartbeat.interval.as_secs();
+        };
+        self.0.heartbeats.put(row, config.stale_after.to_delta());
+        let interval = config.interval.as_secs();
         Ok(Response::new(v1::HeartbeatResponse {
             server_time: Some(timestamp(now)),
             interval: Some(prost_types::Duration { seconds: interval.cast_signed(), nanos: 0 }),

@@ -1,23 +1,60 @@
 //! Syncs: what became of commits.
 
-use almanac_proto::{convert::timestamp, v1};
+use almanac_proto::{
+    convert::{FieldError, timestamp},
+    v1,
+};
+use almanac_schemas::Kind;
 use tonic::Status;
 
-use crate::{page, store::SyncRow};
+use crate::{
+    clock,
+    conditions::{self, Standing},
+    page,
+    store::{HistoryRow, SyncRow},
+};
 
 use super::{Context, message, refuse};
 
 /// The shortest prefix of a commit's hash that finds it. A shorter number is the id of a sync.
 const MIN_PREFIX: usize = 7;
 
+/// The most nodes that are named for not holding what they should.
+const MOST_LAGGING: usize = 100;
+
 pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusResponse, Status> {
-    let latest = context.store.latest_sync().await.map_err(refuse::store)?;
+    let now = clock::now();
+    let store = &context.store;
+    let latest = store.latest_sync().await.map_err(refuse::store)?;
+    let followed = store.latest_commit_sync().await.map_err(refuse::store)?;
+    let intent = store.intent().await.map_err(refuse::store)?.at(now);
+    let look = store.look().await.map_err(refuse::store)?;
+    let before = store.conditions().await.map_err(refuse::store)?;
+    let standing = Standing {
+        intent: &intent,
+        latest: followed.as_ref(),
+        look: &look,
+        stale_after: context.stale_after,
+    };
+    let conditions = conditions::repository(&standing, &before, now);
     let applied = context.applied();
-    let look = context.follower.status();
-    let current = applied.testbed.nodes.keys().filter(|node| {
+    let mut lagging: Vec<v1::LaggingNode> = Vec::new();
+    let mut current = 0_u32;
+    for node in applied.testbed.nodes.keys() {
         let heartbeat = context.heartbeats.get(node);
-        message::held_generation(&applied, heartbeat.as_ref()) == applied.generation(node)
-    });
+        if message::held_generation(&applied, heartbeat.as_ref()) == applied.generation(node) {
+            current += 1;
+        } else if lagging.len() < MOST_LAGGING
+            && let Some(conditions) = conditions::node(&applied, node, heartbeat.as_ref(), now)
+        {
+            lagging.push(v1::LaggingNode {
+                name: node.to_string(),
+                reason: conditions.ready.reason.as_str().to_owned(),
+                message: conditions.ready.message,
+                since: Some(timestamp(conditions.ready.since)),
+            });
+        }
+    }
     Ok(v1::GetSyncStatusResponse {
         repository: context.repository.to_string(),
         branch: context.branch.to_string(),
@@ -27,7 +64,12 @@ pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusRespons
         last_look: look.at.map(timestamp),
         look_error: look.error.unwrap_or_default(),
         nodes: u32::try_from(applied.testbed.nodes.len()).unwrap_or(u32::MAX),
-        nodes_current: u32::try_from(current.count()).unwrap_or(u32::MAX),
+        nodes_current: current,
+        conditions: conditions.iter().map(message::condition).collect(),
+        suspended: intent.suspended.as_ref().map(message::hold),
+        pinned: intent.pinned.as_ref().map(message::hold),
+        lagging,
+        role: context.follower.leadership().to_string(),
     })
 }
 
@@ -36,10 +78,7 @@ pub(super) async fn list(
     request: &v1::ListSyncsRequest,
 ) -> Result<v1::ListSyncsResponse, Status> {
     let size = page::size(request.page_size).map_err(refuse::field)?;
-    let before = page::parts::<1>(&request.page_token).map_err(refuse::field)?;
-    let before = before.map(|[id]| id.parse::<i64>()).transpose().map_err(|_| {
-        Status::invalid_argument("field `page_token` is wrong: it is not one that a page of this list gave")
-    })?;
+    let before = before(&request.page_token)?;
     let rows = context.store.syncs(before, size + 1).await.map_err(refuse::store)?;
     let (rows, more) = page::cut(rows, size);
     let next_page_token = rows.last().filter(|_| more).map(|row| page::token(&[&row.id.to_string()]));
@@ -57,6 +96,42 @@ pub(super) async fn get(context: &Context, id: &str) -> Result<v1::GetSyncRespon
         sync: Some(message::sync(&row)),
         findings: findings.into_iter().map(message::finding).collect(),
         changes: changes.into_iter().map(message::change).collect(),
+    })
+}
+
+pub(super) async fn changes(
+    context: &Context,
+    request: &v1::ListChangesRequest,
+) -> Result<v1::ListChangesResponse, Status> {
+    let size = page::size(request.page_size).map_err(refuse::field)?;
+    let before = before(&request.page_token)?;
+    let kind = [Kind::User, Kind::Node, Kind::Job].into_iter().find(|kind| kind.as_str() == request.kind);
+    let kind = kind.ok_or_else(|| FieldError::invalid("kind", "expected `User`, `Node` or `Job`"));
+    let kind = kind.map_err(refuse::field)?;
+    let rows = context.store.history(kind, &request.name, before, size + 1).await.map_err(refuse::store)?;
+    if rows.is_empty() && before.is_none() {
+        let (kind, name) = (kind.as_str().to_lowercase(), &request.name);
+        return Err(Status::not_found(format!(
+            "no commit that was put in force ever declared a {kind} `{name}`"
+        )));
+    }
+    let (rows, more) = page::cut(rows, size);
+    let next_page_token = rows.last().filter(|_| more).map(|row| page::token(&[&row.sync.id.to_string()]));
+    let change = |row: HistoryRow| v1::RecordedChange {
+        sync: Some(message::sync(&row.sync)),
+        change: Some(message::change(row.change)),
+    };
+    Ok(v1::ListChangesResponse {
+        changes: rows.into_iter().map(change).collect(),
+        next_page_token: next_page_token.unwrap_or_default(),
+    })
+}
+
+/// The sync that a page goes on before.
+fn before(page_token: &str) -> Result<Option<i64>, Status> {
+    let before = page::parts::<1>(page_token).map_err(refuse::field)?;
+    before.map(|[id]| id.parse::<i64>()).transpose().map_err(|_| {
+        Status::invalid_argument("field `page_token` is wrong: it is not one that a page of this list gave")
     })
 }
 

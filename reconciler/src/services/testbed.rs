@@ -20,7 +20,7 @@ use crate::{
     store::DeletedJobFilter,
 };
 
-use super::{Context, context::within, message, refuse, runs, syncs};
+use super::{Context, context::within, message, refuse, runs, steer, syncs};
 
 /// The longest time that occurrences are listed for.
 const MAX_SPAN: TimeDelta = TimeDelta::days(92);
@@ -128,7 +128,8 @@ impl TestbedService for TestbedCalls {
             after: page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name),
         };
         let applied = self.0.applied();
-        let mut next = NextRuns::new(&applied, clock::now());
+        let now = clock::now();
+        let mut next = NextRuns::new(&applied, now);
         let wanted = |name: &JobName, owner| {
             let on_node = |node| {
                 applied
@@ -143,7 +144,9 @@ impl TestbedService for TestbedCalls {
         let jobs = applied.testbed.jobs.iter().filter(|(name, spec)| wanted(name, &spec.owner));
         let mut jobs: Vec<v1::Job> = jobs
             .take(size as usize + 1)
-            .map(|(name, spec)| message::job(&applied, name, spec, next.of_job(name)))
+            .map(|(name, spec)| {
+                message::job(&applied, name, spec, next.of_job(name), &self.0.heartbeats, now)
+            })
             .collect();
         if request.deleted {
             let deleted =
@@ -165,7 +168,9 @@ impl TestbedService for TestbedCalls {
         let applied = self.0.applied();
         let job = match applied.testbed.jobs.get(&name) {
             Some(spec) => {
-                message::job(&applied, &name, spec, NextRuns::new(&applied, clock::now()).of_job(&name))
+                let now = clock::now();
+                let next = NextRuns::new(&applied, now).of_job(&name);
+                message::job(&applied, &name, spec, next, &self.0.heartbeats, now)
             }
             None => {
                 let deleted =
@@ -229,11 +234,7 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::SyncNowResponse>, Status> {
         self.0.allowed(request.metadata(), Action::SyncNow)?;
         let answer = within(async { self.0.follower.sync_now().await.map_err(refuse::ask) }).await?;
-        let sync = match answer {
-            Ok(row) => message::sync(&row),
-            Err(error) => message::failed_sync(error, clock::now()),
-        };
-        Ok(Response::new(v1::SyncNowResponse { sync: Some(sync) }))
+        Ok(Response::new(v1::SyncNowResponse { sync: Some(message::looked(answer, clock::now())) }))
     }
 
     async fn get_sync_status(
@@ -258,6 +259,57 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::GetSyncResponse>, Status> {
         self.0.allowed(request.metadata(), Action::ReadSyncs)?;
         within(syncs::get(&self.0, &request.get_ref().id)).await.map(Response::new)
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<v1::ListChangesRequest>,
+    ) -> Result<Response<v1::ListChangesResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(syncs::changes(&self.0, request.get_ref())).await.map(Response::new)
+    }
+
+    async fn suspend_sync(
+        &self,
+        request: Request<v1::SuspendSyncRequest>,
+    ) -> Result<Response<v1::SuspendSyncResponse>, Status> {
+        within(steer::suspend(&self.0, request.metadata(), request.get_ref())).await.map(Response::new)
+    }
+
+    async fn resume_sync(
+        &self,
+        request: Request<v1::ResumeSyncRequest>,
+    ) -> Result<Response<v1::ResumeSyncResponse>, Status> {
+        within(steer::resume(&self.0, request.metadata())).await.map(Response::new)
+    }
+
+    async fn pin_sync(
+        &self,
+        request: Request<v1::PinSyncRequest>,
+    ) -> Result<Response<v1::PinSyncResponse>, Status> {
+        within(steer::pin(&self.0, request.metadata(), request.get_ref())).await.map(Response::new)
+    }
+
+    async fn unpin_sync(
+        &self,
+        request: Request<v1::UnpinSyncRequest>,
+    ) -> Result<Response<v1::UnpinSyncResponse>, Status> {
+        within(steer::unpin(&self.0, request.metadata())).await.map(Response::new)
+    }
+
+    async fn approve_sync(
+        &self,
+        request: Request<v1::ApproveSyncRequest>,
+    ) -> Result<Response<v1::ApproveSyncResponse>, Status> {
+        within(steer::approve(&self.0, request.metadata(), request.get_ref())).await.map(Response::new)
+    }
+
+    async fn list_sync_actions(
+        &self,
+        request: Request<v1::ListSyncActionsRequest>,
+    ) -> Result<Response<v1::ListSyncActionsResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(steer::actions(&self.0, request.get_ref())).await.map(Response::new)
     }
 
     async fn who_am_i(
@@ -288,6 +340,9 @@ fn list_occurrences(
 ) -> Result<v1::ListOccurrencesResponse, FieldError> {
     let size = page::size(request.page_size)?;
     let (mut from, to) = (instant("from", request.from.as_ref())?, instant("to", request.to.as_ref())?);
+    if to < from {
+        return Err(FieldError::invalid("to", "it is before `from`"));
+    }
     if to - from > MAX_SPAN {
         let days = MAX_SPAN.num_days();
         return Err(FieldError::invalid("to", format!("it is more than {days} days after `from`")));

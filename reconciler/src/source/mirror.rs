@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -55,13 +55,6 @@ pub(super) fn fetch(mirror: &Path, address: &str, branch: &str) -> Result<(), Mi
     command.arg("--git-dir").arg(mirror);
     command.args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", address, &refspec]);
     git("fetch", &mut command)
-}
-
-/// The folder of the mirror, beside the database.
-pub(super) fn folder(beside: &Path) -> PathBuf {
-    let mut name = beside.file_name().unwrap_or_default().to_owned();
-    name.push(".mirror.git");
-    beside.with_file_name(name)
 }
 
 fn git(name: &'static str, command: &mut Command) -> Result<(), MirrorError> {

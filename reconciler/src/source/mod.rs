@@ -6,4 +6,4 @@ mod repository;
 
 pub use location::{Location, LocationError};
 pub use mirror::MirrorError;
-pub use repository::{Commit, LookError, Repository, Tree};
+pub use repository::{Commit, LookError, Repository, Target, Tree};

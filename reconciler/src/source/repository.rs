@@ -15,6 +15,9 @@ use thiserror::Error;
 
 use super::{Location, MirrorError, mirror};
 
+/// How many commits back a trailer is looked for. A push of more is not made by people.
+const MOST_TRAILERS: usize = 1_000;
+
 /// A repository, a branch of it, and what was parsed of it already.
 #[derive(Debug)]
 pub struct Repository {
@@ -31,12 +34,23 @@ pub struct Repository {
 pub struct Commit {
     /// Its hash in hexadecimal.
     pub id: String,
+    /// The hash of its tree.
+    pub tree: String,
     /// Name and address of its author.
     pub author: String,
     /// The first line of its message.
     pub subject: String,
     /// When it was committed.
     pub committed_at: DateTime<Utc>,
+}
+
+/// Which commit is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The head of the branch.
+    Branch,
+    /// This one, by its whole hash.
+    Commit(String),
 }
 
 /// The files of a commit.
@@ -70,6 +84,22 @@ pub enum LookError {
         /// The branches that there are.
         others: String,
     },
+    /// There is no such commit.
+    #[error("the repository {location} has no commit {commit}")]
+    NoCommit {
+        /// The repository.
+        location: Location,
+        /// The commit that was asked for.
+        commit: String,
+    },
+    /// Several commits begin like this.
+    #[error("several commits of the repository {location} begin with {prefix}; give more of the hash")]
+    Ambiguous {
+        /// The repository.
+        location: Location,
+        /// What was asked for.
+        prefix: String,
+    },
     /// There is no such folder in the commit.
     #[error("commit {commit} has no folder `{subdir}`")]
     NoFolder {
@@ -93,14 +123,14 @@ pub enum LookError {
 }
 
 impl Repository {
-    /// A repository. Nothing is read yet. A remote one has its mirror beside the file `beside`.
-    pub fn new(location: Location, branch: &str, subdir: &str, beside: &Path) -> Self {
+    /// A repository. Nothing is read yet. A remote one is copied to `mirror`.
+    pub fn new(location: Location, branch: &str, subdir: &str, mirror: PathBuf) -> Self {
         let plain = |part: &&str| !part.is_empty() && *part != ".";
         Self {
             location,
             branch: branch.to_owned(),
             subdir: subdir.split('/').filter(plain).collect::<Vec<_>>().join("/"),
-            mirror: mirror::folder(beside),
+            mirror,
             cache: Cache::default(),
         }
     }
@@ -127,18 +157,67 @@ impl Repository {
         }
     }
 
-    /// The commit at the head of the branch, after fetching it if it is remote.
+    /// The commit that is wanted. A remote branch is fetched first; so is a commit that is not there yet.
     ///
     /// # Errors
     ///
     /// When there is none, or it cannot be read.
-    pub fn head(&self) -> Result<Commit, LookError> {
-        if let Location::Remote(address) = &self.location {
-            mirror::fetch(&self.mirror, address, &self.branch)
-                .map_err(|error| LookError::Fetch(self.location.clone(), error))?;
+    pub fn find(&mut self, target: &Target) -> Result<Commit, LookError> {
+        match target {
+            Target::Branch => {
+                self.fetch()?;
+                let repository = self.open()?;
+                let id = self.branch_head(&repository)?;
+                self.commit(&repository, id)
+            }
+            Target::Commit(id) => {
+                let missing = || LookError::NoCommit { location: self.location.clone(), commit: id.clone() };
+                let oid = Oid::from_str(id).map_err(|_| missing())?;
+                if let Ok(repository) = self.open()
+                    && repository.find_commit(oid).is_ok()
+                {
+                    return self.commit(&repository, oid);
+                }
+                self.fetch()?;
+                let repository = self.open()?;
+                if repository.find_commit(oid).is_err() {
+                    return Err(missing());
+                }
+                self.commit(&repository, oid)
+            }
         }
-        let repository = self.open()?;
-        let id = self.branch_head(&repository)?;
+    }
+
+    /// The whole hash of a commit, by the beginning of it. One that is not there yet is fetched.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or several, or the repository cannot be read.
+    pub fn resolve(&mut self, prefix: &str) -> Result<String, LookError> {
+        let find = |repository: &git2::Repository| match repository.find_commit_by_prefix(prefix) {
+            Ok(commit) => Ok(Some(commit.id().to_string())),
+            Err(error) if error.code() == ErrorCode::Ambiguous => {
+                Err(LookError::Ambiguous { location: self.location.clone(), prefix: prefix.to_owned() })
+            }
+            Err(_) => Ok(None),
+        };
+        if let Ok(repository) = self.open()
+            && let Some(id) = find(&repository)?
+        {
+            return Ok(id);
+        }
+        self.fetch()?;
+        let missing = || LookError::NoCommit { location: self.location.clone(), commit: prefix.to_owned() };
+        find(&self.open()?)?.ok_or_else(missing)
+    }
+
+    fn fetch(&self) -> Result<(), LookError> {
+        let Location::Remote(address) = &self.location else { return Ok(()) };
+        mirror::fetch(&self.mirror, address, &self.branch)
+            .map_err(|error| LookError::Fetch(self.location.clone(), error))
+    }
+
+    fn commit(&self, repository: &git2::Repository, id: Oid) -> Result<Commit, LookError> {
         let read = |source| LookError::Read { commit: id.to_string(), source };
         let commit = repository.find_commit(id).map_err(read)?;
         let author = commit.author();
@@ -147,10 +226,47 @@ impl Repository {
         let subject = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
         Ok(Commit {
             id: id.to_string(),
+            tree: commit.tree_id().to_string(),
             author: format!("{name} <{address}>"),
             subject,
             committed_at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
         })
+    }
+
+    /// Whether a commit, or one between it and the one that is in force, has a trailer with a value.
+    ///
+    /// # Errors
+    ///
+    /// When the repository cannot be opened or read.
+    pub fn says(
+        &self,
+        commit: &str,
+        in_force: Option<&str>,
+        trailer: &str,
+        value: &str,
+    ) -> Result<bool, LookError> {
+        let repository = self.open()?;
+        let broken = |source| LookError::Read { commit: commit.to_owned(), source };
+        let mut walk = repository.revwalk().map_err(broken)?;
+        walk.push(Oid::from_str(commit).map_err(broken)?).map_err(broken)?;
+        if let Some(in_force) = in_force.and_then(|id| Oid::from_str(id).ok()) {
+            // One that is not there any more hides nothing; then the head alone counts.
+            if walk.hide(in_force).is_err() {
+                walk.simplify_first_parent().map_err(broken)?;
+            }
+        }
+        for id in walk.take(MOST_TRAILERS) {
+            let commit = id.and_then(|id| repository.find_commit(id)).map_err(broken)?;
+            let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+            let Ok(trailers) = git2::message_trailers_strs(&message) else { continue };
+            let said = |(name, said): (&str, &str)| {
+                name.eq_ignore_ascii_case(trailer) && said.trim().eq_ignore_ascii_case(value)
+            };
+            if trailers.iter().any(said) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The manifests of a commit. What was parsed for an earlier commit is not parsed again.

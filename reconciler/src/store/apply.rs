@@ -1,4 +1,4 @@
-//! Putting a commit in force: one transaction.
+//! Recording a sync, and putting its commit in force: one transaction.
 
 use almanac_validate::{
     Finding,
@@ -6,54 +6,95 @@ use almanac_validate::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{Sqlite, Transaction};
 
-use super::{Store, StoreError, SyncRow, micros, syncs};
-use crate::{applied::Next, plan::Recorded};
+use super::{Change, Store, StoreError, SyncRow, micros, outbox, rows::insert, syncs};
+use crate::{
+    applied::Next,
+    hear::Heard,
+    notice::Notice,
+    plan::Recorded,
+    step::{Step, Steps},
+};
 
 /// A decided change of the database.
-#[derive(Debug)]
 pub struct Apply<'a> {
+    /// What it was decided on.
+    pub base: Base,
     /// The sync to record; its id is given by the database.
     pub sync: &'a SyncRow,
-    /// Its findings: warnings, since there are no errors.
+    /// Its findings: warnings when the commit is put in force.
     pub findings: &'a [Finding],
-    /// What changes.
-    pub plan: &'a Plan<'a>,
-    /// What follows from it.
-    pub next: &'a Next,
+    /// What changes, and what follows from it; nothing for a commit that is not put in force.
+    pub change: Option<(&'a Plan<'a>, &'a Next)>,
+    /// What is to be told to whom, given the id of the sync.
+    pub notices: &'a (dyn Fn(i64) -> Vec<Notice> + Sync),
+    /// Who watches.
+    pub steps: &'a Steps,
 }
 
-type Change = Transaction<'static, Sqlite>;
+/// What a change was decided on. A change whose base is not there any more is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// The sync that was in force.
+    pub sync: Option<i64>,
+    /// The term of the leader that decided; absent where there is only one reconciler.
+    pub term: Option<i64>,
+}
 
 impl Store {
-    /// Puts a commit in force, all of it or nothing, and returns the id of its sync.
+    /// Records a sync and puts its commit in force if it brings a change, all of it or nothing. Returns
+    /// the id of the sync.
     ///
     /// # Errors
     ///
-    /// When the database fails; then it is as before.
+    /// [`StoreError::Outrun`] and [`StoreError::Deposed`] when the base is not there any more, and when the
+    /// database fails; then it is as before.
     pub async fn apply(&self, apply: &Apply<'_>) -> Result<i64, StoreError> {
-        let now = apply.sync.ended_at;
         let mut change = self.write().await?;
-        let id = syncs::insert(&mut change, apply.sync).await?;
+        fence(&mut change, apply.base).await?;
+        apply.steps.over(Step::Begun);
+        let id = syncs::insert_sync(&mut change, apply.sync).await?;
         syncs::insert_findings(&mut change, id, apply.findings).await?;
-        record_changes(&mut change, id, apply.plan).await?;
-        users(&mut change, id, now, apply.plan).await?;
-        nodes(&mut change, id, now, apply).await?;
-        jobs(&mut change, id, apply).await?;
-        assignments(&mut change, now, apply.next).await?;
-        if let Some((_, config)) = apply.plan.config {
-            sqlx::query(
-                "INSERT INTO settings (name, value) VALUES ('config', $1)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            )
-            .bind(json(config))
-            .execute(&mut *change)
-            .await?;
+        outbox::put(&mut change, &(apply.notices)(id), apply.sync.ended_at).await?;
+        if let Some((plan, _)) = apply.change {
+            record_changes(&mut change, id, plan).await?;
         }
+        apply.steps.over(Step::SyncWritten);
+        if let Some((plan, next)) = apply.change {
+            let now = apply.sync.ended_at;
+            users(&mut change, id, now, plan).await?;
+            nodes(&mut change, id, now, plan, next).await?;
+            jobs(&mut change, id, apply.sync, plan).await?;
+            assignments(&mut change, now, next).await?;
+            if let Some((_, config)) = plan.config {
+                super::put_setting(&mut change, "config", json(config)).await?;
+            }
+            self.engine.say(&mut change, Heard::Applied).await?;
+        }
+        apply.steps.over(Step::RowsWritten);
         change.commit().await?;
+        apply.steps.over(Step::Committed);
         Ok(id)
     }
+}
+
+/// Lets one change at a time through, and none that was decided on something that is no more.
+async fn fence(change: &mut Change, base: Base) -> Result<(), StoreError> {
+    // Whoever holds this row is alone: elsewhere a change begins with the lock of the whole database.
+    sqlx::query("UPDATE settings SET value = value WHERE name = 'epoch'").execute(&mut **change).await?;
+    if let Some(term) = base.term {
+        let now: Option<(String,)> = sqlx::query_as("SELECT value FROM settings WHERE name = 'term'")
+            .fetch_optional(&mut **change)
+            .await?;
+        if now.is_none_or(|(now,)| now != term.to_string()) {
+            return Err(StoreError::Deposed);
+        }
+    }
+    let now: Option<(i64,)> =
+        sqlx::query_as("SELECT id FROM syncs WHERE outcome = 'applied' ORDER BY id DESC LIMIT 1")
+            .fetch_optional(&mut **change)
+            .await?;
+    if now.map(|(id,)| id) == base.sync { Ok(()) } else { Err(StoreError::Outrun) }
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -61,19 +102,19 @@ fn json(value: &impl Serialize) -> String {
 }
 
 async fn record_changes(change: &mut Change, sync: i64, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for (position, recorded) in (0_i64..).zip(Recorded::all(plan)) {
-        sqlx::query("INSERT INTO changes VALUES ($1, $2, $3, $4, $5, $6, $7)")
-            .bind(sync)
-            .bind(position)
-            .bind(recorded.kind.as_str())
-            .bind(recorded.name)
-            .bind(recorded.action.as_str())
-            .bind(recorded.before.as_ref().map(json).unwrap_or_default())
-            .bind(recorded.after.as_ref().map(json).unwrap_or_default())
-            .execute(&mut **change)
-            .await?;
-    }
-    Ok(())
+    let row = |(position, recorded): (i64, Recorded)| {
+        [
+            sync.into(),
+            position.into(),
+            recorded.kind.as_str().into(),
+            recorded.name.into(),
+            recorded.action.as_str().into(),
+            recorded.before.as_ref().map(json).unwrap_or_default().into(),
+            recorded.after.as_ref().map(json).unwrap_or_default().into(),
+        ]
+    };
+    let columns = ["sync_id", "position", "kind", "name", "action", "before_json", "after_json"];
+    insert(change, "changes", columns, "", (0..).zip(Recorded::all(plan)).map(row).collect()).await
 }
 
 async fn users(
@@ -82,93 +123,123 @@ async fn users(
     now: DateTime<Utc>,
     plan: &Plan<'_>,
 ) -> Result<(), StoreError> {
+    let mut put = Vec::new();
     for user in &plan.users {
         match user.edit {
-            Edit::Added(spec) | Edit::Changed(_, spec) => sqlx::query(
-                "INSERT INTO users (name, spec, sync_id) VALUES ($1, $2, $3)
-                     ON CONFLICT (name) DO UPDATE
-                     SET spec = excluded.spec, sync_id = excluded.sync_id, deleted_at = NULL",
-            )
-            .bind(user.name.as_str())
-            .bind(json(spec))
-            .bind(sync),
-            Edit::Removed(_) => sqlx::query("UPDATE users SET deleted_at = $2, sync_id = $3 WHERE name = $1")
-                .bind(user.name.as_str())
-                .bind(micros(now))
-                .bind(sync),
+            Edit::Added(spec) | Edit::Changed(_, spec) => {
+                put.push([user.name.as_str().into(), json(spec).into(), sync.into()]);
+            }
+            Edit::Removed(_) => {
+                remove(
+                    change,
+                    "UPDATE users SET deleted_at = $2, sync_id = $3 WHERE name = $1",
+                    user.name.as_str(),
+                    sync,
+                    now,
+                )
+                .await?;
+            }
         }
-        .execute(&mut **change)
-        .await?;
     }
-    Ok(())
+    let conflict = "ON CONFLICT (name) DO UPDATE
+                    SET spec = excluded.spec, sync_id = excluded.sync_id, deleted_at = NULL";
+    insert(change, "users", ["name", "spec", "sync_id"], conflict, put).await
 }
 
 async fn nodes(
     change: &mut Change,
     sync: i64,
     now: DateTime<Utc>,
-    apply: &Apply<'_>,
+    plan: &Plan<'_>,
+    next: &Next,
 ) -> Result<(), StoreError> {
-    for node in &apply.plan.nodes {
+    let mut put = Vec::new();
+    for node in &plan.nodes {
         match node.edit {
-            Edit::Added(entry) | Edit::Changed(_, entry) => sqlx::query(
-                "INSERT INTO nodes (name, labels, spec, sync_id, generation) VALUES ($1, $2, $3, $4, 0)
-                     ON CONFLICT (name) DO UPDATE
-                     SET labels = excluded.labels, spec = excluded.spec, sync_id = excluded.sync_id,
-                         deleted_at = NULL",
-            )
-            .bind(node.name.as_str())
-            .bind(json(&entry.labels))
-            .bind(json(&entry.spec))
-            .bind(sync),
-            Edit::Removed(_) => sqlx::query("UPDATE nodes SET deleted_at = $2, sync_id = $3 WHERE name = $1")
-                .bind(node.name.as_str())
-                .bind(micros(now))
-                .bind(sync),
+            Edit::Added(entry) | Edit::Changed(_, entry) => put.push([
+                node.name.as_str().into(),
+                json(&entry.labels).into(),
+                json(&entry.spec).into(),
+                sync.into(),
+                next.applied.generation(node.name).cast_signed().into(),
+                micros(now).into(),
+            ]),
+            Edit::Removed(_) => {
+                remove(
+                    change,
+                    "UPDATE nodes SET deleted_at = $2, sync_id = $3 WHERE name = $1",
+                    node.name.as_str(),
+                    sync,
+                    now,
+                )
+                .await?;
+            }
         }
-        .execute(&mut **change)
-        .await?;
     }
-    for node in &apply.next.touched {
-        sqlx::query("UPDATE nodes SET generation = $2 WHERE name = $1")
+    let conflict = "ON CONFLICT (name) DO UPDATE
+                    SET labels = excluded.labels, spec = excluded.spec, sync_id = excluded.sync_id,
+                        deleted_at = NULL";
+    let columns = ["name", "labels", "spec", "sync_id", "generation", "generation_at"];
+    insert(change, "nodes", columns, conflict, put).await?;
+    let added =
+        |node| plan.nodes.iter().any(|change| change.name == node && matches!(change.edit, Edit::Added(_)));
+    let known = next.touched.iter().filter(|node| next.applied.generation(node) > 1 || !added(*node));
+    for node in known {
+        sqlx::query("UPDATE nodes SET generation = $2, generation_at = $3 WHERE name = $1")
             .bind(node.as_str())
-            .bind(apply.next.applied.generation(node).cast_signed())
+            .bind(next.applied.generation(node).cast_signed())
+            .bind(micros(now))
             .execute(&mut **change)
             .await?;
     }
     Ok(())
 }
 
-async fn jobs(change: &mut Change, sync: i64, apply: &Apply<'_>) -> Result<(), StoreError> {
-    let now = micros(apply.sync.ended_at);
-    for job in &apply.plan.jobs {
+async fn jobs(change: &mut Change, sync: i64, of: &SyncRow, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let now = micros(of.ended_at);
+    let mut put = Vec::new();
+    for job in &plan.jobs {
         match job.edit {
-            Edit::Added(spec) | Edit::Changed(_, spec) => {
-                // A job that comes back is a new one of the same name; its runs stay as they are.
-                sqlx::query(
-                    "INSERT INTO jobs (name, owner, spec, commit_id, sync_id, created_at, updated_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $6)
-                     ON CONFLICT (name) DO UPDATE
-                     SET owner = excluded.owner, spec = excluded.spec, commit_id = excluded.commit_id,
-                         sync_id = excluded.sync_id, updated_at = excluded.updated_at, deleted_at = NULL,
-                         created_at = CASE WHEN jobs.deleted_at IS NULL
-                                           THEN jobs.created_at ELSE excluded.created_at END",
+            Edit::Added(spec) | Edit::Changed(_, spec) => put.push([
+                job.name.as_str().into(),
+                spec.owner.as_str().into(),
+                json(spec).into(),
+                of.commit.id.as_str().into(),
+                sync.into(),
+                now.into(),
+                now.into(),
+            ]),
+            Edit::Removed(_) => {
+                remove(
+                    change,
+                    "UPDATE jobs SET deleted_at = $2, sync_id = $3 WHERE name = $1",
+                    job.name.as_str(),
+                    sync,
+                    of.ended_at,
                 )
-                .bind(job.name.as_str())
-                .bind(spec.owner.as_str())
-                .bind(json(spec))
-                .bind(&apply.sync.commit.id)
-                .bind(sync)
-                .bind(now)
+                .await?;
             }
-            Edit::Removed(_) => sqlx::query("UPDATE jobs SET deleted_at = $2, sync_id = $3 WHERE name = $1")
-                .bind(job.name.as_str())
-                .bind(now)
-                .bind(sync),
         }
-        .execute(&mut **change)
-        .await?;
     }
+    // A job that comes back is a new one of the same name; its runs stay as they are.
+    let conflict = "ON CONFLICT (name) DO UPDATE
+                    SET owner = excluded.owner, spec = excluded.spec, commit_id = excluded.commit_id,
+                        sync_id = excluded.sync_id, updated_at = excluded.updated_at, deleted_at = NULL,
+                        created_at = CASE WHEN jobs.deleted_at IS NULL
+                                          THEN jobs.created_at ELSE excluded.created_at END";
+    let columns = ["name", "owner", "spec", "commit_id", "sync_id", "created_at", "updated_at"];
+    insert(change, "jobs", columns, conflict, put).await
+}
+
+async fn remove(
+    change: &mut Change,
+    statement: &'static str,
+    name: &str,
+    sync: i64,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(statement).bind(name).bind(micros(now)).bind(sync);
+    query.execute(&mut **change).await?;
     Ok(())
 }
 
@@ -182,17 +253,14 @@ async fn assignments(change: &mut Change, now: DateTime<Utc>, next: &Next) -> Re
             .execute(&mut **change)
             .await?;
     }
-    for (node, assigned) in &next.put {
-        sqlx::query(
-            "INSERT INTO assignments (job, node, role, since) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (job, node, role) DO UPDATE SET since = excluded.since, removed_at = NULL",
-        )
-        .bind(assigned.job.as_str())
-        .bind(node.as_str())
-        .bind(assigned.role.as_str())
-        .bind(micros(assigned.since))
-        .execute(&mut **change)
-        .await?;
-    }
-    Ok(())
+    let put = next.put.iter().map(|(node, assigned)| {
+        [
+            assigned.job.as_str().into(),
+            node.as_str().into(),
+            assigned.role.as_str().into(),
+            micros(assigned.since).into(),
+        ]
+    });
+    let conflict = "ON CONFLICT (job, node, role) DO UPDATE SET since = excluded.since, removed_at = NULL";
+    insert(change, "assignments", ["job", "node", "role", "since"], conflict, put.collect()).await
 }

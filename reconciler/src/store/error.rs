@@ -1,41 +1,62 @@
 //! What can go wrong with the database, told apart by what one can do about it.
 
-use std::path::PathBuf;
-
+use sqlx::{postgres::PgDatabaseError, sqlite::SqliteError};
 use thiserror::Error;
+
+use super::Engine;
 
 /// Why the database cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The address is not one of a database.
-    #[error("`{0}` is not the address of a database: expected `sqlite://FILE`")]
+    #[error(
+        "`--database` is not the address of a database (it begins with `{0}`): expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"
+    )]
     Address(String),
-    /// The file cannot be opened or made.
-    #[error("cannot open the database {}; its folder must exist, and this program must be able to write there", .0.display())]
-    Open(PathBuf, #[source] sqlx::Error),
+    /// The address of a PostgreSQL server cannot be read.
+    #[error(
+        "the address of the PostgreSQL database cannot be read: expected `postgres://USER@HOST/DATABASE`"
+    )]
+    PostgresAddress(#[source] sqlx::Error),
+    /// It cannot be opened or made.
+    #[error("cannot open the database {0}; {remedy}", remedy = remedy(.0))]
+    Open(Engine, #[source] sqlx::Error),
     /// The database cannot be written.
-    #[error("the database {} is read-only; give this program the right to write it and its folder", .0.display())]
-    ReadOnly(PathBuf),
+    #[error("the database {0} is read-only; give this program the right to write {what}", what = writable(.0))]
+    ReadOnly(Engine),
     /// The file is something else.
-    #[error("{} is not an SQLite database; name another file, or move this one away", .0.display())]
-    NotADatabase(PathBuf),
+    #[error("{0} is not an SQLite database; name another file, or move this one away")]
+    NotADatabase(Engine),
     /// A newer program made it.
     #[error(
-        "the database {} is of a newer version (migration {version}) than this program; use the newer program, or a copy of the database from before",
-        path.display()
+        "the database {database} is of a newer version (migration {version}) than this program; use the newer program, or a copy of the database from before"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        database: Engine,
         /// The first migration that this program does not know.
         version: i64,
     },
     /// It cannot be brought to this program's version.
-    #[error("cannot migrate the database {}", .0.display())]
-    Migrate(PathBuf, #[source] sqlx::migrate::MigrateError),
+    #[error("cannot migrate the database {0}")]
+    Migrate(Engine, #[source] sqlx::migrate::MigrateError),
     /// It opened and could not be read.
-    #[error("cannot use the database {}", .0.display())]
-    Use(PathBuf, #[source] StoreError),
+    #[error("cannot use the database {0}")]
+    Use(Engine, #[source] StoreError),
+}
+
+const fn remedy(engine: &Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite { .. } => "its folder must exist, and this program must be able to write there",
+        Engine::Postgres(_) => "the server must run, and accept this user for this database",
+    }
+}
+
+const fn writable(engine: &Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite { .. } => "it and its folder",
+        Engine::Postgres(_) => "there, and name a primary server",
+    }
 }
 
 /// Why the database did not do what it was asked.
@@ -47,6 +68,15 @@ pub enum StoreError {
     /// It cannot be written. Nothing was changed.
     #[error("the database is read-only")]
     ReadOnly(#[source] sqlx::Error),
+    /// Somebody else changed what was in force meanwhile. Nothing was changed.
+    #[error("another reconciler put a commit in force meanwhile; looking again")]
+    Outrun,
+    /// This reconciler does not lead any more. Nothing was changed.
+    #[error("another reconciler leads now")]
+    Deposed,
+    /// It does not answer.
+    #[error("the database did not answer in time")]
+    Late(#[from] tokio::time::error::Elapsed),
     /// Anything else.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
@@ -63,25 +93,44 @@ pub enum StoreError {
     },
 }
 
-/// SQLite's primary result codes (sqlite.org/rescode.html) that have a remedy of their own.
-pub(super) mod code {
-    pub(in crate::store) const READ_ONLY: i32 = 8;
-    pub(in crate::store) const FULL: i32 = 13;
-    pub(in crate::store) const NOT_A_DATABASE: i32 = 26;
+/// What an error of the database is about, where that has a remedy of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    ReadOnly,
+    Full,
+    NotADatabase,
+    Other,
 }
 
-/// The primary result code: the low byte of the extended one.
-pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+pub(super) fn kind(error: &sqlx::Error) -> Kind {
+    let Some(error) = error.as_database_error() else { return Kind::Other };
+    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+        // PostgreSQL's error codes (postgresql.org/docs/current/errcodes-appendix.html).
+        return match error.code() {
+            "25006" => Kind::ReadOnly,
+            "53100" => Kind::Full,
+            _ => Kind::Other,
+        };
+    }
+    let code = error.try_downcast_ref::<SqliteError>().and_then(|error| {
+        let code = sqlx::error::DatabaseError::code(error)?;
+        code.parse::<i32>().ok()
+    });
+    // SQLite's primary result codes (sqlite.org/rescode.html): the low byte of the extended ones.
+    match code.map(|code| code & 0xff) {
+        Some(8) => Kind::ReadOnly,
+        Some(13) => Kind::Full,
+        Some(26) => Kind::NotADatabase,
+        _ => Kind::Other,
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match primary_code(&error) {
-            Some(code::FULL) => Self::Full(error),
-            Some(code::READ_ONLY) => Self::ReadOnly(error),
-            _ => Self::Database(error),
+        match kind(&error) {
+            Kind::Full => Self::Full(error),
+            Kind::ReadOnly => Self::ReadOnly(error),
+            Kind::NotADatabase | Kind::Other => Self::Database(error),
         }
     }
 }

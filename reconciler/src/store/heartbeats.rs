@@ -3,7 +3,7 @@
 use almanac_schemas::NodeName;
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, instant, micros, testbed::word};
+use super::{Store, StoreError, instant, micros, rows::insert, testbed::word};
 
 /// What a node said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct HeartbeatRow {
     pub node: NodeName,
     /// When it said it.
     pub last_seen: DateTime<Utc>,
+    /// Since when it says something without a long silence in between.
+    pub online_since: DateTime<Utc>,
     /// The version of its agent.
     pub agent_version: String,
     /// Which boot of the host this is.
@@ -26,7 +28,7 @@ pub struct HeartbeatRow {
     pub held_generation: u64,
 }
 
-type Columns = (String, i64, String, String, String, String, String, i64);
+type Columns = (String, i64, i64, String, String, String, String, String, i64);
 
 impl Store {
     /// What each node said last.
@@ -36,24 +38,37 @@ impl Store {
     /// When the database fails.
     pub async fn heartbeats(&self) -> Result<Vec<HeartbeatRow>, StoreError> {
         let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT node, last_seen, agent_version, boot_id, address, engine, held_epoch, held_generation
+            "SELECT node, last_seen, online_since, agent_version, boot_id, address, engine, held_epoch, held_generation
              FROM heartbeats",
         )
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|(node, last_seen, agent_version, boot_id, address, engine, held_epoch, generation)| {
-                Ok(HeartbeatRow {
-                    node: word("node", &node)?,
-                    last_seen: instant(last_seen),
+            .map(
+                |(
+                    node,
+                    last_seen,
+                    online_since,
                     agent_version,
                     boot_id,
                     address,
                     engine,
                     held_epoch,
-                    held_generation: generation.cast_unsigned(),
-                })
-            })
+                    generation,
+                )| {
+                    Ok(HeartbeatRow {
+                        node: word("node", &node)?,
+                        last_seen: instant(last_seen),
+                        online_since: instant(online_since),
+                        agent_version,
+                        boot_id,
+                        address,
+                        engine,
+                        held_epoch,
+                        held_generation: generation.cast_unsigned(),
+                    })
+                },
+            )
             .collect()
     }
 
@@ -63,28 +78,39 @@ impl Store {
     ///
     /// When the database fails; then nothing is kept.
     pub async fn put_heartbeats(&self, rows: &[HeartbeatRow]) -> Result<(), StoreError> {
+        let row = |row: &HeartbeatRow| {
+            [
+                row.node.as_str().into(),
+                micros(row.last_seen).into(),
+                micros(row.online_since).into(),
+                row.agent_version.as_str().into(),
+                row.boot_id.as_str().into(),
+                row.address.as_str().into(),
+                row.engine.as_str().into(),
+                row.held_epoch.as_str().into(),
+                row.held_generation.cast_signed().into(),
+            ]
+        };
+        let columns = [
+            "node",
+            "last_seen",
+            "online_since",
+            "agent_version",
+            "boot_id",
+            "address",
+            "engine",
+            "held_epoch",
+            "held_generation",
+        ];
+        // What another reconciler heard later stays.
+        let conflict = "ON CONFLICT (node) DO UPDATE
+                        SET last_seen = excluded.last_seen, online_since = excluded.online_since,
+                            agent_version = excluded.agent_version, boot_id = excluded.boot_id,
+                            address = excluded.address, engine = excluded.engine,
+                            held_epoch = excluded.held_epoch, held_generation = excluded.held_generation
+                        WHERE heartbeats.last_seen <= excluded.last_seen";
         let mut change = self.write().await?;
-        for row in rows {
-            sqlx::query(
-                "INSERT INTO heartbeats (node, last_seen, agent_version, boot_id, address, engine,
-                                         held_epoch, held_generation)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                 ON CONFLICT (node) DO UPDATE
-                 SET last_seen = excluded.last_seen, agent_version = excluded.agent_version,
-                     boot_id = excluded.boot_id, address = excluded.address, engine = excluded.engine,
-                     held_epoch = excluded.held_epoch, held_generation = excluded.held_generation",
-            )
-            .bind(row.node.as_str())
-            .bind(micros(row.last_seen))
-            .bind(&row.agent_version)
-            .bind(&row.boot_id)
-            .bind(&row.address)
-            .bind(&row.engine)
-            .bind(&row.held_epoch)
-            .bind(row.held_generation.cast_signed())
-            .execute(&mut *change)
-            .await?;
-        }
+        insert(&mut change, "heartbeats", columns, conflict, rows.iter().map(row).collect()).await?;
         Ok(change.commit().await?)
     }
 }

@@ -1,47 +1,59 @@
 //! The database. All SQL is here: rows in, rows out, no choices.
 //!
-//! Each module owns the statements about one thing. Instants are microseconds since 1970 in UTC.
-//! A change that spans several rows is one transaction that takes the write lock at its start
-//! (`BEGIN IMMEDIATE`), so that it never fails half-way because somebody else writes.
+//! Each module owns the statements about one thing. They are portable: SQLite and PostgreSQL run the
+//! same ones, and what only one of the two understands is in `engine.rs`. Instants are microseconds
+//! since 1970 in UTC. A change that spans several rows is one transaction.
 
+mod actions;
 mod apply;
 mod artifacts;
+mod engine;
 mod error;
 mod heartbeats;
+mod lead;
+mod look;
 mod open;
+mod outbox;
+mod rows;
 mod runs;
 mod syncs;
 mod testbed;
 
-use std::path::{Path, PathBuf};
-
 use chrono::{DateTime, Utc};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
 
-pub use apply::Apply;
+pub use actions::ActionRow;
+pub use apply::{Apply, Base};
 pub use artifacts::{ArtifactRow, UploadRow};
+pub use engine::{CHANNEL, Engine};
 pub use error::{OpenError, StoreError};
 pub use heartbeats::HeartbeatRow;
+pub use lead::LeaderLock;
+pub use look::{ConditionRow, LookRow};
+pub use outbox::OutboxRow;
 pub use runs::{Recorded, RunFilter, RunKey, RunRow};
-pub use syncs::{ChangeRow, FindingRow, SyncOutcome, SyncRow};
-pub use testbed::{DeletedJob, DeletedJobFilter};
+pub use syncs::{ChangeRow, FindingRow, HistoryRow, SyncCause, SyncOutcome, SyncRow};
+pub use testbed::{DeletedJob, DeletedJobFilter, Loaded};
 
 /// The database. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
-    path: PathBuf,
+    pool: AnyPool,
+    engine: Engine,
 }
 
+/// A change that is under way.
+type Change = Transaction<'static, Any>;
+
 impl Store {
-    /// The database's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Which database it is.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Begins a change.
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    async fn write(&self) -> Result<Change, StoreError> {
+        Ok(self.pool.begin_with(self.engine.begin()).await?)
     }
 
     /// Waits for what is under way and closes the connections.
@@ -50,10 +62,28 @@ impl Store {
     }
 }
 
+/// Sets a single value.
+async fn put_setting(change: &mut Change, name: &'static str, value: String) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO settings (name, value) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(name)
+    .bind(value)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
 fn micros(instant: DateTime<Utc>) -> i64 {
     instant.timestamp_micros()
 }
 
 fn instant(micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or_default()
+}
+
+/// A number that is never negative, which the database keeps as one that may be.
+fn count(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or_default()
 }

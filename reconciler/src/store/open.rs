@@ -1,66 +1,75 @@
 //! Opening the database, and bringing it to this program's version.
 
-use std::{str::FromStr, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    SqlitePool,
-    migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    AnyPool, ConnectOptions, Connection,
+    any::{AnyPoolOptions, install_default_drivers},
+    migrate::MigrateError,
 };
 use uuid::Uuid;
 
 use super::{
-    OpenError, Store, StoreError,
-    error::{code, primary_code},
+    Engine, OpenError, Store, StoreError,
+    error::{Kind, kind},
 };
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
-
-/// One writes at a time, and reading is quick: more would only wait for each other.
-const CONNECTIONS: u32 = 4;
-
-/// How long a writer waits for another one, be it another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Store {
-    /// Opens a database, such as `sqlite:///var/lib/almanac/almanac.db`. A file that does not exist
-    /// is made; an older one is migrated.
+    /// Opens a database, such as `sqlite:///var/lib/almanac/almanac.db` or `postgres://host/almanac`. A
+    /// file that does not exist is made; an older database is migrated.
     ///
     /// # Errors
     ///
     /// When it cannot be opened, written or understood.
     pub async fn open(address: &str) -> Result<Self, OpenError> {
-        let options = options(address)?;
-        let path = options.get_filename().to_owned();
-        let cannot = |error: sqlx::Error| match primary_code(&error) {
-            Some(code::READ_ONLY) => OpenError::ReadOnly(path.clone()),
-            Some(code::NOT_A_DATABASE) => OpenError::NotADatabase(path.clone()),
-            _ => OpenError::Open(path.clone(), error),
+        let engine: Engine = address.parse()?;
+        install_default_drivers();
+        let options = engine.options().map_err(|error| OpenError::Open(engine.clone(), error))?;
+        let cannot = |error: sqlx::Error| match kind(&error) {
+            Kind::ReadOnly => OpenError::ReadOnly(engine.clone()),
+            Kind::NotADatabase => OpenError::NotADatabase(engine.clone()),
+            _ => OpenError::Open(engine.clone(), error),
         };
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
+        // A pool would try again and again, and then say no more than that it took too long.
+        let first = async {
+            let mut connection = options.connect().await?;
+            engine.prepare(&mut connection).await?;
+            connection.close().await
+        };
+        first.await.map_err(cannot)?;
+        let prepared = Arc::new(engine.clone());
+        let pool = AnyPoolOptions::new()
+            .max_connections(engine.connections())
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                let engine = Arc::clone(&prepared);
+                Box::pin(async move { engine.prepare(connection).await })
+            })
             .connect_with(options)
             .await
             .map_err(cannot)?;
-        MIGRATIONS.run(&pool).await.map_err(|error| match error {
-            MigrateError::VersionMissing(version) => OpenError::Newer { path: path.clone(), version },
+        engine.migrations().run(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => OpenError::Newer { database: engine.clone(), version },
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
-                if primary_code(&error) == Some(code::READ_ONLY) =>
+                if kind(&error) == Kind::ReadOnly =>
             {
-                OpenError::ReadOnly(path.clone())
+                OpenError::ReadOnly(engine.clone())
             }
-            error => OpenError::Migrate(path.clone(), error),
+            error => OpenError::Migrate(engine.clone(), error),
         })?;
-        let store = Self { pool, path };
+        let store = Self { pool, engine };
         store.create_epoch().await.map_err(|error| match error {
-            StoreError::ReadOnly(_) => OpenError::ReadOnly(store.path.clone()),
-            error => OpenError::Use(store.path.clone(), error),
+            StoreError::ReadOnly(_) => OpenError::ReadOnly(store.engine.clone()),
+            error => OpenError::Use(store.engine.clone(), error),
         })?;
         Ok(store)
     }
 
     /// The connections, for tests that look at the tables themselves.
-    pub fn pool(&self) -> &SqlitePool {
+    pub fn pool(&self) -> &AnyPool {
         &self.pool
     }
 
@@ -73,23 +82,4 @@ impl Store {
             .await?;
         Ok(change.commit().await?)
     }
-}
-
-fn options(address: &str) -> Result<SqliteConnectOptions, OpenError> {
-    let wrong = || OpenError::Address(address.to_owned());
-    if !address.starts_with("sqlite:") || address.contains(":memory:") {
-        return Err(wrong());
-    }
-    let options = SqliteConnectOptions::from_str(address).map_err(|_| wrong())?;
-    if options.get_filename().as_os_str().is_empty() {
-        return Err(wrong());
-    }
-    // Who says `?mode=ro` or `?mode=rw` does not want a file to be made.
-    let create = !address.contains("mode=");
-    Ok(if create { options.create_if_missing(true) } else { options }
-        .journal_mode(SqliteJournalMode::Wal)
-        // What an agent was told to be recorded must be there after a power cut.
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT))
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use almanac_schemas::{JobName, NodeName, Phase, RunId, RunRole, UserName};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
 
-use super::{Store, StoreError, instant, micros, testbed::word};
+use super::{Change, Store, StoreError, instant, micros, testbed::word};
 use crate::run::{RunEvent, RunState, RunStep};
 
 /// A run.
@@ -82,7 +82,7 @@ struct Columns {
     message: String,
     started_at: Option<i64>,
     ended_at: Option<i64>,
-    exit_code: Option<i32>,
+    exit_code: Option<i64>,
     image_digest: String,
     commit_id: String,
 }
@@ -94,7 +94,7 @@ struct StepColumns {
     reason: Option<String>,
     message: String,
     at: i64,
-    exit_code: Option<i32>,
+    exit_code: Option<i64>,
     image_digest: String,
     commit_id: String,
 }
@@ -116,7 +116,7 @@ impl TryFrom<Columns> for RunRow {
                 message: row.message,
                 started_at: row.started_at.map(instant),
                 ended_at: row.ended_at.map(instant),
-                exit_code: row.exit_code,
+                exit_code: row.exit_code.and_then(|code| i32::try_from(code).ok()),
                 image_digest: row.image_digest,
                 commit: row.commit_id,
             },
@@ -134,7 +134,7 @@ impl TryFrom<StepColumns> for RunStep {
             reason: row.reason.as_deref().map(|reason| word("reason", reason)).transpose()?,
             message: row.message,
             at: instant(row.at),
-            exit_code: row.exit_code,
+            exit_code: row.exit_code.and_then(|code| i32::try_from(code).ok()),
             image_digest: row.image_digest,
             commit: row.commit_id,
         })
@@ -190,7 +190,7 @@ impl Store {
         .bind(after.map_or(i64::MAX, |key| key.scheduled_at))
         .bind(after.map_or("", |key| &key.id))
         .bind(after.map_or("", |key| &key.role))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(RunRow::try_from).collect()
@@ -253,7 +253,7 @@ impl Store {
 }
 
 async fn record_event(
-    change: &mut Transaction<'static, Sqlite>,
+    change: &mut Change,
     node: &NodeName,
     event: &RunEvent,
 ) -> Result<Recorded, StoreError> {
@@ -280,7 +280,7 @@ async fn record_event(
     .bind(step.reason.map(|reason| reason.as_str()))
     .bind(&step.message)
     .bind(micros(step.at))
-    .bind(step.exit_code)
+    .bind(step.exit_code.map(i64::from))
     .bind(&step.image_digest)
     .bind(&step.commit)
     .execute(&mut **change)
@@ -305,11 +305,13 @@ async fn record_event(
 }
 
 /// Derives the run's row from all of its reports, in whatever order they came.
-async fn add_up(
-    change: &mut Transaction<'static, Sqlite>,
-    run: RunId,
-    role: RunRole,
-) -> Result<(), StoreError> {
+async fn add_up(change: &mut Change, run: RunId, role: RunRole) -> Result<(), StoreError> {
+    // Held from here on, so that of two reports at a time the later one sees what the other added.
+    sqlx::query("UPDATE runs SET phase = phase WHERE id = $1 AND role = $2")
+        .bind(run.to_string())
+        .bind(role.as_str())
+        .execute(&mut **change)
+        .await?;
     let rows: Vec<StepColumns> =
         sqlx::query_as("SELECT * FROM run_events WHERE run_id = $1 AND role = $2 ORDER BY sequence")
             .bind(run.to_string())
@@ -330,7 +332,7 @@ async fn add_up(
     .bind(state.message)
     .bind(state.started_at.map(micros))
     .bind(state.ended_at.map(micros))
-    .bind(state.exit_code)
+    .bind(state.exit_code.map(i64::from))
     .bind(state.image_digest)
     .bind(state.commit)
     .execute(&mut **change)

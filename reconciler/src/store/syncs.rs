@@ -3,9 +3,9 @@
 use almanac_schemas::Kind;
 use almanac_validate::{Finding, plan::Action};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
 
-use super::{Store, StoreError, instant, micros};
+use super::{Change, Store, StoreError, count, instant, micros, rows::insert, testbed::word};
 use crate::source::Commit;
 
 /// A recorded sync.
@@ -19,6 +19,12 @@ pub struct SyncRow {
     pub started_at: DateTime<Utc>,
     /// When it was decided.
     pub ended_at: DateTime<Utc>,
+    /// Why it was looked at.
+    pub cause: SyncCause,
+    /// Whose signature the commit carries, where that was verified: a user, or the name of a trusted key.
+    pub signer: Option<String>,
+    /// Who let a large removal pass.
+    pub approved_by: Option<String>,
     /// What came of it.
     pub outcome: SyncOutcome,
     /// The same for people.
@@ -40,19 +46,69 @@ pub enum SyncOutcome {
     Applied,
     /// The commit has errors; what was in force before still is.
     Rejected,
+    /// The commit removes so much that it waits for a human; what was in force before still is.
+    Waiting,
 }
 
+/// Why a sync was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncCause {
+    /// There was another commit to follow.
+    Commit,
+    /// The database differed from the commit in force.
+    Drift,
+}
+
+/// A word that stands for no outcome or cause of a sync.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {0}")]
+pub struct SyncWordError(&'static str);
+
 impl SyncOutcome {
-    pub(super) const fn as_str(self) -> &'static str {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Rejected => "rejected",
+            Self::Waiting => "waiting",
         }
     }
 }
 
+impl std::str::FromStr for SyncOutcome {
+    type Err = SyncWordError;
+
+    fn from_str(word: &str) -> Result<Self, SyncWordError> {
+        [Self::Applied, Self::Rejected, Self::Waiting]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+            .ok_or(SyncWordError("`applied`, `rejected` or `waiting`"))
+    }
+}
+
+impl SyncCause {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+impl std::str::FromStr for SyncCause {
+    type Err = SyncWordError;
+
+    fn from_str(word: &str) -> Result<Self, SyncWordError> {
+        [Self::Commit, Self::Drift]
+            .into_iter()
+            .find(|cause| cause.as_str() == word)
+            .ok_or(SyncWordError("`commit` or `drift`"))
+    }
+}
+
 /// A recorded finding.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as in `almanac_validate::Finding`")]
 pub struct FindingRow {
     pub rule: String,
@@ -60,10 +116,8 @@ pub struct FindingRow {
     pub message: String,
     pub file: String,
     pub line: u32,
-    #[sqlx(rename = "col")]
     pub column: u32,
     pub end_line: u32,
-    #[sqlx(rename = "end_col")]
     pub end_column: u32,
     pub help: String,
 }
@@ -83,6 +137,50 @@ pub struct ChangeRow {
     pub after: String,
 }
 
+/// A recorded change with the sync that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The sync.
+    pub sync: SyncRow,
+    /// What it changed.
+    pub change: ChangeRow,
+}
+
+type FindingColumns = (String, String, String, String, i64, i64, i64, i64, String);
+type ChangeColumns = (String, String, String, String, String);
+
+impl From<FindingColumns> for FindingRow {
+    fn from(row: FindingColumns) -> Self {
+        let (rule, severity, message, file, line, column, end_line, end_column, help) = row;
+        Self {
+            rule,
+            severity,
+            message,
+            file,
+            line: count(line),
+            column: count(column),
+            end_line: count(end_line),
+            end_column: count(end_column),
+            help,
+        }
+    }
+}
+
+impl TryFrom<ChangeColumns> for ChangeRow {
+    type Error = StoreError;
+
+    fn try_from((kind, name, action, before, after): ChangeColumns) -> Result<Self, StoreError> {
+        let json = serde_json::Value::from(kind.as_str());
+        Ok(Self {
+            kind: serde_json::from_value(json).map_err(StoreError::value("kind", &kind))?,
+            action: Action::from_word(&action).map_err(StoreError::value("action", &action))?,
+            name,
+            before,
+            after,
+        })
+    }
+}
+
 #[derive(FromRow)]
 struct Columns {
     id: i64,
@@ -94,35 +192,42 @@ struct Columns {
     ended_at: i64,
     outcome: String,
     message: String,
-    added: u32,
-    changed: u32,
-    removed: u32,
-    findings: u32,
+    added: i64,
+    changed: i64,
+    removed: i64,
+    findings: i64,
+    tree_id: String,
+    signer: String,
+    cause: String,
+    approved_by: String,
 }
 
-impl From<Columns> for SyncRow {
-    fn from(row: Columns) -> Self {
-        Self {
+impl TryFrom<Columns> for SyncRow {
+    type Error = StoreError;
+
+    fn try_from(row: Columns) -> Result<Self, StoreError> {
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        Ok(Self {
             id: row.id,
             commit: Commit {
                 id: row.commit_id,
+                tree: row.tree_id,
                 author: row.author,
                 subject: row.subject,
                 committed_at: instant(row.committed_at),
             },
             started_at: instant(row.started_at),
             ended_at: instant(row.ended_at),
-            outcome: if row.outcome == SyncOutcome::Applied.as_str() {
-                SyncOutcome::Applied
-            } else {
-                SyncOutcome::Rejected
-            },
+            cause: word("cause of a sync", &row.cause)?,
+            signer: some(row.signer),
+            approved_by: some(row.approved_by),
+            outcome: word("outcome of a sync", &row.outcome)?,
             message: row.message,
-            added: row.added,
-            changed: row.changed,
-            removed: row.removed,
-            findings: row.findings,
-        }
+            added: count(row.added),
+            changed: count(row.changed),
+            removed: count(row.removed),
+            findings: count(row.findings),
+        })
     }
 }
 
@@ -135,7 +240,20 @@ impl Store {
     pub async fn latest_sync(&self) -> Result<Option<SyncRow>, StoreError> {
         let row: Option<Columns> =
             sqlx::query_as("SELECT * FROM syncs ORDER BY id DESC LIMIT 1").fetch_optional(&self.pool).await?;
-        Ok(row.map(SyncRow::from))
+        row.map(SyncRow::try_from).transpose()
+    }
+
+    /// The latest sync that followed the repository.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn latest_commit_sync(&self) -> Result<Option<SyncRow>, StoreError> {
+        let row: Option<Columns> =
+            sqlx::query_as("SELECT * FROM syncs WHERE cause = 'commit' ORDER BY id DESC LIMIT 1")
+                .fetch_optional(&self.pool)
+                .await?;
+        row.map(SyncRow::try_from).transpose()
     }
 
     /// The sync that put in force what is in force.
@@ -148,7 +266,7 @@ impl Store {
             sqlx::query_as("SELECT * FROM syncs WHERE outcome = 'applied' ORDER BY id DESC LIMIT 1")
                 .fetch_optional(&self.pool)
                 .await?;
-        Ok(row.map(SyncRow::from))
+        row.map(SyncRow::try_from).transpose()
     }
 
     /// Syncs before a given one, the latest first.
@@ -160,10 +278,10 @@ impl Store {
         let rows: Vec<Columns> =
             sqlx::query_as("SELECT * FROM syncs WHERE id < $1 ORDER BY id DESC LIMIT $2")
                 .bind(before.unwrap_or(i64::MAX))
-                .bind(limit)
+                .bind(i64::from(limit))
                 .fetch_all(&self.pool)
                 .await?;
-        Ok(rows.into_iter().map(SyncRow::from).collect())
+        rows.into_iter().map(SyncRow::try_from).collect()
     }
 
     /// A sync by its number.
@@ -174,7 +292,7 @@ impl Store {
     pub async fn sync(&self, id: i64) -> Result<Option<SyncRow>, StoreError> {
         let row: Option<Columns> =
             sqlx::query_as("SELECT * FROM syncs WHERE id = $1").bind(id).fetch_optional(&self.pool).await?;
-        Ok(row.map(SyncRow::from))
+        row.map(SyncRow::try_from).transpose()
     }
 
     /// The latest sync of each commit whose hash starts with a prefix, for at most two commits: a
@@ -193,7 +311,7 @@ impl Store {
         .bind(prefix)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(SyncRow::from).collect())
+        rows.into_iter().map(SyncRow::try_from).collect()
     }
 
     /// The findings of a sync, in the order of files and lines.
@@ -202,14 +320,14 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn findings(&self, sync: i64) -> Result<Vec<FindingRow>, StoreError> {
-        let rows = sqlx::query_as(
+        let rows: Vec<FindingColumns> = sqlx::query_as(
             "SELECT rule, severity, message, file, line, col, end_line, end_col, help
              FROM findings WHERE sync_id = $1 ORDER BY position",
         )
         .bind(sync)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows)
+        Ok(rows.into_iter().map(FindingRow::from).collect())
     }
 
     /// The changes of a sync.
@@ -218,89 +336,104 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn changes(&self, sync: i64) -> Result<Vec<ChangeRow>, StoreError> {
-        let rows: Vec<(String, String, String, String, String)> = sqlx::query_as(
+        let rows: Vec<ChangeColumns> = sqlx::query_as(
             "SELECT kind, name, action, before_json, after_json
              FROM changes WHERE sync_id = $1 ORDER BY position",
         )
         .bind(sync)
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|(kind, name, action, before, after)| {
-                let json = |word: &str| serde_json::Value::from(word);
-                Ok(ChangeRow {
-                    kind: serde_json::from_value(json(&kind)).map_err(StoreError::value("kind", &kind))?,
-                    action: Action::from_word(&action).map_err(StoreError::value("action", &action))?,
-                    name,
-                    before,
-                    after,
-                })
-            })
-            .collect()
+        rows.into_iter().map(ChangeRow::try_from).collect()
     }
 
-    /// Records a commit with errors.
+    /// The changes of something, with their syncs, the latest first.
     ///
     /// # Errors
     ///
-    /// When the database fails; then nothing is recorded.
-    pub async fn reject(&self, sync: &SyncRow, findings: &[Finding]) -> Result<i64, StoreError> {
-        let mut change = self.write().await?;
-        let id = insert(&mut change, sync).await?;
-        insert_findings(&mut change, id, findings).await?;
-        change.commit().await?;
-        Ok(id)
+    /// When the database fails.
+    pub async fn history(
+        &self,
+        kind: Kind,
+        name: &str,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
+            "SELECT sync_id, action, before_json, after_json FROM changes
+             WHERE kind = $1 AND name = $2 AND sync_id < $3 ORDER BY sync_id DESC LIMIT $4",
+        )
+        .bind(kind.as_str())
+        .bind(name)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut history = Vec::with_capacity(rows.len());
+        for (id, action, before, after) in rows {
+            let Some(sync) = self.sync(id).await? else { continue };
+            let action = Action::from_word(&action).map_err(StoreError::value("action", &action))?;
+            history.push(HistoryRow {
+                sync,
+                change: ChangeRow { kind, name: name.to_owned(), action, before, after },
+            });
+        }
+        Ok(history)
     }
 }
 
 /// Inserts a sync, whatever its `id` says, and returns the id that it got.
-pub(super) async fn insert(
-    change: &mut Transaction<'static, Sqlite>,
-    sync: &SyncRow,
-) -> Result<i64, StoreError> {
+pub(super) async fn insert_sync(change: &mut Change, sync: &SyncRow) -> Result<i64, StoreError> {
     let (id,): (i64,) = sqlx::query_as(
-        "INSERT INTO syncs (commit_id, author, subject, committed_at, started_at, ended_at, outcome, message,
-                            added, changed, removed, findings)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id",
+        "INSERT INTO syncs (commit_id, tree_id, author, subject, committed_at, started_at, ended_at, cause,
+                            signer, approved_by, outcome, message, added, changed, removed, findings)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id",
     )
     .bind(&sync.commit.id)
+    .bind(&sync.commit.tree)
     .bind(&sync.commit.author)
     .bind(&sync.commit.subject)
     .bind(micros(sync.commit.committed_at))
     .bind(micros(sync.started_at))
     .bind(micros(sync.ended_at))
+    .bind(sync.cause.as_str())
+    .bind(sync.signer.as_deref().unwrap_or_default())
+    .bind(sync.approved_by.as_deref().unwrap_or_default())
     .bind(sync.outcome.as_str())
     .bind(&sync.message)
-    .bind(sync.added)
-    .bind(sync.changed)
-    .bind(sync.removed)
-    .bind(sync.findings)
+    .bind(i64::from(sync.added))
+    .bind(i64::from(sync.changed))
+    .bind(i64::from(sync.removed))
+    .bind(i64::from(sync.findings))
     .fetch_one(&mut **change)
     .await?;
     Ok(id)
 }
 
 pub(super) async fn insert_findings(
-    change: &mut Transaction<'static, Sqlite>,
+    change: &mut Change,
     sync: i64,
     findings: &[Finding],
 ) -> Result<(), StoreError> {
-    for (position, finding) in (0_i64..).zip(findings) {
+    let row = |(position, finding): (i64, &Finding)| {
         let place = finding.location.as_ref();
-        sqlx::query("INSERT INTO findings VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
-            .bind(sync)
-            .bind(position)
-            .bind(finding.rule.as_str())
-            .bind(finding.severity.as_str())
-            .bind(&finding.message)
-            .bind(place.map_or("", |place| &place.file))
-            .bind(place.map_or(0, |place| place.line))
-            .bind(place.map_or(0, |place| place.column))
-            .bind(place.map_or(0, |place| place.end_line))
-            .bind(place.map_or(0, |place| place.end_column))
-            .bind(finding.help.as_deref().unwrap_or_default())
-            .execute(&mut **change)
-            .await?;
-    }
-    Ok(())
+        let number = |number: Option<u32>| i64::from(number.unwrap_or_default()).into();
+        [
+            sync.into(),
+            position.into(),
+            finding.rule.as_str().into(),
+            finding.severity.as_str().into(),
+            finding.message.as_str().into(),
+            place.map_or("", |place| &place.file).into(),
+            number(place.map(|place| place.line)),
+            number(place.map(|place| place.column)),
+            number(place.map(|place| place.end_line)),
+            number(place.map(|place| place.end_column)),
+            finding.help.as_deref().unwrap_or_default().into(),
+        ]
+    };
+    let columns = [
+        "sync_id", "position", "rule", "severity", "message", "file", "line", "col", "end_line", "end_col",
+        "help",
+    ];
+    insert(change, "findings", columns, "", (0..).zip(findings).map(row).collect()).await
 }

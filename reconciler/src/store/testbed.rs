@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
-use almanac_schemas::{JobName, JobSpec, NodeName, UserName};
+use almanac_schemas::{JobName, JobSpec, NodeName, RunRole, UserName};
 use almanac_validate::{NodeEntry, Testbed};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
 use super::{Store, StoreError, instant};
-use crate::applied::{Applied, AppliedSync, Assigned, JobOrigin, KeyIndex, placements};
+use crate::{
+    applied::{Applied, AppliedSync, Assigned, JobOrigin, KeyIndex, placements},
+    follow::chain,
+};
 
 /// A job that was removed from the repository.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,18 +41,31 @@ pub struct DeletedJobFilter {
 
 type JobColumns = (String, String, String, i64, i64, i64);
 
+/// What the database says is in force.
+#[derive(Debug)]
+pub struct Loaded {
+    /// It, as far as it can be read.
+    pub applied: Applied,
+    /// Assignments that nothing in force accounts for.
+    pub strays: Vec<(NodeName, JobName, RunRole)>,
+    /// What cannot be read, and was passed over.
+    pub unreadable: Vec<StoreError>,
+}
+
 impl Store {
-    /// What is in force.
+    /// What is in force. What cannot be read is passed over: comparing the database with the commit in
+    /// force puts it right, and must not fail because of it.
     ///
     /// # Errors
     ///
-    /// When the database fails or holds what this program did not write.
-    pub async fn applied(&self) -> Result<Applied, StoreError> {
+    /// When the database fails.
+    pub async fn load(&self) -> Result<Loaded, StoreError> {
         let (epoch,): (String,) =
             sqlx::query_as("SELECT value FROM settings WHERE name = 'epoch'").fetch_one(&self.pool).await?;
         let mut applied = Applied::nothing(epoch.into());
+        let mut unreadable = Vec::new();
         // One transaction, so that an apply of another process is seen whole or not at all.
-        let mut look = self.pool.begin().await?;
+        let mut look = self.pool.begin_with(self.engine.begin_look()).await?;
         let sync: Option<(i64, String, i64)> = sqlx::query_as(
             "SELECT id, commit_id, ended_at FROM syncs WHERE outcome = 'applied' ORDER BY id DESC LIMIT 1",
         )
@@ -62,25 +78,41 @@ impl Store {
             .fetch_optional(&mut *look)
             .await?;
         if let Some((config,)) = config {
-            testbed.config = json("config", &config)?;
+            let config = json("config", &config);
+            testbed.config = config.map_err(|error| unreadable.push(error)).unwrap_or_default();
         }
         let users: Vec<(String, String)> =
             sqlx::query_as("SELECT name, spec FROM users WHERE deleted_at IS NULL")
                 .fetch_all(&mut *look)
                 .await?;
         for (name, spec) in users {
-            testbed.users.insert(word("user", &name)?, json("user", &spec)?);
+            match word("user", &name).and_then(|name| Ok((name, json("user", &spec)?))) {
+                Ok((name, spec)) => _ = testbed.users.insert(name, spec),
+                Err(error) => unreadable.push(error),
+            }
         }
-        let nodes: Vec<(String, String, String, i64, Option<i64>)> =
-            sqlx::query_as("SELECT name, labels, spec, generation, deleted_at FROM nodes")
+        let nodes: Vec<(String, String, String, i64, i64, Option<i64>)> =
+            sqlx::query_as("SELECT name, labels, spec, generation, generation_at, deleted_at FROM nodes")
                 .fetch_all(&mut *look)
                 .await?;
-        for (name, labels, spec, generation, deleted_at) in nodes {
-            let name: NodeName = word("node", &name)?;
+        for (name, labels, spec, generation, since, deleted_at) in nodes {
+            let name: NodeName = match word("node", &name) {
+                Ok(name) => name,
+                Err(error) => {
+                    unreadable.push(error);
+                    continue;
+                }
+            };
             applied.generations.insert(name.clone(), generation.cast_unsigned());
-            if deleted_at.is_none() {
-                let node = NodeEntry { labels: json("labels", &labels)?, spec: json("node", &spec)? };
-                testbed.nodes.insert(name, node);
+            applied.generations_since.insert(name.clone(), instant(since));
+            if deleted_at.is_some() {
+                continue;
+            }
+            match json("labels", &labels)
+                .and_then(|labels| Ok(NodeEntry { labels, spec: json("node", &spec)? }))
+            {
+                Ok(node) => _ = testbed.nodes.insert(name, node),
+                Err(error) => unreadable.push(error),
             }
         }
         let jobs: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
@@ -89,30 +121,43 @@ impl Store {
         .fetch_all(&mut *look)
         .await?;
         for (name, spec, commit, created_at, updated_at) in jobs {
-            let name: JobName = word("job", &name)?;
-            testbed.jobs.insert(name.clone(), json("job", &spec)?);
-            let (created_at, updated_at) = (instant(created_at), instant(updated_at));
-            applied.origins.insert(name, JobOrigin { commit, created_at, updated_at });
+            match word::<JobName>("job", &name).and_then(|name| Ok((name, json("job", &spec)?))) {
+                Ok((name, spec)) => {
+                    let (created_at, updated_at) = (instant(created_at), instant(updated_at));
+                    applied.origins.insert(name.clone(), JobOrigin { commit, created_at, updated_at });
+                    testbed.jobs.insert(name, spec);
+                }
+                Err(error) => unreadable.push(error),
+            }
         }
         let assignments: Vec<(String, String, String, i64)> =
             sqlx::query_as("SELECT node, job, role, since FROM assignments WHERE removed_at IS NULL")
                 .fetch_all(&mut *look)
                 .await?;
+        drop(look);
         let mut since = BTreeMap::new();
         for (node, job, role, at) in assignments {
-            since.insert((node, job, role), instant(at));
+            let parts =
+                word("node", &node).and_then(|node| Ok((node, word("job", &job)?, word("role", &role)?)));
+            match parts {
+                Ok(parts) => _ = since.insert(parts, instant(at)),
+                Err(error) => unreadable.push(error),
+            }
         }
         // In the order in which a testbed lists them, which is the one that comparisons rely on.
         for part in testbed.assignments() {
-            let key = (part.node.to_string(), part.job.to_string(), part.role.to_string());
-            let Some(since) = since.get(&key).copied() else { continue };
+            let key = (part.node.clone(), part.job.clone(), part.role);
+            let Some(since) = since.remove(&key) else { continue };
             let assigned = Assigned { job: part.job.clone(), role: part.role, since };
             applied.assignments.entry(part.node.clone()).or_default().push(assigned);
         }
         applied.placements = placements(&testbed);
         applied.keys = KeyIndex::of(&testbed);
         applied.testbed = Arc::new(testbed);
-        Ok(applied)
+        for error in &unreadable {
+            tracing::warn!(error = chain(error), "passed over; it is put right from the commit in force");
+        }
+        Ok(Loaded { applied, strays: since.into_keys().collect(), unreadable })
     }
 
     /// Removed jobs in the order of names.
@@ -134,7 +179,7 @@ impl Store {
         .bind(filter.after.as_deref().unwrap_or_default())
         .bind(filter.owner.as_ref().map_or("", UserName::as_str))
         .bind(filter.node.as_ref().map_or("", NodeName::as_str))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
         let mut jobs = Vec::with_capacity(rows.len());

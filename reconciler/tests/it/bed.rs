@@ -14,6 +14,7 @@ use almanac_proto::{
 };
 use almanac_reconciler::{
     config::{ServeSettings, Settings},
+    follow::Intervals,
     serve::{self, Serving},
     source::Location,
 };
@@ -112,6 +113,7 @@ impl Bed {
             location: Location::Local(self.repo()),
             branch: "main".to_owned(),
             subdir: String::new(),
+            data_dir: None,
             database: format!("sqlite://{}", self.path().join("almanac.db").display()),
             artifacts: None,
             log: "info".to_owned(),
@@ -124,7 +126,7 @@ impl Bed {
             listen: "127.0.0.1:0".parse().unwrap(),
             name: "almanac".to_owned(),
             // What a test waits for must come by a nudge.
-            poll_interval: Duration::from_secs(3_600),
+            intervals: Intervals { poll: Duration::from_secs(3_600), drift: Duration::from_secs(3_600) },
             tls: None,
         }
     }

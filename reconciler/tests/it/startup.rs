@@ -104,7 +104,7 @@ fn flags_that_are_missing_or_wrong_are_named() {
     let said = Ended::refusal(&mut bare(&["sync", "--once", "--database", "sqlite:///nowhere"]));
     assert!(said.contains("--repo"), "{said}");
     let said = Ended::refusal(once(&testbed).args(["--database", "mysql://example.org/almanac"]));
-    assert!(said.contains("mysql://example.org/almanac") && said.contains("sqlite://"), "{said}");
+    assert!(said.contains("`mysql`") && said.contains("sqlite://"), "{said}");
     let said = Ended::refusal(&mut testbed.command(&["serve", "--poll-interval", "soon"]));
     assert!(said.contains("--poll-interval") && said.contains("soon"), "{said}");
     let said = Ended::refusal(&mut testbed.command(&["sync"]));

@@ -1,0 +1,111 @@
+//! Conditions: how the repository, a node and a job are, each with a reason, a text and since when, as
+//! users of Kubernetes know them.
+//!
+//! `Ready` says that what is declared is what is so. `Stalled` says that it will not become so by itself:
+//! somebody has to do something. `Stale` says that nobody knows: what should be heard or looked at is
+//! silent for too long.
+
+mod job;
+mod node;
+mod repository;
+
+use chrono::{DateTime, Utc};
+
+pub use job::job;
+pub use node::{NodeConditions, node};
+pub use repository::{Standing, changed, repository};
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Which.
+    pub kind: ConditionKind,
+    /// Whether it holds.
+    pub status: bool,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// Which condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the module says it")]
+pub enum ConditionKind {
+    Ready,
+    Stalled,
+    Stale,
+}
+
+impl ConditionKind {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Stalled => "Stalled",
+            Self::Stale => "Stale",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why a condition holds, or does not.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// The word for it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything is as it should be.
+    AsDeclared,
+    /// The commit that somebody pinned is in force.
+    Pinned,
+    /// Nothing was looked at yet.
+    NotYet,
+    /// The latest commit has errors.
+    Rejected,
+    /// The latest commit removes much, and waits for a human's word.
+    Waiting,
+    /// Somebody wants the syncs to rest.
+    Suspended,
+    /// The repository could not be looked at.
+    LookFailed,
+    /// The repository was not looked at for too long.
+    NotLooked,
+    /// The repository was looked at.
+    Looked,
+    /// It goes on by itself.
+    Progressing,
+    /// The node was never heard of.
+    NeverHeard,
+    /// The node is silent.
+    Silent,
+    /// The node is heard of.
+    Heard,
+    /// The node does not hold its latest state yet.
+    Lagging,
+    /// The node is there, and does not take its latest state.
+    NotTaken,
+    /// The node is cordoned.
+    Cordoned,
+    /// Nodes of the job are not ready.
+    NodesNotReady,
+    /// The job runs nowhere.
+    NoNodes,
+    /// The job's schedule has ended.
+    Ended,
+}

@@ -1,0 +1,94 @@
+//! How a node is.
+
+use almanac_schemas::{NodeName, config};
+use chrono::{DateTime, Utc};
+
+use super::{Condition, ConditionKind, Reason};
+use crate::{applied::Applied, heartbeats::Liveness, store::HeartbeatRow};
+
+/// The conditions of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConditions {
+    /// It is heard of, holds its latest state, and takes runs.
+    pub ready: Condition,
+    /// It is there, and does not take its latest state.
+    pub stalled: Condition,
+    /// It is not heard of.
+    pub stale: Condition,
+}
+
+impl NodeConditions {
+    /// All of them.
+    pub fn all(&self) -> [&Condition; 3] {
+        [&self.ready, &self.stalled, &self.stale]
+    }
+}
+
+/// The conditions of a node at an instant; none when it is not declared.
+pub fn node(
+    applied: &Applied,
+    name: &NodeName,
+    heartbeat: Option<&HeartbeatRow>,
+    now: DateTime<Utc>,
+) -> Option<NodeConditions> {
+    let entry = applied.testbed.nodes.get(name)?;
+    let rules = &applied.testbed.config.heartbeat;
+    let wanted = applied.generation(name);
+    let wanted_since = applied.generation_since(name);
+    let held = heartbeat.filter(|row| *row.held_epoch == *applied.epoch).map_or(0, |row| row.held_generation);
+    let stale = stale(heartbeat, rules, wanted_since, now);
+    let lagging = held != wanted;
+    let ready = if stale.status {
+        (false, stale.reason, stale.message.clone(), stale.since)
+    } else if lagging {
+        let message = format!("it holds generation {held} of its state, and {wanted} is in force");
+        (false, Reason::Lagging, message, wanted_since)
+    } else if entry.spec.cordoned {
+        (false, Reason::Cordoned, "it is cordoned: no run starts".to_owned(), wanted_since)
+    } else {
+        (true, Reason::AsDeclared, String::new(), stale.since.max(wanted_since))
+    };
+    let not_taken = wanted_since + rules.offline_after.to_delta();
+    let stalled = if !stale.status && lagging && now >= not_taken {
+        let message = "it is heard of, and does not take its latest state: see its log".to_owned();
+        (true, Reason::NotTaken, message, not_taken)
+    } else {
+        (false, Reason::Progressing, String::new(), stale.since.max(wanted_since))
+    };
+    let condition =
+        |kind, (status, reason, message, since)| Condition { kind, status, reason, message, since };
+    Some(NodeConditions {
+        ready: condition(ConditionKind::Ready, ready),
+        stalled: condition(ConditionKind::Stalled, stalled),
+        stale,
+    })
+}
+
+fn stale(
+    heartbeat: Option<&HeartbeatRow>,
+    rules: &config::Heartbeat,
+    declared: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Condition {
+    let condition = |status, reason, message, since| Condition {
+        kind: ConditionKind::Stale,
+        status,
+        reason,
+        message,
+        since,
+    };
+    let Some(heartbeat) = heartbeat else {
+        return condition(true, Reason::NeverHeard, "its agent was never heard of".to_owned(), declared);
+    };
+    match Liveness::of(Some(heartbeat.last_seen), rules, now) {
+        Liveness::Online | Liveness::Never => {
+            condition(false, Reason::Heard, String::new(), heartbeat.online_since)
+        }
+        liveness @ (Liveness::Stale | Liveness::Offline) => {
+            let word = if liveness == Liveness::Offline { "offline" } else { "silent" };
+            let message =
+                format!("{word}: last heard of at {}", almanac_schemas::Instant(heartbeat.last_seen));
+            condition(true, Reason::Silent, message, heartbeat.last_seen + rules.stale_after.to_delta())
+        }
+    }
+}

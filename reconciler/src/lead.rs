@@ -1,0 +1,125 @@
+//! Who leads: of several reconcilers on one PostgreSQL, one puts commits in force.
+//!
+//! The leader holds an advisory lock on a connection of its own, which the server gives back when that
+//! connection ends; each leader has a term, and a change that was decided in an earlier term is refused
+//! by the database ([`crate::store::Base`]). So a leader that was only thought dead does no harm.
+
+use std::{fmt, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    follow::chain,
+    store::{Engine, LeaderLock, Store, StoreError},
+};
+
+/// How often one that does not lead tries to, and how often one that leads looks whether it still does.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the database may take to answer before a leader gives up. With [`INTERVAL`], and with the
+/// server noticing a dead connection as fast (see [`LeaderLock`]), another one leads within 10 s.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether this reconciler leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leadership {
+    /// There is no other one: the database is a file on this machine.
+    Alone,
+    /// It leads, in this term.
+    Leading(i64),
+    /// Another one leads, or none does yet.
+    Standby,
+}
+
+impl Leadership {
+    /// Whether commits are put in force here.
+    pub const fn leads(self) -> bool {
+        !matches!(self, Self::Standby)
+    }
+
+    /// The term, where there is one.
+    pub const fn term(self) -> Option<i64> {
+        match self {
+            Self::Leading(term) => Some(term),
+            Self::Alone | Self::Standby => None,
+        }
+    }
+}
+
+impl fmt::Display for Leadership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alone => f.write_str("alone"),
+            Self::Leading(term) => write!(f, "leading (term {term})"),
+            Self::Standby => f.write_str("standby"),
+        }
+    }
+}
+
+/// The task that tries to lead. It ends when `stop` is cancelled, and gives leadership back.
+#[derive(Debug)]
+pub struct Lead {
+    store: Store,
+    state: watch::Sender<Leadership>,
+    stop: CancellationToken,
+}
+
+impl Lead {
+    /// Prepares the task, and says who leads from now on.
+    pub fn new(store: Store, stop: CancellationToken) -> (Self, watch::Receiver<Leadership>) {
+        let start = match store.engine() {
+            Engine::Sqlite { .. } => Leadership::Alone,
+            Engine::Postgres(_) => Leadership::Standby,
+        };
+        let (state, seen) = watch::channel(start);
+        (Self { store, state, stop }, seen)
+    }
+
+    /// Runs until it is stopped.
+    pub async fn run(self) {
+        if *self.state.borrow() == Leadership::Alone {
+            return self.stop.cancelled().await;
+        }
+        loop {
+            // Cancel-safe: dropping the lock's connection gives the lock back.
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                result = self.try_to_lead() => if let Err(error) = result {
+                    tracing::warn!(error = chain(&error), "cannot ask the database who leads; trying again");
+                },
+            }
+            self.state.send_if_modified(|state| {
+                let led = state.leads();
+                *state = Leadership::Standby;
+                led
+            });
+            // Cancel-safe: waiting holds nothing.
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Leads for as long as it can. Returns when another one leads.
+    async fn try_to_lead(&self) -> Result<(), StoreError> {
+        let Some(mut lock) = timeout(PATIENCE, LeaderLock::acquire(&self.store)).await?? else {
+            return Ok(());
+        };
+        let term = timeout(PATIENCE, self.store.begin_term()).await??;
+        tracing::info!(term, "this reconciler leads");
+        self.state.send_replace(Leadership::Leading(term));
+        loop {
+            sleep(INTERVAL).await;
+            let held = timeout(PATIENCE, lock.check()).await;
+            if let Err(error) = held.map_err(StoreError::from).and_then(|held| held) {
+                tracing::warn!(term, error = chain(&error), "this reconciler does not lead any more");
+                return Ok(());
+            }
+        }
+    }
+}

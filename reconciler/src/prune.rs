@@ -1,0 +1,124 @@
+//! The guard against a mass deletion by accident: a commit that removes a large part of the testbed
+//! waits for a human's word.
+
+use std::fmt;
+
+use almanac_schemas::config::Prune;
+use almanac_validate::{
+    Testbed,
+    plan::{Action, Change, Plan},
+};
+
+/// The trailer of a commit message by which its author says that a large removal is meant.
+pub const TRAILER: &str = "Almanac-Prune";
+
+/// Fewer removals than this are never held back: in a small testbed they are a large part soon.
+const AT_LEAST: usize = 10;
+
+/// A removal that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// What is removed: how many of how many, and of what.
+    parts: Vec<(usize, usize, &'static str)>,
+    /// Whether nothing would be left.
+    everything: bool,
+}
+
+/// Whether what a plan removes from what is in force waits for a human, by the rules that are in force:
+/// a commit cannot lift the guard for itself.
+pub fn guard(in_force: &Testbed, plan: &Plan<'_>, rules: &Prune) -> Option<Removal> {
+    let parts = [
+        (removed(&plan.users), in_force.users.len(), "users"),
+        (removed(&plan.nodes), in_force.nodes.len(), "nodes"),
+        (removed(&plan.jobs), in_force.jobs.len(), "jobs"),
+    ];
+    let total: usize = parts.iter().map(|(_, total, _)| total).sum();
+    let gone: usize = parts.iter().map(|(gone, ..)| gone).sum();
+    let added = plan.counts().added;
+    let everything = total > 0 && gone == total && added == 0;
+    let too_many = |(gone, total, _): &(usize, usize, &str)| {
+        *gone >= AT_LEAST && share(*gone, *total) > rules.max_fraction
+    };
+    if everything {
+        return Some(Removal {
+            parts: parts.into_iter().filter(|(gone, ..)| *gone > 0).collect(),
+            everything,
+        });
+    }
+    let parts: Vec<_> = parts.into_iter().filter(too_many).collect();
+    (!parts.is_empty()).then_some(Removal { parts, everything })
+}
+
+/// Counts below 2^52 are exact in a fraction, and no testbed comes near.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn share(gone: usize, total: usize) -> f64 {
+    gone as f64 / total as f64
+}
+
+fn removed<N, S>(changes: &[Change<'_, N, S>]) -> usize {
+    changes.iter().filter(|change| change.edit.action() == Action::Removed).count()
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> =
+            self.parts.iter().map(|(gone, total, what)| format!("{gone} of {total} {what}")).collect();
+        f.write_str(if self.everything { "it leaves nothing: it removes " } else { "it removes " })?;
+        match parts.split_last() {
+            Some((last, [])) => f.write_str(last),
+            Some((last, first)) => write!(f, "{} and {last}", first.join(", ")),
+            None => f.write_str("nothing"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use almanac_validate::{Entry, Source, check};
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn testbed(users: usize) -> Testbed {
+        let text: String = (0..users)
+            .map(|n| {
+                format!("apiVersion: almanac/v1\nkind: User\nmetadata: {{ name: user-{n} }}\nspec: {{ role: admin, keys: [] }}\n---\n")
+            })
+            .collect();
+        let sources = [Arc::new(Source::read("users.yaml", Entry::File(text.as_bytes())))];
+        check(&sources, DateTime::UNIX_EPOCH).testbed(&sources).unwrap()
+    }
+
+    fn held(before: usize, after: usize, max_fraction: f64) -> Option<String> {
+        let (before, after) = (testbed(before), testbed(after));
+        let plan = Plan::between(&before, &after);
+        guard(&before, &plan, &Prune { max_fraction }).map(|removal| removal.to_string())
+    }
+
+    #[test]
+    fn more_than_the_share_and_ten_at_least() {
+        assert_eq!(held(20, 10, 0.5), None, "half is not more than half");
+        assert_eq!(held(20, 9, 0.5).as_deref(), Some("it removes 11 of 20 users"));
+        assert_eq!(held(18, 9, 0.1), None, "nine are fewer than ten");
+        assert_eq!(held(30, 20, 0.0).as_deref(), Some("it removes 10 of 30 users"));
+        assert_eq!(held(30, 1, 1.0), None, "nothing is more than all");
+    }
+
+    #[test]
+    fn an_empty_tree_waits_however_small_the_testbed_is() {
+        assert_eq!(held(2, 0, 1.0).as_deref(), Some("it leaves nothing: it removes 2 of 2 users"));
+        assert_eq!(held(0, 0, 0.0), None);
+    }
+
+    proptest! {
+        /// A guard with a larger share never holds back what one with a smaller share lets pass.
+        #[test]
+        fn a_larger_share_lets_more_pass(before in 0_usize..40, after in 0_usize..40, a in 0.0..1.0, b in 0.0..1.0) {
+            let (low, high) = if a < b { (a, b) } else { (b, a) };
+            prop_assert!(held(before, after, low).is_some() || held(before, after, high).is_none());
+        }
+    }
+}

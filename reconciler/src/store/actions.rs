@@ -1,0 +1,112 @@
+//! What people did to the syncs.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, instant, micros, testbed::word};
+use crate::intent::{Deed, Hold, Intent};
+
+/// Something that somebody did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRow {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub deed: Deed,
+    /// The commit that it is about; empty for none.
+    pub commit: String,
+    /// Why.
+    pub reason: String,
+    /// Until when it holds; for good when absent.
+    pub until: Option<DateTime<Utc>>,
+}
+
+type Columns = (i64, String, String, String, String, Option<i64>);
+
+impl TryFrom<Columns> for ActionRow {
+    type Error = StoreError;
+
+    fn try_from((at, actor, action, commit, reason, until): Columns) -> Result<Self, StoreError> {
+        let deed = word("action", &action)?;
+        Ok(Self { at: instant(at), actor, deed, commit, reason, until: until.map(instant) })
+    }
+}
+
+impl Store {
+    /// Records what somebody did.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn act(&self, action: &ActionRow) -> Result<(), StoreError> {
+        let mut change = self.write().await?;
+        sqlx::query(
+            "INSERT INTO actions (at, actor, action, commit_id, reason, until) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(micros(action.at))
+        .bind(&action.actor)
+        .bind(action.deed.as_str())
+        .bind(&action.commit)
+        .bind(&action.reason)
+        .bind(action.until.map(micros))
+        .execute(&mut *change)
+        .await?;
+        Ok(change.commit().await?)
+    }
+
+    /// What people want of the syncs, expired or not.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn intent(&self) -> Result<Intent, StoreError> {
+        let suspended = self.latest_of(Deed::Suspend, Deed::Resume).await?;
+        let pinned = self.latest_of(Deed::Pin, Deed::Unpin).await?;
+        let hold =
+            |action: Option<ActionRow>, deed| action.filter(|action| action.deed == deed).map(Hold::from);
+        Ok(Intent { suspended: hold(suspended, Deed::Suspend), pinned: hold(pinned, Deed::Pin) })
+    }
+
+    /// Who approved a commit last, if anybody did.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn approver(&self, commit: &str) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as(
+            "SELECT actor FROM actions WHERE action = 'approve' AND commit_id = $1 ORDER BY id DESC LIMIT 1",
+        )
+        .bind(commit)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|(actor,)| actor))
+    }
+
+    /// What people did, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn actions(&self, limit: u32) -> Result<Vec<ActionRow>, StoreError> {
+        let rows: Vec<Columns> = sqlx::query_as(
+            "SELECT at, actor, action, commit_id, reason, until FROM actions ORDER BY id DESC LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(ActionRow::try_from).collect()
+    }
+
+    async fn latest_of(&self, on: Deed, off: Deed) -> Result<Option<ActionRow>, StoreError> {
+        let row: Option<Columns> = sqlx::query_as(
+            "SELECT at, actor, action, commit_id, reason, until FROM actions
+             WHERE action = $1 OR action = $2 ORDER BY id DESC LIMIT 1",
+        )
+        .bind(on.as_str())
+        .bind(off.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(ActionRow::try_from).transpose()
+    }
+}
