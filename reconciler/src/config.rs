@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use crate::{
     artifacts::StoreUrl,
-    source::{Location, LocationError},
+    source::{Access, GitFlags, Location, LocationError},
+    webhooks::{WebhookFlags, WebhookSecrets},
 };
 
 /// The reconciler of an Almanac testbed.
@@ -58,6 +59,9 @@ pub struct CommonFlags {
     /// Where artifacts go, whatever the testbed's settings say [default: as they say, or beside the database].
     #[arg(long, value_name = "DIR|URL")]
     pub artifacts: Option<String>,
+    /// How a remote repository is reached.
+    #[command(flatten)]
+    pub git: GitFlags,
     /// A TOML file with any of these settings, named as the flags are. Flags win.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -90,6 +94,9 @@ pub struct ServeFlags {
     /// Serve without TLS on an address that other machines reach.
     #[arg(long)]
     pub plaintext: bool,
+    /// Who may say that the repository changed.
+    #[command(flatten)]
+    pub webhooks: WebhookFlags,
 }
 
 /// The flags of `sync`.
@@ -119,6 +126,8 @@ struct ConfigFile {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     plaintext: bool,
+    git: GitFlags,
+    webhooks: WebhookSecrets,
 }
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
@@ -136,6 +145,8 @@ pub struct Settings {
     pub artifacts: Option<StoreUrl>,
     /// The filter of the log.
     pub log: String,
+    /// How a remote repository is reached.
+    pub access: Access,
 }
 
 /// The settings of `serve`.
@@ -151,6 +162,8 @@ pub struct ServeSettings {
     pub poll_interval: std::time::Duration,
     /// The certificate chain and its key, in PEM.
     pub tls: Option<Tls>,
+    /// The secrets of webhooks.
+    pub webhooks: WebhookSecrets,
 }
 
 /// A certificate chain and its key, in PEM.
@@ -224,8 +237,9 @@ impl ServeFlags {
             return Err(ConfigError::Plain(listen));
         }
         let name = self.name.or(file.name.clone()).unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned());
+        let webhooks = self.webhooks.resolve(file.webhooks.clone());
         let common = self.common.resolve_with(file)?;
-        Ok(ServeSettings { common, listen, name, poll_interval: poll.to_std(), tls })
+        Ok(ServeSettings { common, listen, name, poll_interval: poll.to_std(), tls, webhooks })
     }
 }
 
@@ -252,6 +266,7 @@ impl CommonFlags {
             database: self.database.or(file.database).ok_or(ConfigError::Missing("database"))?,
             artifacts,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            access: self.git.resolve(file.git),
         })
     }
 }

@@ -1,17 +1,23 @@
 //! The task that runs rounds: at an interval, when the repository changed, and when somebody asks.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
+    source::backoff,
     store::SyncRow,
     sync::{News, Reconciler},
 };
@@ -40,6 +46,7 @@ pub struct LookStatus {
 pub struct Follower {
     ask: mpsc::Sender<oneshot::Sender<Answer>>,
     status: watch::Receiver<LookStatus>,
+    nudged: Arc<Notify>,
 }
 
 /// Why a round cannot be asked for.
@@ -64,6 +71,11 @@ impl Follower {
             mpsc::error::TrySendError::Closed(_) => AskError::Stopping,
         })?;
         answered.await.map_err(|_| AskError::Stopping)
+    }
+
+    /// Says that the repository may have changed. Nobody waits for the look at it.
+    pub fn nudge(&self) {
+        self.nudged.notify_one();
     }
 
     /// How the last look went.
@@ -102,21 +114,22 @@ impl Follow {
                 None
             }
         });
+        let follower = Follower { ask, status: status_seen, nudged: Arc::clone(&nudged) };
         let follow = Self { reconciler, asked, status, nudged, poll, stop, _watcher: watcher };
-        (follow, Follower { ask, status: status_seen })
+        (follow, follower)
     }
 
     /// Runs until it is stopped.
     pub async fn run(mut self) {
-        let mut poll = interval(self.poll);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Instant::now();
+        let mut failures = 0_u32;
         let mut waiting = Vec::new();
         loop {
             // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit,
-            // a tick that was not taken comes again, and a cancelled token stays cancelled.
+            // the instant to sleep until stays what it is, and a cancelled token stays cancelled.
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                _ = poll.tick() => {}
+                () = sleep_until(next) => {}
                 asking = self.asked.recv() => match asking {
                     Some(asking) => waiting.push(asking),
                     None => return,
@@ -128,6 +141,10 @@ impl Follow {
                 waiting.push(asking);
             }
             let answer = self.round().await;
+            failures = if answer.is_err() { failures.saturating_add(1) } else { 0 };
+            // Who asks or nudges meanwhile is not made to wait for this.
+            next = Instant::now()
+                + if failures == 0 { self.poll } else { backoff::wait(failures, random_share()) };
             for asking in waiting.drain(..) {
                 // A caller who has gone away needs no answer.
                 let _ = asking.send(answer.clone());
@@ -173,6 +190,12 @@ impl Follow {
         }
         Ok(round.sync)
     }
+}
+
+/// A number from 0 to 1. Each `RandomState` has keys of its own; jitter needs no better source.
+fn random_share() -> f64 {
+    let bits = RandomState::new().hash_one(0_u8) >> 32;
+    f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 /// An error with all of its causes, in one line.

@@ -9,6 +9,7 @@ use crate::{
     sync::{News, Reconciler},
 };
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 /// What a round came to, for a person.
 #[derive(Debug)]
@@ -27,7 +28,8 @@ pub struct Told {
 pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let store = Store::open(&settings.database).await?;
     let Settings { location, branch, subdir, .. } = settings;
-    let repository = Repository::new(location.clone(), branch, subdir, store.path());
+    let repository = Repository::new(location.clone(), branch, subdir, store.path())
+        .reached_by(settings.access.clone(), CancellationToken::new());
     let mut reconciler =
         Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let round = reconciler.round(clock::now()).await?;

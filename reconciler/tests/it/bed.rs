@@ -15,7 +15,8 @@ use almanac_proto::{
 use almanac_reconciler::{
     config::{ServeSettings, Settings},
     serve::{self, Serving},
-    source::Location,
+    source::{Access, Location},
+    webhooks::WebhookSecrets,
 };
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
@@ -115,6 +116,7 @@ impl Bed {
             database: format!("sqlite://{}", self.path().join("almanac.db").display()),
             artifacts: None,
             log: "info".to_owned(),
+            access: Access::default(),
         }
     }
 
@@ -126,6 +128,7 @@ impl Bed {
             // What a test waits for must come by a nudge.
             poll_interval: Duration::from_secs(3_600),
             tls: None,
+            webhooks: WebhookSecrets::default(),
         }
     }
 
