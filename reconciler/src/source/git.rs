@@ -46,19 +46,36 @@ pub(super) enum Cut<E> {
     Bound(E),
 }
 
+/// The variables of Git that count: where its parts and the machine's own configuration are.
+const KEPT: [&str; 4] = ["GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
+
+/// What holds for every command, whatever the configuration of the machine, the user or the mirror says.
+const CONFIG: [&str; 10] = [
+    // Nothing of the machine's is to run because of a repository, and no address becomes a program.
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "protocol.allow=never",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    // What tidies up runs by itself, where it is waited for.
+    "maintenance.auto=false",
+    "gc.autoDetach=false",
+    "gc.auto=6700",
+    // What comes is stored as one pack, which is written under a temporary name: what a killed fetch leaves
+    // behind can be told from what was there.
+    "fetch.unpackLimit=1",
+    "http.sslVerify=true",
+];
+
 /// A `git` command that asks nobody anything, speaks English, and takes from the environment only where the
 /// machine's own configuration is.
 pub(super) fn command() -> Command {
     let mut command = Command::new("git");
+    command.args(CONFIG.iter().flat_map(|setting| ["-c", setting]));
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         // `GIT_DIR`, `GIT_SSL_NO_VERIFY`, `GIT_TRACE_CURL` and their like change what is done or show secrets.
-        if text.starts_with("GIT_")
-            && !text.starts_with("GIT_CONFIG_GLOBAL")
-            && !text.starts_with("GIT_CONFIG_SYSTEM")
-            && text != "GIT_CONFIG_NOSYSTEM"
-            && text != "GIT_EXEC_PATH"
-        {
+        if text.starts_with("GIT_") && !KEPT.contains(&text.as_ref()) {
             command.env_remove(&name);
         }
     }
@@ -176,14 +193,22 @@ mod tests {
     fn what_takes_too_long_is_killed_with_its_children() {
         let stop = CancellationToken::new();
         let folder = tempfile::tempdir().unwrap();
-        let pid = folder.path().join("pid");
-        let script =
-            format!("(trap '' TERM; echo $$ > {0}; while :; do sleep 1; done) & wait", pid.display());
+        let (pid, done) = (folder.path().join("pid"), folder.path().join("pid.done"));
+        let (from, to) = (pid.display(), done.display());
+        let child = format!("trap \"\" TERM; echo $$ > {from}; mv {from} {to}; while :; do sleep 1; done");
+        let script = format!("sh -c '{child}' & wait");
+        let begun = Instant::now();
         // It ends once the grandchild is there.
-        let bound = || if pid.exists() { Err("there") } else { Ok(()) };
+        let bound = || if done.exists() { Err("there") } else { Ok(()) };
         let cut = run(&mut shell(&script), Duration::MAX, &stop, bound).unwrap_err();
         assert!(matches!(cut, Cut::Bound("there")), "{cut:?}");
-        let cut = run(&mut shell(&script), Duration::ZERO, &stop, || Ok::<_, ()>(())).unwrap_err();
+        assert!(begun.elapsed() < KILLED, "its output was not closed");
+        let pid = std::fs::read_to_string(done).unwrap();
+        // Of what has ended and was not waited for, nothing is left but its number.
+        let running = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        assert_eq!(running, b"");
+
+        let cut = run(&mut shell("sleep 60 & wait"), Duration::ZERO, &stop, || Ok::<_, ()>(())).unwrap_err();
         assert!(matches!(cut, Cut::Deadline), "{cut:?}");
         stop.cancel();
         let cut = run(&mut shell("sleep 60 & wait"), Duration::MAX, &stop, || Ok::<_, ()>(())).unwrap_err();

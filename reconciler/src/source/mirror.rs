@@ -167,7 +167,7 @@ impl Mirror {
     /// Joins packs when there are many. If that fails, the next time does it.
     fn maintain(&self) {
         let mut command = self.command();
-        command.args(["-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"]);
+        command.args(["gc", "--auto", "--quiet"]);
         let ended = git::run(&mut command, LOCAL, &self.stop, || Ok::<_, ()>(()));
         if !matches!(&ended, Ok(Ended { status, .. }) if status.success()) {
             tracing::warn!(mirror = %self.folder.display(), ?ended, "cannot tidy up the mirror");
