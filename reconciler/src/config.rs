@@ -16,7 +16,9 @@ use thiserror::Error;
 use crate::{
     artifacts::StoreUrl,
     follow::Intervals,
-    source::{Location, LocationError},
+    notify::{Target, TargetError},
+    source::{Access, GitFlags, Location, LocationError},
+    webhooks::{WebhookFlags, WebhookSecrets},
 };
 
 /// The reconciler of an Almanac testbed.
@@ -62,6 +64,9 @@ pub struct CommonFlags {
     /// Where artifacts go, whatever the testbed's settings say [default: as they say, or beside the database].
     #[arg(long, value_name = "DIR|URL")]
     pub artifacts: Option<String>,
+    /// How a remote repository is reached.
+    #[command(flatten)]
+    pub git: GitFlags,
     /// A TOML file with any of these settings, named as the flags are. Flags win.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -97,6 +102,9 @@ pub struct ServeFlags {
     /// Serve without TLS on an address that other machines reach.
     #[arg(long)]
     pub plaintext: bool,
+    /// Who may say that the repository changed.
+    #[command(flatten)]
+    pub webhooks: WebhookFlags,
 }
 
 /// The flags of `sync`.
@@ -128,6 +136,9 @@ struct ConfigFile {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     plaintext: bool,
+    git: GitFlags,
+    webhooks: WebhookSecrets,
+    notify: Vec<Target>,
 }
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
@@ -147,6 +158,8 @@ pub struct Settings {
     pub artifacts: Option<StoreUrl>,
     /// The filter of the log.
     pub log: String,
+    /// How a remote repository is reached.
+    pub access: Access,
 }
 
 /// The settings of `serve`.
@@ -162,6 +175,10 @@ pub struct ServeSettings {
     pub intervals: Intervals,
     /// The certificate chain and its key, in PEM.
     pub tls: Option<Tls>,
+    /// The secrets of webhooks.
+    pub webhooks: WebhookSecrets,
+    /// Who is told what happens.
+    pub notify: Vec<Target>,
 }
 
 /// A certificate chain and its key, in PEM.
@@ -192,6 +209,8 @@ pub enum ConfigError {
     Missing(&'static str),
     #[error(transparent)]
     Location(#[from] LocationError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     #[error("`--{flag}` is wrong: {problem}")]
     Value { flag: &'static str, problem: String },
     #[error("`--tls-cert` and `--tls-key` go together; only one of them is given")]
@@ -233,8 +252,11 @@ impl ServeFlags {
             return Err(ConfigError::Plain(listen));
         }
         let name = self.name.or(file.name.clone()).unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned());
+        let notify = file.notify.clone();
+        Target::check(&notify)?;
+        let webhooks = self.webhooks.resolve(file.webhooks.clone());
         let common = self.common.resolve_with(file)?;
-        Ok(ServeSettings { common, listen, name, intervals, tls })
+        Ok(ServeSettings { common, listen, name, intervals, tls, webhooks, notify })
     }
 }
 
@@ -262,6 +284,7 @@ impl CommonFlags {
             data_dir: self.data_dir.or(file.data_dir),
             artifacts,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            access: self.git.resolve(file.git),
         })
     }
 }

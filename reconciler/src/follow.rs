@@ -1,13 +1,18 @@
 //! The task that runs rounds: at an interval, when the repository changed, when somebody asks, and for
 //! as long as this reconciler leads.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +22,8 @@ use crate::{
     hear::Heard,
     intent::Hold,
     lead::Leadership,
-    notice::{Announcer, Event},
+    notify::Announcer,
+    source::backoff,
     store::{LookRow, Store, StoreError, SyncRow},
     sync::{News, Reconciler, Round},
 };
@@ -215,7 +221,8 @@ impl Follow {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
-        let mut poll = ticks(self.intervals.poll);
+        let mut poll = Instant::now();
+        let mut failures = 0_u32;
         let mut drift = ticks(self.intervals.drift);
         let mut standby = ticks(STANDBY);
         let mut waiting = Vec::new();
@@ -227,11 +234,11 @@ impl Follow {
             let leads = self.leadership.borrow_and_update().leads();
             self.reconciler.lead(self.leadership.borrow().term());
             // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
-            // that was not taken comes again, `changed` marks nothing as seen before it returns, and a
+            // that was not taken comes again, the instant to sleep until stays what it is, `changed` marks nothing as seen before it returns, and a
             // cancelled token stays cancelled.
             let wake = tokio::select! {
                 () = self.stop.cancelled() => Wake::Stop,
-                _ = poll.tick(), if leads => Wake::Round,
+                () = sleep_until(poll), if leads => Wake::Round,
                 _ = drift.tick(), if leads => Wake::Drift,
                 _ = standby.tick(), if !leads => Wake::Refresh,
                 asking = self.asked.recv() => match asking {
@@ -282,6 +289,13 @@ impl Follow {
                         }
                     }
                     let answer = self.round().await;
+                    failures = if answer.is_err() { failures.saturating_add(1) } else { 0 };
+                    // Who asks or nudges meanwhile is not made to wait for this.
+                    let wait = match failures {
+                        0 => self.intervals.poll,
+                        failures => backoff::wait(failures, random_share()),
+                    };
+                    poll = Instant::now() + wait;
                     for asking in waiting.drain(..) {
                         // A caller who has gone away needs no answer.
                         let _ = asking.send(answer.clone());
@@ -367,14 +381,8 @@ impl Follow {
         let conditions = conditions::repository(&standing, &before, now);
         let changed: Vec<Condition> =
             conditions::changed(&conditions, &before).into_iter().cloned().collect();
-        let events = changed.iter().map(|condition| Event::Condition {
-            condition: condition.kind.as_str().to_owned(),
-            status: condition.status,
-            reason: condition.reason.as_str().to_owned(),
-            message: condition.message.clone(),
-            at: condition.since.to_rfc3339(),
-        });
-        let notices: Vec<_> = events.flat_map(|event| self.announcer.all(&event)).collect();
+        let notices: Vec<_> =
+            changed.iter().flat_map(|condition| self.announcer.of_condition(condition)).collect();
         self.store.put_look(look, &changed, &notices, now).await
     }
 
@@ -436,6 +444,12 @@ async fn answer_since(store: &Store, asked: DateTime<Utc>) -> Result<Option<Answ
         return Ok(Some(Err(error)));
     }
     Ok(store.latest_commit_sync().await?.map(|sync| Ok(Looked::Sync(Box::new(sync)))))
+}
+
+/// A number from 0 to 1. Each `RandomState` has keys of its own; jitter needs no better source.
+fn random_share() -> f64 {
+    let bits = RandomState::new().hash_one(0_u8) >> 32;
+    f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 /// An error with all of its causes, in one line.

@@ -10,6 +10,7 @@ use crate::{
     sync::{News, Reconciler, Round},
 };
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 /// What a round came to, for a person.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let store = Store::open(&settings.database).await?;
     let Settings { location, branch, subdir, .. } = settings;
     let data = Data::of(store.engine(), settings.data_dir.as_deref())?;
-    let repository = Repository::new(location.clone(), branch, subdir, data.mirror());
+    let repository = Repository::new(location.clone(), branch, subdir, data.mirror())
+        .reached_by(settings.access.clone(), CancellationToken::new());
     let mut reconciler =
         Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let round = reconciler.round(clock::now()).await?;

@@ -30,11 +30,12 @@ use crate::{
     hear::listen,
     heartbeats::Heartbeats,
     lead::Lead,
-    notice::Announcer,
+    notify::{About, Announcer, Deliver},
     services::{Context, NodeCalls, TestbedCalls},
     source::Repository,
     store::Store,
     sync::Reconciler,
+    webhooks::Hooks,
 };
 
 /// How long what is under way may take to end once the program is told to stop.
@@ -58,7 +59,10 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let common = &settings.common;
     let store = Store::open(&common.database).await?;
     let data = Data::of(store.engine(), common.data_dir.as_deref())?;
-    let repository = Repository::new(common.location.clone(), &common.branch, &common.subdir, data.mirror());
+    let hooks = Hooks::new(settings.webhooks.clone()).context("cannot receive webhooks")?;
+    let stop = CancellationToken::new();
+    let repository = Repository::new(common.location.clone(), &common.branch, &common.subdir, data.mirror())
+        .reached_by(common.access.clone(), stop.clone());
     // A repository that is not there is a mistake; one without the branch yet is only new.
     let watched = repository.watched()?;
     let staging = Staging::new(data.uploads())?;
@@ -69,21 +73,27 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         .with_nodelay(Some(true));
     let address = incoming.local_addr().context("cannot tell the address that is listened on")?;
 
-    let stop = CancellationToken::new();
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let applied = reconciler.applied();
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
+    let leading = leadership.clone();
     let (tell, heard) = mpsc::channel(HEARD);
     let (follow, follower) = Follow::new(
         reconciler,
         store.clone(),
-        Announcer::default(),
+        Announcer::new(&settings.notify),
         watched.as_deref(),
         settings.intervals,
         leadership,
         heard,
         stop.clone(),
     );
+    let about = About {
+        reconciler: &settings.name,
+        repository: &common.location.to_string(),
+        branch: &common.branch,
+    };
+    let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
     let context = Context {
         store: store.clone(),
         applied,
@@ -106,7 +116,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
             .tls_config(ServerTlsConfig::new().identity(identity))
             .context("cannot use the certificate of `--tls-cert` with the key of `--tls-key`")?;
     }
-    let (routes, mut health) = routes(context).await?;
+    let (routes, mut health) = routes(context, hooks).await?;
     let server = server.add_routes(routes);
     let stopped = stop.clone().cancelled_owned();
 
@@ -116,6 +126,10 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     });
     tasks.spawn(async move {
         follow.run().await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        deliver.run().await;
         Ok(())
     });
     let listening = listen(store.engine().clone(), tell, stop.clone());
@@ -146,7 +160,9 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     Ok(Serving { address, stop, tasks, store })
 }
 
-async fn routes(context: Context) -> anyhow::Result<(Routes, HealthReporter)> {
+async fn routes(context: Context, hooks: Hooks) -> anyhow::Result<(Routes, HealthReporter)> {
+    let nudge = context.follower.clone();
+    let hooks = hooks.router(move || nudge.nudge());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<NodeServiceServer<NodeCalls>>().await;
     health.set_serving::<TestbedServiceServer<TestbedCalls>>().await;
@@ -160,7 +176,7 @@ async fn routes(context: Context) -> anyhow::Result<(Routes, HealthReporter)> {
     let testbed =
         TestbedServiceServer::new(TestbedCalls::new(context)).max_decoding_message_size(limits::MAX_MESSAGE);
     let routes = Routes::new(health_service).add_service(reflection).add_service(node).add_service(testbed);
-    let routes = routes.into_axum_router().route("/healthz", get(async || "ok\n")).into();
+    let routes = routes.into_axum_router().route("/healthz", get(async || "ok\n")).merge(hooks).into();
     Ok((routes, health))
 }
 

@@ -18,7 +18,7 @@ use crate::{
     applied::{Applied, AppliedSync, Next},
     clock,
     intent::Hold,
-    notice::Announcer,
+    notify::Announcer,
     prune,
     source::{Commit, LookError, Repository, Target, Tree},
     step::{Step, Steps},
@@ -144,7 +144,14 @@ impl Reconciler {
         let target = intent.pinned.map_or(Target::Branch, |hold| Target::Commit(hold.commit));
         let branch = target == Target::Branch;
         let latest = self.store.latest_commit_sync().await?;
-        let head = self.blocking(move |repository| repository.find(&target)).await??;
+        let find = move |repository: &mut Repository| {
+            let head = repository.find(&target)?;
+            if let Target::Commit(pinned) = &target {
+                repository.keep("pinned", pinned);
+            }
+            Ok::<_, LookError>(head)
+        };
+        let head = self.blocking(find).await??;
         self.steps.over(Step::Looked);
         let approved_by = self.store.approver(&head.id).await?;
         let before = match latest {
@@ -361,6 +368,9 @@ fn look(
         Some(before) if !repository.descends(&head.id, &before)? => Some(before),
         _ => None,
     };
+    if let Some(commit) = in_force.commit() {
+        repository.keep("in-force", commit);
+    }
     let meant = repository.says(&head.id, in_force.commit(), prune::TRAILER, "yes")?;
     let tree = repository.read(head)?;
     let report = almanac_validate::check(&tree.sources, now);

@@ -22,7 +22,9 @@ pub enum LocationError {
     )]
     Scheme(String),
     /// It carries a password, which would end up in logs and in process lists.
-    #[error("the address of the repository carries a password; use a credential helper of Git instead")]
+    #[error(
+        "the address of the repository carries a password; say where it is with `--git-token env:NAME` or `file:PATH`"
+    )]
     Password,
     /// It is empty.
     #[error("the path of the repository is empty")]
@@ -56,6 +58,28 @@ impl FromStr for Location {
     }
 }
 
+impl Location {
+    /// The protocol that an address is spoken to with.
+    pub(super) fn scheme(address: &str) -> &str {
+        match address.split_once("://") {
+            Some((scheme, _)) => scheme,
+            None if address.split_once(':').is_some_and(|(host, _)| !host.contains('/')) => "ssh",
+            None => "file",
+        }
+    }
+
+    /// The host of an address, with its port.
+    pub(super) fn host(address: &str) -> &str {
+        let authority = match address.split_once("://") {
+            Some((_, rest)) => rest.split('/').next(),
+            None if Self::scheme(address) == "ssh" => address.split(':').next(),
+            None => None,
+        };
+        let authority = authority.filter(|text| !text.is_empty()).unwrap_or("this machine");
+        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,6 +92,19 @@ impl fmt::Display for Location {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_a_protocol_and_a_host() {
+        for (address, scheme, host) in [
+            ("https://me@example.org:8443/a.git", "https", "example.org:8443"),
+            ("ssh://git@example.org/a", "ssh", "example.org"),
+            ("git@example.org:a.git", "ssh", "example.org"),
+            ("/srv/a.git", "file", "this machine"),
+            ("./a:b", "file", "this machine"),
+        ] {
+            assert_eq!((Location::scheme(address), Location::host(address)), (scheme, host), "{address}");
+        }
+    }
 
     #[test]
     fn reads_paths_and_addresses() {

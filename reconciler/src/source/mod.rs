@@ -1,9 +1,15 @@
 //! Where commits come from: a Git repository, read from its object database without a checkout.
 
+mod access;
+pub mod backoff;
+mod failure;
+mod git;
 mod location;
 mod mirror;
 mod repository;
 
+pub use access::{Access, AccessError, GitFlags};
+pub use failure::Failure;
 pub use location::{Location, LocationError};
 pub use mirror::MirrorError;
 pub use repository::{Commit, LookError, Repository, Target, Tree};

@@ -10,10 +10,11 @@ use almanac_validate::{
     revision::{Cache, read_tree},
 };
 use chrono::{DateTime, Utc};
-use git2::{ErrorCode, Oid};
+use git2::{ErrorCode, ObjectType, Oid};
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
-use super::{Location, MirrorError, mirror};
+use super::{Access, Location, MirrorError, mirror::Mirror};
 
 /// How many commits back a trailer is looked for. A push of more is not made by people.
 const MOST_TRAILERS: usize = 1_000;
@@ -25,7 +26,7 @@ pub struct Repository {
     branch: String,
     /// The folder below which manifests lie; empty for the root.
     subdir: String,
-    mirror: PathBuf,
+    mirror: Mirror,
     cache: Cache,
 }
 
@@ -100,6 +101,18 @@ pub enum LookError {
         /// What was asked for.
         prefix: String,
     },
+    /// The branch leads to something that is no commit.
+    #[error(
+        "the branch `{branch}` of {location} leads to a {found}, and not to a commit; push a commit to it"
+    )]
+    NotACommit {
+        /// The repository.
+        location: Location,
+        /// The branch.
+        branch: String,
+        /// What it leads to.
+        found: &'static str,
+    },
     /// There is no such folder in the commit.
     #[error("commit {commit} has no folder `{subdir}`")]
     NoFolder {
@@ -109,10 +122,14 @@ pub enum LookError {
         subdir: String,
     },
     /// An object is missing or broken.
-    #[error("cannot read commit {commit}; `git fsck` in the repository may say more")]
+    #[error("cannot read commit {commit} in {}; {remedy}", .repository.display())]
     Read {
         /// The commit.
         commit: String,
+        /// Where it was read.
+        repository: PathBuf,
+        /// What to do.
+        remedy: &'static str,
         /// Why.
         #[source]
         source: git2::Error,
@@ -130,9 +147,16 @@ impl Repository {
             location,
             branch: branch.to_owned(),
             subdir: subdir.split('/').filter(plain).collect::<Vec<_>>().join("/"),
-            mirror,
+            mirror: Mirror::at(mirror),
             cache: Cache::default(),
         }
+    }
+
+    /// The same, and how it is reached if it is remote. What is under way ends when `stop` is cancelled.
+    #[must_use]
+    pub fn reached_by(mut self, access: Access, stop: CancellationToken) -> Self {
+        self.mirror.reach(access, stop);
+        self
     }
 
     /// Where it is.
@@ -211,14 +235,29 @@ impl Repository {
         find(&self.open()?)?.ok_or_else(missing)
     }
 
+    /// Keeps a commit of a mirror from being tidied up, under a name that one commit has at a time: a
+    /// branch that was rewritten holds it no more. What is not there cannot be kept.
+    pub fn keep(&self, name: &str, commit: &str) {
+        if let Location::Remote(_) = self.location
+            && let (Ok(repository), Ok(id)) = (self.open(), Oid::from_str(commit))
+        {
+            let kept =
+                repository.reference(&format!("refs/almanac/{name}"), id, true, "kept by the reconciler");
+            if let Err(error) = kept {
+                tracing::debug!(%error, commit, "cannot keep the commit in the mirror");
+            }
+        }
+    }
+
     fn fetch(&self) -> Result<(), LookError> {
         let Location::Remote(address) = &self.location else { return Ok(()) };
-        mirror::fetch(&self.mirror, address, &self.branch)
+        self.mirror
+            .fetch(address, &self.branch)
             .map_err(|error| LookError::Fetch(self.location.clone(), error))
     }
 
     fn commit(&self, repository: &git2::Repository, id: Oid) -> Result<Commit, LookError> {
-        let read = |source| LookError::Read { commit: id.to_string(), source };
+        let read = |source| self.unreadable(id.to_string(), source);
         let commit = repository.find_commit(id).map_err(read)?;
         let author = commit.author();
         let name = String::from_utf8_lossy(author.name_bytes()).into_owned();
@@ -246,7 +285,7 @@ impl Repository {
         value: &str,
     ) -> Result<bool, LookError> {
         let repository = self.open()?;
-        let broken = |source| LookError::Read { commit: commit.to_owned(), source };
+        let broken = |source| self.unreadable(commit.to_owned(), source);
         let mut walk = repository.revwalk().map_err(broken)?;
         walk.push(Oid::from_str(commit).map_err(broken)?).map_err(broken)?;
         if let Some(in_force) = in_force.and_then(|id| Oid::from_str(id).ok()) {
@@ -276,7 +315,7 @@ impl Repository {
     /// When an object is missing or broken.
     pub fn read(&mut self, commit: Commit) -> Result<Tree, LookError> {
         let repository = self.open()?;
-        let broken = |source| LookError::Read { commit: commit.id.clone(), source };
+        let broken = |source| self.unreadable(commit.id.clone(), source);
         let id = Oid::from_str(&commit.id).map_err(broken)?;
         let root = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(broken)?;
         let tree = if self.subdir.is_empty() {
@@ -286,12 +325,14 @@ impl Repository {
             let entry = root.get_path(Path::new(&self.subdir)).map_err(|_| no_folder())?;
             repository.find_tree(entry.id()).map_err(|_| no_folder())?
         };
-        let sources = read_tree(&repository, &tree, &mut self.cache).map_err(broken)?;
+        let sources = read_tree(&repository, &tree, &mut self.cache);
+        let sources = sources.map_err(|source| self.unreadable(commit.id.clone(), source))?;
         Ok(Tree { commit, sources })
     }
 
     /// Whether one commit has another among its ancestors. A commit that is not there any more has
-    /// no descendants: that is what a rewritten branch leaves behind.
+    /// no descendants: that is what a rewritten branch leaves behind. Where a shallow repository ends,
+    /// nobody can tell, and the benefit of the doubt is given.
     ///
     /// # Errors
     ///
@@ -301,24 +342,45 @@ impl Repository {
         let (Ok(commit), Ok(ancestor)) = (Oid::from_str(commit), Oid::from_str(ancestor)) else {
             return Ok(false);
         };
-        Ok(commit == ancestor || repository.graph_descendant_of(commit, ancestor).unwrap_or(false))
+        let descends = || repository.graph_descendant_of(commit, ancestor).unwrap_or(false);
+        Ok(commit == ancestor || descends() || repository.is_shallow())
     }
 
     fn open(&self) -> Result<git2::Repository, LookError> {
         match &self.location {
             Location::Local(path) => open(path),
-            Location::Remote(_) => open(&self.mirror),
+            Location::Remote(_) => open(self.mirror.folder()),
         }
+    }
+
+    fn unreadable(&self, commit: String, source: git2::Error) -> LookError {
+        let (repository, remedy) = match &self.location {
+            Location::Local(path) => (path.clone(), "`git fsck` there may say more"),
+            Location::Remote(_) => {
+                (self.mirror.folder().to_owned(), "remove this mirror, and it is fetched anew")
+            }
+        };
+        LookError::Read { commit, repository, remedy, source }
     }
 
     fn branch_head(&self, repository: &git2::Repository) -> Result<Oid, LookError> {
         let reference = repository.find_reference(&format!("refs/heads/{}", self.branch));
-        let id = reference.and_then(|reference| reference.peel_to_commit()).map(|commit| commit.id());
-        id.map_err(|error| match error.code() {
+        let object = reference.and_then(|reference| reference.peel(ObjectType::Any));
+        let object = object.map_err(|error| match error.code() {
             ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch => {
                 self.no_branch(repository)
             }
             _ => LookError::Open(repository.path().to_owned(), error),
+        })?;
+        // A tag is followed to what it is for.
+        object.peel_to_commit().map(|commit| commit.id()).map_err(|_| LookError::NotACommit {
+            location: self.location.clone(),
+            branch: self.branch.clone(),
+            found: match object.kind() {
+                Some(ObjectType::Tree) => "folder",
+                Some(ObjectType::Blob) => "file",
+                _ => "tag of something else",
+            },
         })
     }
 

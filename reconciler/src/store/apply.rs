@@ -11,7 +11,7 @@ use super::{Change, Store, StoreError, SyncRow, micros, outbox, rows::insert, sy
 use crate::{
     applied::Next,
     hear::Heard,
-    notice::Notice,
+    notify::Notice,
     plan::Recorded,
     step::{Step, Steps},
 };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Change, Store, StoreError, instant, micros, outbox, put_setting};
-use crate::{conditions::Condition, hear::Heard, notice::Notice};
+use crate::{conditions::Condition, hear::Heard, notify::Notice};
 
 /// How the last look at the repository went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

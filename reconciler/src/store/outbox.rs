@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Change, Store, StoreError, count, instant, micros, rows::insert};
-use crate::notice::Notice;
+use crate::notify::Notice;
 
 /// A notice that is not delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

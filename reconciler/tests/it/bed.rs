@@ -16,7 +16,8 @@ use almanac_reconciler::{
     config::{ServeSettings, Settings},
     follow::Intervals,
     serve::{self, Serving},
-    source::Location,
+    source::{Access, Location},
+    webhooks::WebhookSecrets,
 };
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
@@ -117,6 +118,7 @@ impl Bed {
             database: format!("sqlite://{}", self.path().join("almanac.db").display()),
             artifacts: None,
             log: "info".to_owned(),
+            access: Access::default(),
         }
     }
 
@@ -128,6 +130,8 @@ impl Bed {
             // What a test waits for must come by a nudge.
             intervals: Intervals { poll: Duration::from_secs(3_600), drift: Duration::from_secs(3_600) },
             tls: None,
+            notify: Vec::new(),
+            webhooks: WebhookSecrets::default(),
         }
     }
 

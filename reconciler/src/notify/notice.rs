@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use almanac_schemas::Instant;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{SyncOutcome, SyncRow};
+use super::{Target, TargetKind};
+use crate::{
+    conditions::Condition,
+    store::{SyncCause, SyncOutcome, SyncRow},
+};
 
 /// Something that is to be told to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +58,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The word for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sync { .. } => "sync",
+            Self::Condition { .. } => "condition",
+        }
+    }
+}
+
 /// What came of a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,21 +80,21 @@ pub enum Outcome {
     Waiting,
 }
 
-/// Whoever is told about everything.
+/// Writes notices for whoever is told.
 #[derive(Debug, Clone, Default)]
 pub struct Announcer {
-    targets: Arc<[String]>,
+    targets: Arc<[(String, TargetKind)]>,
 }
 
 impl Announcer {
-    /// Tells these targets.
-    pub fn new(targets: impl IntoIterator<Item = String>) -> Self {
-        Self { targets: targets.into_iter().collect() }
+    /// Writes for these targets.
+    pub fn new(targets: &[Target]) -> Self {
+        Self { targets: targets.iter().map(|target| (target.name.clone(), target.kind)).collect() }
     }
 
     /// What is to be told about a sync.
     pub fn of_sync(&self, sync: &SyncRow, id: i64) -> Vec<Notice> {
-        self.all(&Event::Sync {
+        let event = Event::Sync {
             sync: id,
             commit: sync.commit.id.clone(),
             outcome: match sync.outcome {
@@ -91,13 +106,28 @@ impl Announcer {
             message: sync.message.clone(),
             author: sync.commit.author.clone(),
             subject: sync.commit.subject.clone(),
-            at: sync.ended_at.to_rfc3339(),
-        })
+            at: Instant(sync.ended_at).to_string(),
+        };
+        // What was put right between commits says nothing new about the commit.
+        let drift = sync.cause == SyncCause::Drift;
+        self.write(&event, |kind| !drift || kind == TargetKind::Webhook)
     }
 
-    /// A notice of an event for each target.
-    pub fn all(&self, event: &Event) -> Vec<Notice> {
+    /// What is to be told about a condition that changed.
+    pub fn of_condition(&self, condition: &Condition) -> Vec<Notice> {
+        let event = Event::Condition {
+            condition: condition.kind.as_str().to_owned(),
+            status: condition.status,
+            reason: condition.reason.as_str().to_owned(),
+            message: condition.message.clone(),
+            at: Instant(condition.since).to_string(),
+        };
+        self.write(&event, TargetKind::takes_conditions)
+    }
+
+    fn write(&self, event: &Event, concerned: impl Fn(TargetKind) -> bool) -> Vec<Notice> {
         let body = serde_json::to_string(event).expect("an event has text keys and no failing fields");
-        self.targets.iter().map(|target| Notice { target: target.clone(), body: body.clone() }).collect()
+        let targets = self.targets.iter().filter(|(_, kind)| concerned(*kind));
+        targets.map(|(target, _)| Notice { target: target.clone(), body: body.clone() }).collect()
     }
 }

@@ -1,0 +1,269 @@
+//! How a remote repository is reached: who the reconciler is there, whom it trusts, and how much time
+//! and room a fetch may take.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use almanac_schemas::Size;
+use clap::Args;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::Location;
+use crate::secret::{Secret, SecretError, SecretSource};
+
+/// How long a fetch may take where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How much room the mirror may take where nothing else is said. A testbed's manifests take megabytes.
+const MAX_REPOSITORY: u64 = 2 << 30;
+
+/// The user that forges expect beside a token: GitHub asks for this one, others take any.
+const TOKEN_USER: &str = "x-access-token";
+
+/// Flags about remote repositories, and the table `[git]` of the configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct GitFlags {
+    /// The token or password for https: where it is, not what it is.
+    #[arg(long = "git-token", id = "git-token", value_name = "env:NAME|file:PATH")]
+    pub token: Option<SecretSource>,
+    /// The user for https, with `--git-token` as the password [default: x-access-token].
+    #[arg(long = "git-username", id = "git-username", value_name = "NAME")]
+    pub username: Option<String>,
+    /// Send the token as `Authorization: Bearer`, for servers that want it so.
+    #[arg(long = "git-bearer", id = "git-bearer")]
+    pub bearer: bool,
+    /// The certificates that https servers are trusted by, in PEM [default: those of the system].
+    #[arg(long = "git-ca-file", id = "git-ca-file", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The private key for ssh [default: those of the agent, and the user's].
+    #[arg(long = "git-ssh-key", id = "git-ssh-key", value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// The host keys that ssh servers must have [default: the user's and the system's `known_hosts`].
+    #[arg(long = "git-known-hosts", id = "git-known-hosts", value_name = "FILE")]
+    pub known_hosts: Option<PathBuf>,
+    /// How long a fetch may take [default: 2m].
+    #[arg(long = "git-timeout", id = "git-timeout", value_name = "DURATION")]
+    pub timeout: Option<almanac_schemas::Duration>,
+    /// How much room the mirror of a remote repository may take [default: 2GiB].
+    #[arg(long = "max-repository-size", id = "max-repository-size", value_name = "SIZE")]
+    pub max_repository_size: Option<Size>,
+}
+
+/// How a remote repository is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    token: Option<SecretSource>,
+    username: String,
+    bearer: bool,
+    ca_file: Option<PathBuf>,
+    ssh_key: Option<PathBuf>,
+    known_hosts: Option<PathBuf>,
+    pub(super) timeout: Duration,
+    pub(super) max_size: u64,
+}
+
+/// Why a repository cannot be reached as it is configured.
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// The secret is not there.
+    #[error("cannot use `--git-token`")]
+    Secret(#[from] SecretError),
+    /// Anybody on the way could read the secret.
+    #[error("`--git-token` is not sent over {0}://, where anybody can read it; use an https:// address")]
+    Plain(&'static str),
+}
+
+impl GitFlags {
+    /// What flags and the file come to; flags win.
+    pub fn resolve(self, file: Self) -> Access {
+        let absolute = |path: Option<PathBuf>| path.map(|path| std::path::absolute(&path).unwrap_or(path));
+        Access {
+            token: self.token.or(file.token),
+            username: self.username.or(file.username).unwrap_or_else(|| TOKEN_USER.to_owned()),
+            bearer: self.bearer || file.bearer,
+            ca_file: absolute(self.ca_file.or(file.ca_file)),
+            ssh_key: absolute(self.ssh_key.or(file.ssh_key)),
+            known_hosts: absolute(self.known_hosts.or(file.known_hosts)),
+            timeout: self.timeout.or(file.timeout).map_or(TIMEOUT, almanac_schemas::Duration::to_std),
+            max_size: self
+                .max_repository_size
+                .or(file.max_repository_size)
+                .map_or(MAX_REPOSITORY, Size::as_bytes),
+        }
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        GitFlags::default().resolve(GitFlags::default())
+    }
+}
+
+impl Access {
+    /// Where host keys are looked up, for messages.
+    pub(super) fn known_hosts(&self) -> String {
+        self.known_hosts.as_ref().map_or_else(
+            || {
+                "`~/.ssh/known_hosts` of the reconciler's user (or give one with `--git-known-hosts`)"
+                    .to_owned()
+            },
+            |path| format!("`{}`", path.display()),
+        )
+    }
+
+    /// Tells a `git` command how to reach an address. Returns the secret, which nothing may repeat.
+    ///
+    /// # Errors
+    ///
+    /// When the secret is not there, or would travel in the clear.
+    pub(super) fn apply(&self, address: &str, command: &mut Command) -> Result<Option<Secret>, AccessError> {
+        command.env("GIT_SSH_COMMAND", self.ssh()).env("GIT_SSH_VARIANT", "ssh");
+        let mut config = Config::default();
+        let scheme = Location::scheme(address);
+        // No other, wherever a server or a user's configuration sends Git.
+        config.set(&format!("protocol.{scheme}.allow"), "always");
+        // One byte in a while is a server that is counting objects; none is a dead connection.
+        config.set("http.lowSpeedLimit", "1");
+        config.set("http.lowSpeedTime", &IDLE.as_secs().to_string());
+        if let Some(path) = &self.ca_file {
+            config.set("http.sslCAInfo", &path.display().to_string());
+        }
+        let secret = match (&self.token, scheme) {
+            (Some(source), "https") => {
+                let secret = source.read()?;
+                self.authenticate(address, &secret, &mut config, command);
+                Some(secret)
+            }
+            (Some(_), "http" | "git") => {
+                return Err(AccessError::Plain(if scheme == "git" { "git" } else { "http" }));
+            }
+            _ => None,
+        };
+        config.apply(command);
+        Ok(secret)
+    }
+
+    /// Hands a secret to Git through the environment, which only this user can look into; arguments
+    /// are for everybody to see.
+    fn authenticate(&self, address: &str, secret: &Secret, config: &mut Config, command: &mut Command) {
+        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+        let authority = rest.split('/').next().unwrap_or_default();
+        let (user, host) = authority.rsplit_once('@').unwrap_or((&self.username, authority));
+        if self.bearer {
+            config.set("http.extraHeader", &format!("Authorization: Bearer {}", secret.reveal()));
+            // A header would go along to wherever the server sends Git.
+            config.set("http.followRedirects", "false");
+            return;
+        }
+        // For this host alone, whatever the server redirects to; an empty one forgets the helpers of
+        // the user's configuration, which are asked where there is no `--git-token`.
+        let helper = format!("credential.https://{host}.helper");
+        config.set(&helper, "");
+        config.set(
+            &helper,
+            "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \"$ALMANAC_GIT_USERNAME\" \"$ALMANAC_GIT_PASSWORD\"; }; f",
+        );
+        command.env("ALMANAC_GIT_USERNAME", user).env("ALMANAC_GIT_PASSWORD", secret.reveal());
+    }
+
+    /// The `ssh` that Git runs. What is said here wins over what the user's configuration says.
+    fn ssh(&self) -> OsString {
+        let mut line = OsString::from(
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o VerifyHostKeyDNS=no \
+             -o NoHostAuthenticationForLocalhost=no -o ControlMaster=no -o ControlPath=none \
+             -o ForwardAgent=no -o ClearAllForwardings=yes -o PermitLocalCommand=no \
+             -o ConnectTimeout=15 -o ServerAliveInterval=10 -o ServerAliveCountMax=3",
+        );
+        if let Some(path) = &self.known_hosts {
+            line.push(format!(
+                " -o {} -o GlobalKnownHostsFile=/dev/null",
+                option("UserKnownHostsFile", path)
+            ));
+        }
+        if let Some(path) = &self.ssh_key {
+            line.push(format!(
+                " -o {} -o IdentitiesOnly=yes -o IdentityAgent=none",
+                option("IdentityFile", path)
+            ));
+        }
+        line
+    }
+}
+
+/// How long a connection may be silent.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// An option of `ssh` with a path, for a shell. In a value, `%` begins a token and a space ends it.
+fn option(name: &str, path: &Path) -> String {
+    let value = path.display().to_string().replace('%', "%%");
+    format!("'{}'", format!("{name}=\"{value}\"").replace('\'', "'\\''"))
+}
+
+/// Configuration for one run of Git, which is nowhere written down.
+#[derive(Default)]
+struct Config(Vec<(String, String)>);
+
+impl Config {
+    fn set(&mut self, key: &str, value: &str) {
+        self.0.push((key.to_owned(), value.to_owned()));
+    }
+
+    fn apply(self, command: &mut Command) {
+        command.env("GIT_CONFIG_COUNT", self.0.len().to_string());
+        for (index, (key, value)) in self.0.into_iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{index}"), key);
+            command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_fills_in_for_flags() {
+        let file: GitFlags =
+            toml::from_str("token = \"env:A\"\ntimeout = \"10s\"\nmax-repository-size = \"1MiB\"\n").unwrap();
+        let flags = GitFlags { token: Some("env:B".parse().unwrap()), ..GitFlags::default() };
+        let access = flags.resolve(file);
+        assert_eq!(access.token, Some(SecretSource::Env("B".to_owned())));
+        assert_eq!((access.timeout, access.max_size), (Duration::from_secs(10), 1 << 20));
+        assert!(toml::from_str::<GitFlags>("token = \"hunter2\"\n").is_err());
+    }
+
+    #[test]
+    fn a_secret_stays_out_of_arguments_and_off_plain_connections() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        for bearer in [false, true] {
+            let access =
+                Access { token: Some(SecretSource::File(path.clone())), bearer, ..Access::default() };
+            let mut command = Command::new("git");
+            assert!(access.apply("https://example.org/a", &mut command).unwrap().is_some());
+            assert!(command.get_args().all(|argument| !argument.to_string_lossy().contains("hunter2")));
+            for address in ["http://example.org/a", "git://example.org/a"] {
+                assert!(
+                    matches!(access.apply(address, &mut command), Err(AccessError::Plain(_))),
+                    "{address}"
+                );
+            }
+            assert!(access.apply("ssh://example.org/a", &mut command).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_path_reaches_ssh_as_it_is() {
+        let access = Access { known_hosts: Some("/a b/it's 100%".into()), ..Access::default() };
+        let line = access.ssh().into_string().unwrap();
+        assert!(line.contains("'UserKnownHostsFile=\"/a b/it'\\''s 100%%\"'"), "{line}");
+        assert!(!line.contains("IdentityFile"), "{line}");
+    }
+}

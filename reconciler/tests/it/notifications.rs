@@ -1,0 +1,192 @@
+//! Others are told what became of commits: all of it, in order, however often they fail.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::harness::{Testbed, manifest, wait_for};
+
+/// A request that a receiver took.
+#[derive(Debug, Clone)]
+struct Taken {
+    path: String,
+    headers: HeaderMap,
+    body: Value,
+    text: Bytes,
+}
+
+/// A server on loopback that takes every other request and refuses the rest.
+#[derive(Debug, Default)]
+struct Receiver {
+    taken: Vec<Taken>,
+    asked: u32,
+    /// Whether it refuses everything.
+    down: bool,
+}
+
+type Shared = Arc<Mutex<Receiver>>;
+
+async fn receive(
+    State(receiver): State<Shared>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
+    let mut receiver = receiver.lock().unwrap();
+    receiver.asked += 1;
+    if receiver.down || receiver.asked % 2 == 1 {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "not now");
+    }
+    let taken = Taken {
+        path: uri.path().to_owned(),
+        headers,
+        body: serde_json::from_slice(&body).unwrap(),
+        text: body,
+    };
+    receiver.taken.push(taken);
+    (StatusCode::CREATED, "")
+}
+
+impl Receiver {
+    async fn start() -> (Shared, String) {
+        let receiver = Shared::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().fallback(receive).with_state(Arc::clone(&receiver));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        (receiver, address)
+    }
+}
+
+/// What a receiver took whose path contains a text.
+fn taken(receiver: &Shared, path: &str) -> Vec<Taken> {
+    receiver.lock().unwrap().taken.iter().filter(|taken| taken.path.contains(path)).cloned().collect()
+}
+
+/// Serves with all four kinds of targets at one address.
+async fn serve(testbed: &mut Testbed, address: &str) {
+    let folder = testbed.folder().to_owned();
+    std::fs::write(folder.join("secret"), "canary-of-notifications\n").unwrap();
+    let secret = format!("secret = \"file:{}/secret\"\nurl = \"{address}", folder.display());
+    let forge = |name: &str| {
+        format!(
+            "[[notify]]\nname = \"{name}\"\nkind = \"{name}\"\nrepository = \"surrey/testbed\"\n{secret}/{name}\"\n"
+        )
+    };
+    let text = format!(
+        "{}{}{}[[notify]]\nname = \"chat\"\nkind = \"webhook\"\n{secret}/hook\"\n",
+        forge("github"),
+        forge("gitlab"),
+        forge("gitea")
+    );
+    std::fs::write(folder.join("reconciler.toml"), text).unwrap();
+    let config = folder.join("reconciler.toml");
+    testbed.serve_with("http", &["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]).await;
+}
+
+#[tokio::test]
+async fn every_transition_is_told_once_it_happened_though_half_of_the_requests_fail() {
+    let (receiver, address) = Receiver::start().await;
+    let mut testbed = Testbed::prepare();
+    let first = testbed.repository.push("users and nodes");
+    serve(&mut testbed, &address).await;
+    testbed.wait_applied(&first).await;
+    testbed.repository.write("jobs/bad.yaml", "kind: Job\n");
+    let bad = testbed.repository.push("a bad one");
+    testbed.wait_looked(&bad).await;
+    testbed.repository.remove("jobs/bad.yaml");
+    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+    let good = testbed.push("a good one").await;
+    // Looking again is no transition.
+    for _ in 0..3 {
+        testbed.ask("alice").sync_now(almanac_proto::v1::SyncNowRequest {}).await.unwrap();
+    }
+
+    for (forge, word) in [("github", "failure"), ("gitlab", "failed"), ("gitea", "failure")] {
+        let told = wait_for("the forge to be told", async || {
+            let told = taken(&receiver, forge);
+            (told.len() >= 3).then_some(told)
+        })
+        .await;
+        let states: Vec<_> = told
+            .iter()
+            .map(|taken| {
+                (
+                    taken.path.rsplit('/').next().unwrap().to_owned(),
+                    taken.body["state"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        let expected = [(&first, "success"), (&bad, word), (&good, "success")];
+        assert_eq!(states, expected.map(|(commit, state)| (commit.clone(), state.to_owned())), "{forge}");
+    }
+    // The webhook hears of conditions besides.
+    let told = wait_for("the webhook to be told", async || {
+        let told = taken(&receiver, "hook");
+        let ready = |taken: &&Taken| taken.body["condition"] == "Ready" && taken.body["status"] == true;
+        (told.iter().filter(|taken| taken.body["event"] == "sync").count() == 3
+            && told.iter().filter(ready).count() == 2)
+            .then_some(told)
+    })
+    .await;
+    let outcomes: Vec<_> =
+        told.iter().filter_map(|taken| Some(taken.body.get("outcome")?.as_str()?.to_owned())).collect();
+    assert_eq!(outcomes, ["applied", "rejected", "applied"]);
+    let ready: Vec<_> = told
+        .iter()
+        .filter(|taken| taken.body["condition"] == "Ready")
+        .map(|taken| taken.body["reason"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ready, ["AsDeclared", "Rejected", "AsDeclared"]);
+    for taken in &told {
+        assert_eq!((&taken.body["branch"], &taken.body["reconciler"]), (&"main".into(), &"almanac".into()));
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"canary-of-notifications").unwrap();
+        mac.update(&taken.text);
+        let signature: String =
+            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(taken.headers["x-almanac-signature-256"], format!("sha256={signature}"));
+    }
+    let ids: Vec<i64> = told
+        .iter()
+        .map(|taken| taken.headers["x-almanac-delivery"].to_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(ids.is_sorted_by(|a, b| a < b), "told in order, and once each: {ids:?}");
+    assert!(!testbed.log().contains("canary"), "{}", testbed.log());
+}
+
+#[tokio::test]
+async fn what_could_not_be_told_is_told_after_a_crash() {
+    let (receiver, address) = Receiver::start().await;
+    receiver.lock().unwrap().down = true;
+    let mut testbed = Testbed::prepare();
+    let first = testbed.repository.push("users and nodes");
+    serve(&mut testbed, &address).await;
+    testbed.wait_applied(&first).await;
+    wait_for("a failure", async || (receiver.lock().unwrap().asked > 0).then_some(())).await;
+    testbed.take_daemon().kill();
+    receiver.lock().unwrap().down = false;
+    serve(&mut testbed, &address).await;
+    let told = wait_for("everybody to be told", async || {
+        let mut states: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for taken in taken(&receiver, "") {
+            let target = taken.path.split('/').nth(1).unwrap().to_owned();
+            states.entry(target).or_default().push(taken.body);
+        }
+        (states.len() == 4).then_some(states)
+    })
+    .await;
+    for forge in ["github", "gitlab", "gitea"] {
+        assert_eq!(told[forge].len(), 1, "{told:?}");
+    }
+}
