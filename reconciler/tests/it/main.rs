@@ -8,6 +8,7 @@
 
 mod applying;
 mod bed;
+mod chaos;
 mod database;
 mod desired;
 mod harness;
