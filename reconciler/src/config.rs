@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::{
     artifacts::StoreUrl,
+    signatures::TrustedKey,
     source::{Location, LocationError},
 };
 
@@ -119,6 +120,7 @@ struct ConfigFile {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     plaintext: bool,
+    trusted_keys: Vec<TrustedKey>,
 }
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
@@ -136,6 +138,8 @@ pub struct Settings {
     pub artifacts: Option<StoreUrl>,
     /// The filter of the log.
     pub log: String,
+    /// Keys that may sign commits, whatever the repository declares.
+    pub trusted_keys: Vec<TrustedKey>,
 }
 
 /// The settings of `serve`.
@@ -252,6 +256,7 @@ impl CommonFlags {
             database: self.database.or(file.database).ok_or(ConfigError::Missing("database"))?,
             artifacts,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            trusted_keys: file.trusted_keys,
         })
     }
 }
@@ -306,6 +311,14 @@ mod tests {
         assert_eq!(settings.common.branch, "main");
         assert_eq!(settings.common.location, Location::Local("/a".into()));
         assert_eq!(settings.poll_interval, std::time::Duration::from_secs(300));
+
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ forge";
+        let trusted = format!(
+            "repo = \"/a\"\ndatabase = \"sqlite:///b\"\n[[trusted-keys]]\nname = \"forge\"\nkey = \"{key}\"\n"
+        );
+        fs::write(&path, trusted).unwrap();
+        let settings = serve(&["--config", path.to_str().unwrap()]).unwrap();
+        assert_eq!(settings.common.trusted_keys[0].name, "forge");
 
         fs::write(&path, "repository = \"/a\"\n").unwrap();
         let error = serve(&["--config", path.to_str().unwrap()]).unwrap_err();

@@ -36,6 +36,7 @@ pub mod rights;
 pub mod run;
 pub mod serve;
 pub mod services;
+pub mod signatures;
 pub mod source;
 pub mod store;
 pub mod sync;

@@ -26,10 +26,11 @@ pub struct Told {
 /// When the repository or the database cannot be used.
 pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let store = Store::open(&settings.database).await?;
-    let Settings { location, branch, subdir, .. } = settings;
+    let Settings { location, branch, subdir, trusted_keys, .. } = settings;
     let repository = Repository::new(location.clone(), branch, subdir, store.path());
-    let mut reconciler =
-        Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
+    let mut reconciler = Reconciler::new(repository, store.clone(), trusted_keys.clone())
+        .await
+        .context("cannot read the database")?;
     let round = reconciler.round(clock::now()).await?;
     store.close().await;
     let commit = round.sync.commit.id.get(..12).unwrap_or(&round.sync.commit.id);

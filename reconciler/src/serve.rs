@@ -69,7 +69,9 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let address = incoming.local_addr().context("cannot tell the address that is listened on")?;
 
     let stop = CancellationToken::new();
-    let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
+    let trusted = settings.common.trusted_keys.clone();
+    let reconciler =
+        Reconciler::new(repository, store.clone(), trusted).await.context("cannot read the database")?;
     let applied = reconciler.applied();
     let (follow, follower) =
         Follow::new(reconciler, watched.as_deref(), settings.poll_interval, stop.clone());

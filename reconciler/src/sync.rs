@@ -17,6 +17,7 @@ use tokio::{sync::watch, task::JoinError};
 use crate::{
     applied::{Applied, AppliedSync},
     clock,
+    signatures::{self, TrustedKey},
     source::{LookError, Repository, Tree},
     store::{Apply, Store, StoreError, SyncOutcome, SyncRow},
 };
@@ -28,6 +29,8 @@ pub struct Reconciler {
     repository: Option<Repository>,
     store: Store,
     applied: watch::Sender<Arc<Applied>>,
+    /// Keys that may sign commits, whatever the repository declares.
+    trusted: Arc<[TrustedKey]>,
 }
 
 /// What a round came to.
@@ -71,10 +74,14 @@ impl Reconciler {
     /// # Errors
     ///
     /// When the database cannot be read.
-    pub async fn new(repository: Repository, store: Store) -> Result<Self, StoreError> {
+    pub async fn new(
+        repository: Repository,
+        store: Store,
+        trusted: Vec<TrustedKey>,
+    ) -> Result<Self, StoreError> {
         let applied = store.applied().await?;
         let (applied, _) = watch::channel(Arc::new(applied));
-        Ok(Self { repository: Some(repository), store, applied })
+        Ok(Self { repository: Some(repository), store, applied, trusted: trusted.into() })
     }
 
     /// What is in force, now and after every change.
@@ -91,7 +98,9 @@ impl Reconciler {
         self.refresh().await?;
         let latest = self.store.latest_sync().await?;
         let before = latest.as_ref().map(|sync| sync.commit.id.clone());
-        let look = self.blocking(move |repository| look(repository, before, now)).await??;
+        let (applied, trusted) = (Arc::clone(&self.applied.borrow()), Arc::clone(&self.trusted));
+        let look =
+            self.blocking(move |repository| look(repository, before, &applied, &trusted, now)).await??;
         let Look { tree, report, rewritten } = match (look, latest) {
             (Some(look), _) => look,
             (None, Some(sync)) => return Ok(Round { sync, news: None }),
@@ -177,6 +186,8 @@ struct Look {
 fn look(
     repository: &mut Repository,
     before: Option<String>,
+    applied: &Applied,
+    trusted: &[TrustedKey],
     now: DateTime<Utc>,
 ) -> Result<Option<Look>, LookError> {
     let head = repository.head()?;
@@ -188,7 +199,19 @@ fn look(
         _ => None,
     };
     let tree = repository.read(head)?;
-    let report = almanac_validate::check(&tree.sources, now);
+    let mut report = almanac_validate::check(&tree.sources, now);
+    if let Some(commit) = applied.commit().filter(|_| applied.testbed.config.commits.require_signed) {
+        let change = signatures::Change {
+            applied: commit,
+            testbed: &applied.testbed,
+            head: &tree.commit.id,
+            sources: &tree.sources,
+            trusted,
+        };
+        let verified = repository.verify(&change)?;
+        tracing::debug!(commit = tree.commit.id, signer = verified.signer, "signatures verified");
+        report.add(verified.findings);
+    }
     Ok(Some(Look { tree, report, rewritten }))
 }
 

@@ -14,6 +14,7 @@ use git2::{ErrorCode, Oid};
 use thiserror::Error;
 
 use super::{Location, MirrorError, mirror};
+use crate::signatures::{self, Verified};
 
 /// A repository, a branch of it, and what was parsed of it already.
 #[derive(Debug)]
@@ -172,6 +173,17 @@ impl Repository {
         };
         let sources = read_tree(&repository, &tree, &mut self.cache).map_err(broken)?;
         Ok(Tree { commit, sources })
+    }
+
+    /// Checks the signatures of the commits that lead from what is in force to a new head.
+    ///
+    /// # Errors
+    ///
+    /// When an object is missing or broken.
+    pub fn verify(&mut self, change: &signatures::Change<'_>) -> Result<Verified, LookError> {
+        let git = self.open()?;
+        signatures::verify(&git, &self.subdir, &mut self.cache, change)
+            .map_err(|source| LookError::Read { commit: change.head.to_owned(), source })
     }
 
     /// Whether one commit has another among its ancestors. A commit that is not there any more has

@@ -115,6 +115,7 @@ impl Bed {
             database: format!("sqlite://{}", self.path().join("almanac.db").display()),
             artifacts: None,
             log: "info".to_owned(),
+            trusted_keys: Vec::new(),
         }
     }
 

@@ -20,5 +20,6 @@ mod repositories;
 mod rights;
 mod runs;
 mod server;
+mod signatures;
 mod startup;
 mod transfers;
