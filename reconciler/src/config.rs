@@ -17,6 +17,7 @@ use crate::{
     artifacts::StoreUrl,
     follow::Intervals,
     notify::{Target, TargetError},
+    signatures::TrustedKey,
     source::{Access, GitFlags, Location, LocationError},
     webhooks::{WebhookFlags, WebhookSecrets},
 };
@@ -139,6 +140,7 @@ struct ConfigFile {
     git: GitFlags,
     webhooks: WebhookSecrets,
     notify: Vec<Target>,
+    trusted_keys: Vec<TrustedKey>,
 }
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
@@ -160,6 +162,8 @@ pub struct Settings {
     pub log: String,
     /// How a remote repository is reached.
     pub access: Access,
+    /// Keys that may sign commits, whatever the repository declares.
+    pub trusted_keys: Vec<TrustedKey>,
 }
 
 /// The settings of `serve`.
@@ -285,6 +289,7 @@ impl CommonFlags {
             artifacts,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             access: self.git.resolve(file.git),
+            trusted_keys: file.trusted_keys,
         })
     }
 }
@@ -347,6 +352,14 @@ mod tests {
         assert_eq!(settings.common.branch, "main");
         assert_eq!(settings.common.location, Location::Local("/a".into()));
         assert_eq!(settings.intervals.poll, std::time::Duration::from_secs(300));
+
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ forge";
+        let trusted = format!(
+            "repo = \"/a\"\ndatabase = \"sqlite:///b\"\n[[trusted-keys]]\nname = \"forge\"\nkey = \"{key}\"\n"
+        );
+        fs::write(&path, trusted).unwrap();
+        let settings = serve(&["--config", path.to_str().unwrap()]).unwrap();
+        assert_eq!(settings.common.trusted_keys[0].name, "forge");
 
         fs::write(&path, "repository = \"/a\"\n").unwrap();
         let error = serve(&["--config", path.to_str().unwrap()]).unwrap_err();

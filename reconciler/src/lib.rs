@@ -44,6 +44,7 @@ pub mod run;
 pub mod secret;
 pub mod serve;
 pub mod services;
+pub mod signatures;
 pub mod source;
 pub mod step;
 pub mod store;

@@ -32,8 +32,8 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let data = Data::of(store.engine(), settings.data_dir.as_deref())?;
     let repository = Repository::new(location.clone(), branch, subdir, data.mirror())
         .reached_by(settings.access.clone(), CancellationToken::new());
-    let mut reconciler =
-        Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
+    let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
+    let mut reconciler = reconciler.with_trusted(settings.trusted_keys.clone());
     let round = reconciler.round(clock::now()).await?;
     store.close().await;
     let (sync, news) = match round {

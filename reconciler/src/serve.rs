@@ -74,6 +74,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let address = incoming.local_addr().context("cannot tell the address that is listened on")?;
 
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
+    let reconciler = reconciler.with_trusted(common.trusted_keys.clone());
     let applied = reconciler.applied();
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
     let leading = leadership.clone();

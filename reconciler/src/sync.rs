@@ -20,6 +20,7 @@ use crate::{
     intent::Hold,
     notify::Announcer,
     prune,
+    signatures::{self, TrustedKey},
     source::{Commit, LookError, Repository, Target, Tree},
     step::{Step, Steps},
     store::{Apply, Base, Store, StoreError, SyncCause, SyncOutcome, SyncRow},
@@ -33,6 +34,8 @@ pub struct Reconciler {
     store: Store,
     applied: watch::Sender<Arc<Applied>>,
     announcer: Announcer,
+    /// Keys that may sign commits, whatever the repository declares.
+    trusted: Arc<[TrustedKey]>,
     steps: Steps,
     /// In which term this reconciler leads; absent where there is only one.
     term: Option<i64>,
@@ -103,6 +106,7 @@ impl Reconciler {
             store,
             applied,
             announcer: Announcer::default(),
+            trusted: Arc::default(),
             steps: Steps::default(),
             term: None,
         })
@@ -112,6 +116,12 @@ impl Reconciler {
     #[must_use]
     pub fn with_announcer(self, announcer: Announcer) -> Self {
         Self { announcer, ..self }
+    }
+
+    /// The same, with keys that may sign commits, whatever the repository declares.
+    #[must_use]
+    pub fn with_trusted(self, trusted: Vec<TrustedKey>) -> Self {
+        Self { trusted: trusted.into(), ..self }
     }
 
     /// The same, with its steps watched.
@@ -167,7 +177,11 @@ impl Reconciler {
         };
         let in_force = Arc::clone(&self.applied.borrow());
         let base = Arc::clone(&in_force);
-        let look = self.blocking(move |repository| look(repository, head, before, &base, now)).await??;
+        // Whoever pins a commit is an admin, and means just that one.
+        let trusted = branch.then(|| Arc::clone(&self.trusted));
+        let look = self
+            .blocking(move |repository| look(repository, head, before, &base, trusted.as_deref(), now))
+            .await??;
         self.steps.over(Step::Checked);
         let (sync, news) = self.settle(look, &in_force, approved_by, now).await?;
         Ok(Round::Recorded(sync, news))
@@ -356,12 +370,14 @@ impl Reconciler {
     }
 }
 
-/// Reads and checks a commit. `before` is the head that the branch had.
+/// Reads and checks a commit. `before` is the head that the branch had; `trusted` are further keys that may
+/// sign commits, absent when no signature is asked for.
 fn look(
     repository: &mut Repository,
     head: Commit,
     before: Option<String>,
     in_force: &Applied,
+    trusted: Option<&[TrustedKey]>,
     now: DateTime<Utc>,
 ) -> Result<Look, LookError> {
     let rewritten = match before {
@@ -373,8 +389,23 @@ fn look(
     }
     let meant = repository.says(&head.id, in_force.commit(), prune::TRAILER, "yes")?;
     let tree = repository.read(head)?;
-    let report = almanac_validate::check(&tree.sources, now);
-    Ok(Look { tree, report, signer: None, rewritten, meant })
+    let mut report = almanac_validate::check(&tree.sources, now);
+    let mut signer = None;
+    if let (Some(commit), Some(trusted)) = (in_force.commit(), trusted)
+        && in_force.testbed.config.commits.require_signed
+    {
+        let change = signatures::Change {
+            applied: commit,
+            testbed: &in_force.testbed,
+            head: &tree.commit.id,
+            sources: &tree.sources,
+            trusted,
+        };
+        let verified = repository.verify(&change)?;
+        signer = verified.signer;
+        report.add(verified.findings);
+    }
+    Ok(Look { tree, report, signer, rewritten, meant })
 }
 
 /// A sync that puts a commit in force, as far as that is known at its start.

@@ -38,7 +38,7 @@ pub use cron::Cron;
 pub use duration::Duration;
 pub use instant::Instant;
 pub use job::{Job, JobSpec};
-pub use key::PublicKey;
+pub use key::{KeyError, PublicKey};
 pub use manifest::{Kind, Manifest};
 pub use name::{JobName, NodeName, PrincipalName, TeamName, UserName};
 pub use node::{Node, NodeSpec};

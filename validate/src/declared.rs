@@ -21,7 +21,7 @@ pub(crate) const CONFIG: &str = "global";
 #[derive(Debug)]
 pub struct Declared {
     /// What is whole: manifests that are right in themselves and declared once.
-    pub testbed: Testbed,
+    pub testbed: Arc<Testbed>,
     /// What is known by name only, since something in it is wrong or it is declared more than once;
     /// with what its documents say.
     pub damaged: BTreeMap<Key, Vec<Value>>,
@@ -42,12 +42,19 @@ impl Declared {
         let unreadable = sorted.iter().filter(|source| !source.is_complete());
         let unreadable =
             unreadable.map(|source| (source.path().to_owned(), source.text().to_owned())).collect();
-        Self { testbed, damaged, unreadable }
+        Self { testbed: Arc::new(testbed), damaged, unreadable }
     }
 
     /// Whether everything is known.
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.unreadable.is_empty()
+    }
+}
+
+impl From<Arc<Testbed>> for Declared {
+    /// What a tree without errors declares.
+    fn from(testbed: Arc<Testbed>) -> Self {
+        Self { testbed, damaged: BTreeMap::new(), unreadable: BTreeMap::new() }
     }
 }
 

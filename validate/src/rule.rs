@@ -78,6 +78,7 @@ rules! {
     Store = "store", Error, "the store of artifacts is an address that Almanac knows";
     AllowComment = "allow-comment", Warning, "a comment that silences a warning names it, gives a reason and is of use";
     Ownership = "ownership", Error, "a change is one that its author may make";
+    CommitSignature = "commit-signature", Error, "where signatures are required, each commit is signed with a declared key";
 }
 
 impl fmt::Display for Rule {

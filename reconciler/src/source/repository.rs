@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, Location, MirrorError, mirror::Mirror};
+use crate::signatures::{self, Verified};
 
 /// How many commits back a trailer is looked for. A push of more is not made by people.
 const MOST_TRAILERS: usize = 1_000;
@@ -328,6 +329,17 @@ impl Repository {
         let sources = read_tree(&repository, &tree, &mut self.cache);
         let sources = sources.map_err(|source| self.unreadable(commit.id.clone(), source))?;
         Ok(Tree { commit, sources })
+    }
+
+    /// Checks the signatures of the commits that lead from what is in force to a new head.
+    ///
+    /// # Errors
+    ///
+    /// When an object is missing or broken.
+    pub fn verify(&mut self, change: &signatures::Change<'_>) -> Result<Verified, LookError> {
+        let git = self.open()?;
+        signatures::verify(&git, &self.subdir, &mut self.cache, change)
+            .map_err(|source| self.unreadable(change.head.to_owned(), source))
     }
 
     /// Whether one commit has another among its ancestors. A commit that is not there any more has

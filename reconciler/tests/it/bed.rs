@@ -119,6 +119,7 @@ impl Bed {
             artifacts: None,
             log: "info".to_owned(),
             access: Access::default(),
+            trusted_keys: Vec::new(),
         }
     }
 

@@ -24,6 +24,7 @@ mod repositories;
 mod rights;
 mod runs;
 mod server;
+mod signatures;
 mod startup;
 mod transfers;
 mod webhooks;

@@ -9,7 +9,7 @@ use super::{
     table::{self, Field},
 };
 use crate::{
-    Declared, Key, NodeEntry,
+    Declared, Key, NodeEntry, Testbed,
     declared::CONFIG,
     plan::{Change, Edit, FieldChange, Plan, renewed},
     words::{listed, one_of},
@@ -173,7 +173,7 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let what = format!("change `{group}.{part}` of {whose}");
-            let admins = self.admins();
+            let admins = admins(&self.rights.testbed);
             let themselves = match kind {
                 Kind::User => "of one's own user one may change",
                 _ => "the node's owner may change",
@@ -283,7 +283,7 @@ impl<'a> Judge<'a> {
     }
 
     fn help(&self, owner: Option<&UserName>) -> String {
-        let admins = self.admins();
+        let admins = admins(&self.rights.testbed);
         let is_admin = |owner: &&UserName| {
             self.rights.testbed.users.get(*owner).is_some_and(|user| user.role == UserRole::Admin)
         };
@@ -296,15 +296,15 @@ impl<'a> Judge<'a> {
             _ => who,
         }
     }
+}
 
-    /// "an admin (`alice` or `bob`)".
-    fn admins(&self) -> String {
-        let users = self.rights.testbed.users.iter();
-        let admins = users.filter(|(_, user)| user.role == UserRole::Admin).map(|(name, _)| name.as_str());
-        match one_of(admins) {
-            admins if admins == "none" => "an admin".to_owned(),
-            admins => format!("an admin ({admins})"),
-        }
+/// "an admin (`alice` or `bob`)".
+pub fn admins(testbed: &Testbed) -> String {
+    let users = testbed.users.iter();
+    let admins = users.filter(|(_, user)| user.role == UserRole::Admin).map(|(name, _)| name.as_str());
+    match one_of(admins) {
+        admins if admins == "none" => "an admin".to_owned(),
+        admins => format!("an admin ({admins})"),
     }
 }
 

@@ -9,10 +9,12 @@
 //! hands of admins. (What a changed `.almanacignore` hides or shows does count, as any other change.)
 
 mod author;
+mod branch;
 mod judge;
 mod places;
 pub mod table;
 
 pub use author::Author;
-pub use judge::{Violation, judge};
+pub use branch::Branch;
+pub use judge::{Violation, admins, judge};
 pub use places::findings;

@@ -10,4 +10,4 @@ mod tree;
 
 pub use error::RevisionError;
 pub use repository::{Commit, Repository};
-pub use tree::{Cache, read_tree};
+pub use tree::{Cache, Difference, read_difference, read_tree};

@@ -12,7 +12,8 @@ fn folder() -> PathBuf {
 
 #[test]
 fn every_page_fails_and_passes_as_it_says() {
-    for rule in Rule::ALL {
+    // What is wrong with commits only the reconciler sees: its tests execute this page.
+    for rule in Rule::ALL.iter().filter(|rule| **rule != Rule::CommitSignature) {
         let path = folder().join(format!("{rule}.md"));
         let cases = book::execute(&path);
         let [fails, passes] = cases.as_slice() else {

@@ -1,6 +1,11 @@
 //! `--rev` and `--base`, on real repositories.
 
-use std::fs;
+use std::{collections::BTreeSet, fs, sync::Arc};
+
+use almanac_validate::{
+    Source,
+    revision::{Cache, read_difference, read_tree},
+};
 
 use crate::git::{Repo, World, job, node, user};
 
@@ -411,4 +416,65 @@ fn what_a_change_brings_is_what_has_to_make_room() {
     let fixed = repo.run(&["check", "--now=2027-03-01T00:00:00Z", "--base=HEAD", "--fix"]);
     assert_eq!(fixed.code, 0, "{}{}", fixed.stdout, fixed.stderr);
     assert_eq!(repo.git(&["status", "--short"]).trim(), "M y.yaml\n?? a.yaml", "nobody else's job is moved");
+}
+
+/// What two trees hold, but for what is the same in both, is their difference.
+#[test]
+fn the_difference_of_two_trees_is_what_reading_both_shows() {
+    let world = World::new();
+    let repo = world.repo("repo");
+    let mut commits = vec![None];
+    let mut commit = || commits.push(Some(repo.commit()));
+    for index in 0..8 {
+        repo.write(&format!("nodes/n{index}.yaml"), &node(&format!("n{index}"), "{ owner: ann }"));
+    }
+    repo.write("users/ann.yaml", &user("ann", "{}")).write("README.md", "x").write("a/b/c.yaml", "a: [");
+    commit();
+    repo.write("nodes/n3.yaml", "# Changed.\n").write("nodes/n8.yaml", "new").write("nodes/n0a.yaml", "new");
+    commit();
+    fs::remove_file(repo.path.join("nodes/n0.yaml")).unwrap();
+    fs::remove_file(repo.path.join("nodes/n7.yaml")).unwrap();
+    repo.write("README.md", "y");
+    commit();
+    // A folder in the place of a file, and a file in that of a folder.
+    fs::remove_file(repo.path.join("nodes/n4.yaml")).unwrap();
+    fs::remove_dir_all(repo.path.join("a/b")).unwrap();
+    repo.write("nodes/n4.yaml/x.yaml", "x").write("a/b", "not a manifest");
+    commit();
+    repo.write(".almanacignore", "/nodes/\n");
+    commit();
+    repo.write(".almanacignore", "/users/\n").write("nodes/n5.yaml", "after");
+    commit();
+    std::os::unix::fs::symlink("n1.yaml", repo.path.join("nodes/link.yaml")).unwrap();
+    commit();
+    fs::remove_file(repo.path.join(".almanacignore")).unwrap();
+    fs::create_dir(repo.path.join(".almanacignore")).unwrap();
+    repo.write(".almanacignore/x", "x");
+    commit();
+
+    let git = git2::Repository::open(&repo.path).unwrap();
+    let tree = |commit: &Option<String>| {
+        let commit = commit.as_ref()?;
+        Some(git.find_commit(commit.parse().unwrap()).unwrap().tree().unwrap())
+    };
+    let keys = |sources: &[Arc<Source>]| -> BTreeSet<(String, String)> {
+        sources.iter().map(|source| (source.path().to_owned(), source.text().to_owned())).collect()
+    };
+    for (from, to) in commits.iter().flat_map(|from| commits.iter().map(move |to| (from, to))) {
+        let (before, after) = (tree(from), tree(to));
+        let all = |tree: &Option<git2::Tree<'_>>| match tree {
+            Some(tree) => keys(&read_tree(&git, tree, &mut Cache::default()).unwrap()),
+            None => BTreeSet::new(),
+        };
+        let (old, new) = (all(&before), all(&after));
+        let found = read_difference(&git, before.as_ref(), after.as_ref()).unwrap();
+        let (gone, come) = (keys(&found.before), keys(&found.after));
+        // More may be read than differs, when the list of what is passed over changed.
+        assert!(gone.is_subset(&old) && come.is_subset(&new), "{from:?} {to:?}");
+        assert!(old.difference(&new).all(|file| gone.contains(file)), "{from:?} {to:?}");
+        assert!(new.difference(&old).all(|file| come.contains(file)), "{from:?} {to:?}");
+        if from == to {
+            assert!(gone.is_empty() && come.is_empty(), "{from:?} {to:?}");
+        }
+    }
 }
