@@ -8,7 +8,6 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    source::backoff,
+    source::{ReferenceWatch, backoff},
     store::SyncRow,
     sync::{News, Reconciler},
 };
@@ -92,8 +91,8 @@ pub struct Follow {
     nudged: Arc<Notify>,
     poll: Duration,
     stop: CancellationToken,
-    /// Held so that the repository is watched for as long as the task lives.
-    _watcher: Option<notify::RecommendedWatcher>,
+    /// Of a local repository.
+    watch: Option<ReferenceWatch>,
 }
 
 impl Follow {
@@ -107,15 +106,9 @@ impl Follow {
         let (ask, asked) = mpsc::channel(ASKING);
         let (status, status_seen) = watch::channel(LookStatus::default());
         let nudged = Arc::new(Notify::new());
-        let watcher = watched.and_then(|folder| match watch_references(folder, Arc::clone(&nudged)) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                tracing::warn!(%error, "cannot watch the repository; pushes are noticed at the next poll");
-                None
-            }
-        });
+        let watch = watched.map(|folder| ReferenceWatch::new(folder, Arc::clone(&nudged)));
         let follower = Follower { ask, status: status_seen, nudged: Arc::clone(&nudged) };
-        let follow = Self { reconciler, asked, status, nudged, poll, stop, _watcher: watcher };
+        let follow = Self { reconciler, asked, status, nudged, poll, stop, watch };
         (follow, follower)
     }
 
@@ -141,6 +134,9 @@ impl Follow {
                 waiting.push(asking);
             }
             let answer = self.round().await;
+            if let Some(watch) = &mut self.watch {
+                watch.renew();
+            }
             failures = if answer.is_err() { failures.saturating_add(1) } else { 0 };
             // Who asks or nudges meanwhile is not made to wait for this.
             next = Instant::now()
@@ -211,18 +207,4 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Watches what moves when a branch does: the references, packed or not. The folder itself is
-/// watched without its objects, which are many and mean nothing by themselves.
-fn watch_references(folder: &Path, nudged: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading is no change; whatever else happened, a look is the answer.
-        if !event.is_ok_and(|event| event.kind.is_access()) {
-            nudged.notify_one();
-        }
-    })?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    watcher.watch(&folder.join("refs"), RecursiveMode::Recursive)?;
-    Ok(watcher)
 }

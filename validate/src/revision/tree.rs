@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use almanac_schemas::manifest::MAX_FILE;
 use git2::{ObjectType, Oid};
 
+use super::check_whole;
 use crate::{Entry, IGNORE_FILE, Selection, Source};
 
 /// What was parsed for the tree that was read last. A blob's id says its content, so what is found here
@@ -55,6 +56,12 @@ pub fn read_tree(
     result.map(|()| reader.sources)
 }
 
+/// Whether a checkout refuses a name (Git's `verify_path`): what is behind it is not read, since its path would
+/// lead elsewhere.
+fn is_impossible(name: &[u8]) -> bool {
+    matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.eq_ignore_ascii_case(b".git")
+}
+
 impl Reader<'_> {
     /// Reads the list of what is passed over. A list that is none is a finding, and hides nothing.
     fn read_list(&mut self, list: &git2::TreeEntry<'_>) -> Result<(), git2::Error> {
@@ -64,6 +71,7 @@ impl Reader<'_> {
         } else if list.kind() != Some(ObjectType::Blob) {
             self.put(IGNORE_FILE, Entry::Special);
         } else {
+            check_whole(self.repository, list.id())?;
             let (size, _) = self.odb.read_header(list.id())?;
             if size > MAX_FILE {
                 self.put(IGNORE_FILE, Entry::TooLarge(size as u64));
@@ -84,9 +92,14 @@ impl Reader<'_> {
             let path = if path.is_empty() { readable.to_string() } else { format!("{path}/{readable}") };
             let id = entry.id();
             let is_utf8 = std::str::from_utf8(entry.name_bytes()).is_ok();
+            if is_impossible(entry.name_bytes()) {
+                self.put(&path, Entry::ImpossibleName);
+                continue;
+            }
             match entry.kind() {
                 Some(ObjectType::Tree) => {
                     if self.selection.covers(&path, true) {
+                        check_whole(self.repository, id)?;
                         self.folder(&self.repository.find_tree(id)?, &path)?;
                     }
                 }
@@ -115,7 +128,8 @@ impl Reader<'_> {
             self.after.0.insert(key, source);
             return Ok(());
         }
-        // Only the header, so that a huge file costs nothing.
+        check_whole(self.repository, id)?;
+        // Only the header, so that a huge file takes no memory.
         let (size, _) = self.odb.read_header(id)?;
         let source = if size > MAX_FILE {
             Source::read(&key.0, Entry::TooLarge(size as u64))
