@@ -9,7 +9,7 @@ use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
 use almanac_reconciler::{
     applied::Applied,
     signatures::{Change, verify},
-    source::{Location, Repository},
+    source::{Location, Repository, Target, Tree},
 };
 use almanac_validate::{
     Source, Testbed, check,
@@ -130,8 +130,13 @@ impl Bed {
 
     fn repository(&self) -> Repository {
         let location = Location::Local(self.folder.path().to_owned());
-        Repository::new(location, "main", "", Path::new("/nonexistent/almanac.db"))
+        Repository::new(location, "main", "", "/nonexistent/mirror.git".into())
     }
+}
+
+fn read(repository: &mut Repository) -> Tree {
+    let head = repository.find(&Target::Branch).unwrap();
+    repository.read(head).unwrap()
 }
 
 fn one_change(criterion: &mut Criterion) {
@@ -149,15 +154,15 @@ fn one_change(criterion: &mut Criterion) {
     let applied = nothing.next(&testbed, &plan, &first.to_string(), now()).applied;
 
     let mut repository = bed.repository();
-    repository.read(repository.head().unwrap()).unwrap();
+    read(&mut repository);
     group.bench_function("read the head, nothing changed", |bencher| {
-        bencher.iter(|| repository.read(repository.head().unwrap()).unwrap().sources.len());
+        bencher.iter(|| read(&mut repository).sources.len());
     });
     let mut heads = [first, second].into_iter().cycle();
     group.bench_function("read the head, one job changed", |bencher| {
         bencher.iter_batched(
             || drop(bed.git.reference("refs/heads/main", heads.next().unwrap(), true, "bench").unwrap()),
-            |()| repository.read(repository.head().unwrap()).unwrap().sources.len(),
+            |()| read(&mut repository).sources.len(),
             BatchSize::PerIteration,
         );
     });

@@ -144,8 +144,8 @@ impl Bed {
             return format!("sqlite://{}/almanac-{number}.db", self.folder.display());
         };
         let name = format!("bench_{}_{number}", std::process::id());
-        let mut connection: sqlx::PgConnection =
-            sqlx::Connection::connect(&format!("{server}/postgres")).await.unwrap();
+        let mut connection =
+            <sqlx::PgConnection as sqlx::Connection>::connect(&format!("{server}/postgres")).await.unwrap();
         sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
             .execute(&mut connection)
             .await

@@ -9,7 +9,6 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
@@ -23,7 +22,7 @@ use crate::{
     intent::Hold,
     lead::Leadership,
     notify::Announcer,
-    source::backoff,
+    source::{ReferenceWatch, backoff},
     store::{LookRow, Store, StoreError, SyncRow},
     sync::{News, Reconciler, Round},
 };
@@ -156,8 +155,8 @@ pub struct Follow {
     nudged: Arc<Notify>,
     intervals: Intervals,
     stop: CancellationToken,
-    /// Held so that the repository is watched for as long as the task lives.
-    _watcher: Option<notify::RecommendedWatcher>,
+    /// Of a local repository.
+    watch: Option<ReferenceWatch>,
 }
 
 /// What the task waits for.
@@ -185,13 +184,7 @@ impl Follow {
         let (ask, asked) = mpsc::channel(ASKING);
         let (status, status_seen) = watch::channel(LookRow::default());
         let nudged = Arc::new(Notify::new());
-        let watcher = watched.and_then(|folder| match watch_references(folder, Arc::clone(&nudged)) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                tracing::warn!(%error, "cannot watch the repository; pushes are noticed at the next poll");
-                None
-            }
-        });
+        let watch = watched.map(|folder| ReferenceWatch::new(folder, Arc::clone(&nudged)));
         let follower = Follower {
             ask,
             status: status_seen,
@@ -209,7 +202,7 @@ impl Follow {
             nudged,
             intervals,
             stop,
-            _watcher: watcher,
+            watch,
         };
         (follow, follower)
     }
@@ -289,6 +282,9 @@ impl Follow {
                         }
                     }
                     let answer = self.round().await;
+                    if let Some(watch) = &mut self.watch {
+                        watch.renew();
+                    }
                     failures = if answer.is_err() { failures.saturating_add(1) } else { 0 };
                     // Who asks or nudges meanwhile is not made to wait for this.
                     let wait = match failures {
@@ -465,18 +461,4 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Watches what moves when a branch does: the references, packed or not. The folder itself is
-/// watched without its objects, which are many and mean nothing by themselves.
-fn watch_references(folder: &Path, nudged: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading is no change; whatever else happened, a look is the answer.
-        if !event.is_ok_and(|event| event.kind.is_access()) {
-            nudged.notify_one();
-        }
-    })?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    watcher.watch(&folder.join("refs"), RecursiveMode::Recursive)?;
-    Ok(watcher)
 }

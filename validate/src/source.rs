@@ -76,6 +76,11 @@ impl Source {
                 "the name of the file is not UTF-8".to_owned(),
                 "give it a name of letters, digits, `-` and `.`",
             ),
+            Entry::ImpossibleName => refuse(
+                Rule::FileName,
+                "nothing can have this name in a folder, so no program that follows Git's rules has made this tree".to_owned(),
+                "commit the files anew with `git`, and find out where this commit comes from",
+            ),
         }
     }
 

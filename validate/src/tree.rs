@@ -23,6 +23,9 @@ pub enum Entry<'a> {
     Special,
     /// A file whose name is not UTF-8; the path that goes with it is a readable replacement.
     NotUtf8Name,
+    /// Something with a name that no folder can hold, such as `..` or one with a slash; only a tree of Git that
+    /// was made by hand has that.
+    ImpossibleName,
 }
 
 /// Which parts of a tree count.

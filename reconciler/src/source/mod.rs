@@ -6,10 +6,12 @@ mod failure;
 mod git;
 mod location;
 mod mirror;
+mod references;
 mod repository;
 
 pub use access::{Access, AccessError, GitFlags};
 pub use failure::Failure;
 pub use location::{Location, LocationError};
 pub use mirror::MirrorError;
+pub use references::ReferenceWatch;
 pub use repository::{Commit, LookError, Repository, Target, Tree};

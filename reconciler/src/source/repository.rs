@@ -7,7 +7,7 @@ use std::{
 
 use almanac_validate::{
     Source,
-    revision::{Cache, read_tree},
+    revision::{Cache, check_whole, read_tree},
 };
 use chrono::{DateTime, Utc};
 use git2::{ErrorCode, ObjectType, Oid};
@@ -318,7 +318,11 @@ impl Repository {
         let repository = self.open()?;
         let broken = |source| self.unreadable(commit.id.clone(), source);
         let id = Oid::from_str(&commit.id).map_err(broken)?;
-        let root = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(broken)?;
+        let root = repository.find_commit(id).and_then(|commit| {
+            check_whole(&repository, commit.tree_id())?;
+            commit.tree()
+        });
+        let root = root.map_err(broken)?;
         let tree = if self.subdir.is_empty() {
             root
         } else {
@@ -377,7 +381,12 @@ impl Repository {
 
     fn branch_head(&self, repository: &git2::Repository) -> Result<Oid, LookError> {
         let reference = repository.find_reference(&format!("refs/heads/{}", self.branch));
-        let object = reference.and_then(|reference| reference.peel(ObjectType::Any));
+        let object = reference.and_then(|reference| {
+            if let Some(id) = reference.target() {
+                check_whole(repository, id)?;
+            }
+            reference.peel(ObjectType::Any)
+        });
         let object = object.map_err(|error| match error.code() {
             ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch => {
                 self.no_branch(repository)

@@ -5,9 +5,11 @@
 //! is no network.
 
 mod error;
+mod loose;
 mod repository;
 mod tree;
 
 pub use error::RevisionError;
+pub use loose::check_whole;
 pub use repository::{Commit, Repository};
 pub use tree::{Cache, Difference, read_difference, read_tree};

@@ -8,7 +8,7 @@ use std::{
 
 use git2::{ErrorCode, ObjectType, Oid, RepositoryOpenFlags};
 
-use super::{Cache, RevisionError, error::SHALLOW, read_tree};
+use super::{Cache, RevisionError, check_whole, error::SHALLOW, read_tree};
 use crate::{
     Source,
     suggest::{did_you_mean, nearest},
@@ -134,7 +134,11 @@ impl Repository {
             ErrorCode::NotFound if self.is_partial() => RevisionError::Partial(commit.name.clone()),
             _ => RevisionError::Read { rev: commit.name.clone(), source },
         };
-        let root = self.git.find_commit(commit.id).and_then(|commit| commit.tree()).map_err(broken)?;
+        let root = self.git.find_commit(commit.id).and_then(|commit| {
+            check_whole(&self.git, commit.tree_id())?;
+            commit.tree()
+        });
+        let root = root.map_err(broken)?;
         let tree = if self.folder.is_empty() {
             root
         } else {

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use almanac_schemas::manifest::MAX_FILE;
 use git2::{ObjectType, Oid};
 
+use super::check_whole;
 use crate::{Entry, IGNORE_FILE, Selection, Source};
 
 /// What was parsed for the tree that was read last. A blob's id says its content, so what is found here
@@ -134,6 +135,12 @@ fn differing(
     Ok(())
 }
 
+/// Whether a checkout refuses a name (Git's `verify_path`): what is behind it is not read, since its path would
+/// lead elsewhere.
+fn is_impossible(name: &[u8]) -> bool {
+    matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.eq_ignore_ascii_case(b".git")
+}
+
 /// What says that the content of two entries is the same.
 fn identity(entry: &git2::TreeEntry<'_>) -> (Oid, i32) {
     (entry.id(), entry.filemode_raw())
@@ -165,6 +172,7 @@ impl<'a> Reader<'a> {
         } else if list.kind() != Some(ObjectType::Blob) {
             self.put(IGNORE_FILE, Entry::Special);
         } else {
+            check_whole(self.repository, list.id())?;
             let (size, _) = self.odb.read_header(list.id())?;
             if size > MAX_FILE {
                 self.put(IGNORE_FILE, Entry::TooLarge(size as u64));
@@ -190,9 +198,14 @@ impl<'a> Reader<'a> {
     fn entry(&mut self, entry: &git2::TreeEntry<'_>, folder: &str) -> Result<(), git2::Error> {
         let path = join(folder, entry);
         let id = entry.id();
+        if is_impossible(entry.name_bytes()) {
+            self.put(&path, Entry::ImpossibleName);
+            return Ok(());
+        }
         match entry.kind() {
             Some(ObjectType::Tree) => {
                 if self.selection.covers(&path, true) {
+                    check_whole(self.repository, id)?;
                     self.folder(&self.repository.find_tree(id)?, &path)?;
                 }
             }
@@ -220,7 +233,8 @@ impl<'a> Reader<'a> {
             self.after.0.insert(key, source);
             return Ok(());
         }
-        // Only the header, so that a huge file costs nothing.
+        check_whole(self.repository, id)?;
+        // Only the header, so that a huge file takes no memory.
         let (size, _) = self.odb.read_header(id)?;
         let source = if size > MAX_FILE {
             Source::read(&key.0, Entry::TooLarge(size as u64))

@@ -52,8 +52,15 @@ impl Daemon {
     /// Fails the test when the program has ended.
     pub(crate) fn check(&self) {
         if let Some(status) = self.child.borrow_mut().try_wait().unwrap() {
-            panic!("the reconciler ended by itself with {status}:\n{}", self.log());
+            panic!("a program ended by itself with {status}:\n{}", self.log());
         }
+    }
+
+    /// The most memory that it has taken so far, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.borrow().id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.unwrap().parse::<u64>().unwrap() / 1024
     }
 
     /// SIGKILL: what a power cut is for the program.
@@ -76,7 +83,7 @@ impl Drop for Daemon {
         let _ = child.kill();
         let _ = child.wait();
         if thread::panicking() {
-            eprintln!("--- log of the reconciler ---\n{}", self.log());
+            eprintln!("--- {} ---\n{}", self.log.display(), self.log());
         }
     }
 }

@@ -134,6 +134,11 @@ impl Testbed {
         self.daemon.as_ref().unwrap().log()
     }
 
+    /// The most memory that the reconciler has taken so far, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.daemon.as_ref().unwrap().peak_memory()
+    }
+
     /// Takes the reconciler, to end it in one way or another.
     pub(crate) fn take_daemon(&mut self) -> Daemon {
         self.daemon.take().unwrap()
