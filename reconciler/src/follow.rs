@@ -15,7 +15,7 @@ use crate::{
     clock,
     conditions::{self, Condition, Standing},
     hear::Heard,
-    intent::Hold,
+    intent::{Hold, Intent},
     lead::Leadership,
     notice::{Announcer, Event},
     store::{LookRow, Store, StoreError, SyncRow},
@@ -149,6 +149,8 @@ pub struct Follow {
     status: watch::Sender<LookRow>,
     nudged: Arc<Notify>,
     intervals: Intervals,
+    /// When the next suspension or pin ends by itself.
+    expiry: Option<DateTime<Utc>>,
     stop: CancellationToken,
     /// Held so that the repository is watched for as long as the task lives.
     _watcher: Option<notify::RecommendedWatcher>,
@@ -202,6 +204,7 @@ impl Follow {
             status,
             nudged,
             intervals,
+            expiry: None,
             stop,
             _watcher: watcher,
         };
@@ -227,12 +230,13 @@ impl Follow {
             let leads = self.leadership.borrow_and_update().leads();
             self.reconciler.lead(self.leadership.borrow().term());
             // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
-            // that was not taken comes again, `changed` marks nothing as seen before it returns, and a
+            // that was not taken comes again, a wait for an expiry begins anew, `changed` marks nothing as seen before it returns, and a
             // cancelled token stays cancelled.
             let wake = tokio::select! {
                 () = self.stop.cancelled() => Wake::Stop,
                 _ = poll.tick(), if leads => Wake::Round,
                 _ = drift.tick(), if leads => Wake::Drift,
+                () = expired(self.expiry), if leads => Wake::Round,
                 _ = standby.tick(), if !leads => Wake::Refresh,
                 asking = self.asked.recv() => match asking {
                     Some(Ask::Round(answer)) => {
@@ -334,7 +338,7 @@ impl Follow {
     }
 
     /// Keeps how a look went, and what changed by it.
-    async fn looked(&self, now: DateTime<Utc>, error: Option<String>, really: bool) {
+    async fn looked(&mut self, now: DateTime<Utc>, error: Option<String>, really: bool) {
         let mut look = self.status.borrow().clone();
         if let Some(error) = &error
             && look.error.as_ref() != Some(error)
@@ -348,13 +352,18 @@ impl Follow {
             }
             look.error = error;
         }
-        if let Err(error) = self.record(&look, now).await {
-            tracing::warn!(error = chain(&error), "cannot record how the look went");
+        match self.record(&look, now).await {
+            Ok(intent) => self.expiry = intent.expiry(),
+            Err(error) => {
+                // One that is past would be waited for again and again.
+                self.expiry = None;
+                tracing::warn!(error = chain(&error), "cannot record how the look went");
+            }
         }
         self.status.send_replace(look);
     }
 
-    async fn record(&self, look: &LookRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn record(&self, look: &LookRow, now: DateTime<Utc>) -> Result<Intent, StoreError> {
         let intent = self.store.intent().await?.at(now);
         let latest = self.store.latest_commit_sync().await?;
         let standing = Standing {
@@ -375,7 +384,8 @@ impl Follow {
             at: condition.since.to_rfc3339(),
         });
         let notices: Vec<_> = events.flat_map(|event| self.announcer.all(&event)).collect();
-        self.store.put_look(look, &changed, &notices, now).await
+        self.store.put_look(look, &changed, &notices, now).await?;
+        Ok(intent)
     }
 
     async fn put_right(&mut self) {
@@ -399,6 +409,14 @@ impl Follow {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot see what the leader did"),
         }
+    }
+}
+
+/// Waits until an instant of the clock on the wall; for ever when there is none.
+async fn expired(at: Option<DateTime<Utc>>) {
+    match at {
+        Some(at) => sleep((at - clock::now()).to_std().unwrap_or_default()).await,
+        None => std::future::pending().await,
     }
 }
 
