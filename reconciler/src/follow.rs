@@ -19,7 +19,7 @@ use crate::{
     clock,
     conditions::{self, Condition, Standing},
     hear::Heard,
-    intent::Hold,
+    intent::{Hold, Intent},
     lead::Leadership,
     notify::Announcer,
     source::{ReferenceWatch, backoff},
@@ -154,6 +154,8 @@ pub struct Follow {
     status: watch::Sender<LookRow>,
     nudged: Arc<Notify>,
     intervals: Intervals,
+    /// When the next suspension or pin ends by itself.
+    expiry: Option<DateTime<Utc>>,
     stop: CancellationToken,
     /// Of a local repository.
     watch: Option<ReferenceWatch>,
@@ -201,6 +203,7 @@ impl Follow {
             status,
             nudged,
             intervals,
+            expiry: None,
             stop,
             watch,
         };
@@ -227,12 +230,14 @@ impl Follow {
             let leads = self.leadership.borrow_and_update().leads();
             self.reconciler.lead(self.leadership.borrow().term());
             // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
-            // that was not taken comes again, the instant to sleep until stays what it is, `changed` marks nothing as seen before it returns, and a
-            // cancelled token stays cancelled.
+            // that was not taken comes again, the instant to sleep until stays what it is, a wait for an
+            // expiry begins anew, `changed` marks nothing as seen before it returns, and a cancelled token
+            // stays cancelled.
             let wake = tokio::select! {
                 () = self.stop.cancelled() => Wake::Stop,
                 () = sleep_until(poll), if leads => Wake::Round,
                 _ = drift.tick(), if leads => Wake::Drift,
+                () = expired(self.expiry), if leads => Wake::Round,
                 _ = standby.tick(), if !leads => Wake::Refresh,
                 asking = self.asked.recv() => match asking {
                     Some(Ask::Round(answer)) => {
@@ -344,7 +349,7 @@ impl Follow {
     }
 
     /// Keeps how a look went, and what changed by it.
-    async fn looked(&self, now: DateTime<Utc>, error: Option<String>, really: bool) {
+    async fn looked(&mut self, now: DateTime<Utc>, error: Option<String>, really: bool) {
         let mut look = self.status.borrow().clone();
         if let Some(error) = &error
             && look.error.as_ref() != Some(error)
@@ -358,13 +363,18 @@ impl Follow {
             }
             look.error = error;
         }
-        if let Err(error) = self.record(&look, now).await {
-            tracing::warn!(error = chain(&error), "cannot record how the look went");
+        match self.record(&look, now).await {
+            Ok(intent) => self.expiry = intent.expiry(),
+            Err(error) => {
+                // One that is past would be waited for again and again.
+                self.expiry = None;
+                tracing::warn!(error = chain(&error), "cannot record how the look went");
+            }
         }
         self.status.send_replace(look);
     }
 
-    async fn record(&self, look: &LookRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn record(&self, look: &LookRow, now: DateTime<Utc>) -> Result<Intent, StoreError> {
         let intent = self.store.intent().await?.at(now);
         let latest = self.store.latest_commit_sync().await?;
         let standing = Standing {
@@ -379,7 +389,8 @@ impl Follow {
             conditions::changed(&conditions, &before).into_iter().cloned().collect();
         let notices: Vec<_> =
             changed.iter().flat_map(|condition| self.announcer.of_condition(condition)).collect();
-        self.store.put_look(look, &changed, &notices, now).await
+        self.store.put_look(look, &changed, &notices, now).await?;
+        Ok(intent)
     }
 
     async fn put_right(&mut self) {
@@ -403,6 +414,14 @@ impl Follow {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot see what the leader did"),
         }
+    }
+}
+
+/// Waits until an instant of the clock on the wall; for ever when there is none.
+async fn expired(at: Option<DateTime<Utc>>) {
+    match at {
+        Some(at) => sleep((at - clock::now()).to_std().unwrap_or_default()).await,
+        None => std::future::pending().await,
     }
 }
 

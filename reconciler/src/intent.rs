@@ -54,6 +54,11 @@ impl Intent {
         let holds = |hold: &Hold| hold.until.is_none_or(|until| now < until);
         Self { suspended: self.suspended.filter(holds), pinned: self.pinned.filter(holds) }
     }
+
+    /// When the next of them ends by itself.
+    pub fn expiry(&self) -> Option<DateTime<Utc>> {
+        [&self.suspended, &self.pinned].into_iter().flatten().filter_map(|hold| hold.until).min()
+    }
 }
 
 impl Hold {
@@ -126,6 +131,8 @@ mod tests {
         let after = |seconds| intent.clone().at(at(seconds));
         assert!(after(59).suspended.is_some() && after(60).suspended.is_none());
         assert!(after(1_000_000).pinned.is_some());
+        assert_eq!(intent.expiry(), Some(at(60)));
+        assert_eq!(after(60).expiry(), None);
         assert_eq!(hold(None).to_string(), "by alice: the dish is being moved");
         assert_eq!(
             hold(Some(at(60))).to_string(),

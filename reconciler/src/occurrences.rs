@@ -29,6 +29,8 @@ pub struct Entry<'a> {
     pub node: &'a NodeName,
     /// What runs; nothing during maintenance.
     pub run: Option<Part<'a>>,
+    /// The place of a maintenance window among the node's; 0 for a run.
+    pub window: usize,
 }
 
 /// A part of a job.
@@ -44,7 +46,8 @@ pub struct Part<'a> {
     pub exclusive: bool,
 }
 
-/// The place of an entry in the order of all: by start, then windows before jobs, then names.
+/// The place of an entry in the order of all: by start, then windows before jobs, then names. No two
+/// entries share one, or one of them would be lost where a page ends between them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// When it starts.
@@ -53,6 +56,8 @@ pub struct Key {
     pub job: String,
     /// The node.
     pub node: String,
+    /// The place of a maintenance window among the node's; 0 for a run.
+    pub window: usize,
     /// The role, as text; empty for maintenance.
     pub role: String,
 }
@@ -64,6 +69,7 @@ impl Entry<'_> {
             start: self.time.start,
             job: self.run.map(|part| part.job.to_string()).unwrap_or_default(),
             node: self.node.to_string(),
+            window: self.window,
             role: self.run.map(|part| part.role.to_string()).unwrap_or_default(),
         }
     }
@@ -75,8 +81,8 @@ struct Stream<'a> {
     entries: Vec<Place<'a>>,
 }
 
-/// A node, and what an occurrence occupies it with: nothing is maintenance.
-type Place<'a> = (&'a NodeName, Option<Part<'a>>);
+/// A node, and what an occurrence occupies it with: a part of a job, or one of the node's windows.
+type Place<'a> = (&'a NodeName, Option<Part<'a>>, usize);
 
 /// The entries whose start lies in `[from, to)`, in the order of their keys.
 pub fn entries<'a>(
@@ -90,8 +96,8 @@ pub fn entries<'a>(
     let streams = streams.map(|stream| (stream.schedule.occurrences(from, to), Rc::from(stream.entries)));
     in_order(streams.collect()).flat_map(|(time, entries): (_, Rc<[Place<'a>]>)| {
         (0..entries.len()).map(move |index| {
-            let (node, run) = entries[index];
-            Entry { time, node, run }
+            let (node, run, window) = entries[index];
+            Entry { time, node, run, window }
         })
     })
 }
@@ -101,12 +107,11 @@ fn streams<'a>(applied: &'a Applied, filter: &Filter) -> Vec<Stream<'a>> {
     let on_node = |node: &NodeName| filter.node.as_ref().is_none_or(|wanted| wanted == node);
     if filter.job.is_none() && filter.owner.is_none() {
         for (name, node) in applied.testbed.nodes.iter().filter(|(name, _)| on_node(name)) {
-            streams.extend(
-                node.spec
-                    .maintenance
-                    .iter()
-                    .map(|window| Stream { schedule: window.schedule(), entries: vec![(name, None)] }),
-            );
+            let windows = node.spec.maintenance.iter().enumerate();
+            streams.extend(windows.map(|(index, window)| Stream {
+                schedule: window.schedule(),
+                entries: vec![(name, None, index)],
+            }));
         }
     }
     for (job, spec) in &applied.testbed.jobs {
@@ -116,9 +121,9 @@ fn streams<'a>(applied: &'a Applied, filter: &Filter) -> Vec<Stream<'a>> {
         let places = applied.placements.get(job).into_iter().flatten();
         let mut entries: Vec<_> = places
             .filter(|(node, _)| wanted && on_node(node))
-            .map(|(node, role)| (node, Some(part(job, spec, *role))))
+            .map(|(node, role)| (node, Some(part(job, spec, *role)), 0))
             .collect();
-        entries.sort_by_key(|(node, part)| (*node, part.map(|part| part.role.as_str())));
+        entries.sort_by_key(|(node, part, _)| (*node, part.map(|part| part.role.as_str())));
         if !entries.is_empty() {
             streams.push(Stream { schedule, entries });
         }

@@ -353,18 +353,20 @@ fn list_occurrences(
         owner: parse_optional("user", &request.user)?,
     };
     let mut after = None;
-    if let Some([start, job, node, role]) = page::parts::<4>(&request.page_token)? {
+    if let Some([start, job, node, window, role]) = page::parts::<5>(&request.page_token)? {
         let wrong = || FieldError::invalid("page_token", "it is not one that a page of this list gave");
         let start = start.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(wrong)?;
         from = from.max(start);
-        after = Some(Key { start, job, node, role });
+        let window = window.parse().map_err(|_| wrong())?;
+        after = Some(Key { start, job, node, window, role });
     }
     let entries = occurrences::entries(applied, &filter, from, to)
         .skip_while(|entry| after.as_ref().is_some_and(|after| entry.key() <= *after));
     let (entries, more) = page::cut(entries.take(size as usize + 1).collect(), size);
     let next_page_token = entries.last().filter(|_| more).map(|entry| {
         let key = entry.key();
-        page::token(&[&key.start.timestamp_micros().to_string(), &key.job, &key.node, &key.role])
+        let (start, window) = (key.start.timestamp_micros().to_string(), key.window.to_string());
+        page::token(&[&start, &key.job, &key.node, &window, &key.role])
     });
     Ok(v1::ListOccurrencesResponse {
         occurrences: entries.iter().map(occurrence).collect(),

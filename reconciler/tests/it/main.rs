@@ -9,8 +9,10 @@
 mod applying;
 mod bed;
 mod chaos;
+mod conditions;
 mod database;
 mod desired;
+mod guard;
 mod harness;
 mod history;
 mod listening;
@@ -26,5 +28,6 @@ mod runs;
 mod server;
 mod signatures;
 mod startup;
+mod steering;
 mod transfers;
 mod webhooks;

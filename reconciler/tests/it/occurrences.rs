@@ -45,6 +45,20 @@ async fn list(testbed: &Testbed, request: v1::ListOccurrencesRequest) -> Vec<v1:
     testbed.ask("dave").list_occurrences(request).await.unwrap().into_inner().occurrences
 }
 
+/// Page after page.
+async fn paged(testbed: &Testbed, mut request: v1::ListOccurrencesRequest) -> Vec<v1::Occurrence> {
+    let mut seen = vec![];
+    loop {
+        let page = testbed.ask("bob").list_occurrences(request.clone()).await.unwrap().into_inner();
+        assert!(!page.occurrences.is_empty() && page.occurrences.len() <= request.page_size as usize);
+        seen.extend(page.occurrences);
+        if page.next_page_token.is_empty() {
+            return seen;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
 async fn lines(testbed: &Testbed, request: v1::ListOccurrencesRequest) -> Vec<String> {
     list(testbed, request).await.iter().map(line).collect()
 }
@@ -104,23 +118,37 @@ async fn occurrences_are_paged_without_a_gap_or_a_repetition() {
     let whole = list(&testbed, request(26)).await;
     assert_eq!(whole.len(), 26 * 2 + 2 + 1);
     for page_size in [1, 2, 7, 54, 55, 56] {
-        let mut seen = vec![];
-        let mut request = v1::ListOccurrencesRequest { page_size, ..request(26) };
-        loop {
-            let page = testbed.ask("bob").list_occurrences(request.clone()).await.unwrap().into_inner();
-            assert!(!page.occurrences.is_empty() && page.occurrences.len() <= page_size as usize);
-            seen.extend(page.occurrences);
-            if page.next_page_token.is_empty() {
-                break;
-            }
-            request.page_token = page.next_page_token;
-        }
-        assert_eq!(seen, whole, "pages of {page_size}");
+        let request = v1::ListOccurrencesRequest { page_size, ..request(26) };
+        assert_eq!(paged(&testbed, request).await, whole, "pages of {page_size}");
     }
     // 100 where nothing is said.
     let page = testbed.ask("bob").list_occurrences(request(24 * 30)).await.unwrap().into_inner();
     assert_eq!(page.occurrences.len(), 100);
     assert!(!page.next_page_token.is_empty());
+}
+
+#[tokio::test]
+async fn windows_that_begin_together_are_all_listed_wherever_a_page_ends() {
+    let mut testbed = Testbed::prepare();
+    let key = std::fs::read_to_string(testbed.folder().join("london-01.pub")).unwrap();
+    let windows: Vec<_> =
+        (1..=11).map(|minutes| format!("{{ cron: \"30 1 * * *\", length: {minutes}m }}")).collect();
+    let maintenance = format!("  maintenance: [{}]\n", windows.join(", "));
+    testbed.repository.write("nodes/london-01.yaml", manifest::node("london-01", key.trim(), &maintenance));
+    let commit = testbed.repository.push("windows");
+    testbed.serve().await;
+    testbed.wait_applied(&commit).await;
+    let lengths = |listed: &[v1::Occurrence]| -> Vec<i64> {
+        listed
+            .iter()
+            .map(|window| (window.end.unwrap().seconds - window.start.unwrap().seconds) / 60)
+            .collect()
+    };
+    let whole = list(&testbed, request(24)).await;
+    assert_eq!(lengths(&whole), (1..=11).collect::<Vec<_>>());
+    for page_size in 1..=11 {
+        assert_eq!(paged(&testbed, v1::ListOccurrencesRequest { page_size, ..request(24) }).await, whole);
+    }
 }
 
 #[tokio::test]
@@ -131,6 +159,7 @@ async fn a_span_that_is_missing_or_too_long_is_refused() {
         v1::ListOccurrencesRequest { from: None, ..request(1) },
         v1::ListOccurrencesRequest { to: None, ..request(1) },
         request(92 * 24 + 1),
+        request(-1),
         v1::ListOccurrencesRequest { page_token: "nonsense".to_owned(), ..request(1) },
         v1::ListOccurrencesRequest { node: "Not A Name".to_owned(), ..request(1) },
     ];
@@ -140,4 +169,8 @@ async fn a_span_that_is_missing_or_too_long_is_refused() {
     }
     let refused = testbed.ask("bob").list_occurrences(request(92 * 24 + 1)).await.unwrap_err();
     assert!(refused.message().contains("92"), "{}", refused.message());
+    // An empty list would hide that the two were mixed up; no time at all is a span.
+    let refused = testbed.ask("bob").list_occurrences(request(-1)).await.unwrap_err();
+    assert_eq!(refused.message(), "field `to` is wrong: it is before `from`");
+    assert_eq!(list(&testbed, request(0)).await, []);
 }
