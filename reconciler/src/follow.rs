@@ -1,13 +1,13 @@
 //! The task that runs rounds: at an interval, when the repository changed, when somebody asks, and for
 //! as long as this reconciler leads.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use crate::{
     lead::Leadership,
     notice::{Announcer, Event},
     store::{LookRow, Store, StoreError, SyncRow},
-    sync::{News, Reconciler, Round},
+    sync::{News, Reconciler, Round, RoundError},
 };
 
 /// How many callers may wait for a round at a time. Each is a person; more than this is an accident,
@@ -37,6 +37,16 @@ const QUIET: Duration = Duration::from_millis(20);
 
 /// How often one that does not lead looks at what the leader did, should it not hear of it.
 const STANDBY: Duration = Duration::from_secs(5);
+
+/// How long a caller waits at most for another reconciler to look.
+const LEADER: Duration = Duration::from_secs(20);
+
+/// How long the database may take for a few rows. Whatever it is that makes it take longer, a task must not wait
+/// for it for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a round begins anew because somebody else was quicker.
+const ATTEMPTS: usize = 3;
 
 /// What came of a round that somebody asked for, or why nothing did.
 pub type Answer = Result<Looked, String>;
@@ -56,6 +66,15 @@ enum Ask {
     Round(oneshot::Sender<Answer>),
     /// The whole hash of a commit of the repository, by the beginning of it.
     Find(String, oneshot::Sender<Result<String, String>>),
+}
+
+/// Somebody who waits for the answer of a round, and whom the leader's look answers where this one does not lead.
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    since: Instant,
+    /// The number of the question that was put to the leader.
+    question: Option<i64>,
 }
 
 /// The end that others hold.
@@ -224,8 +243,9 @@ impl Follow {
             Err(error) => tracing::warn!(error = chain(&error), "cannot read how the last look went"),
         }
         loop {
-            let leads = self.leadership.borrow_and_update().leads();
-            self.reconciler.lead(self.leadership.borrow().term());
+            let leadership = *self.leadership.borrow_and_update();
+            self.reconciler.lead(leadership.term());
+            let leads = leadership.leads();
             // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
             // that was not taken comes again, `changed` marks nothing as seen before it returns, and a
             // cancelled token stays cancelled.
@@ -234,9 +254,10 @@ impl Follow {
                 _ = poll.tick(), if leads => Wake::Round,
                 _ = drift.tick(), if leads => Wake::Drift,
                 _ = standby.tick(), if !leads => Wake::Refresh,
-                asking = self.asked.recv() => match asking {
+                // Those who wait for the leader count as well.
+                asking = self.asked.recv(), if waiting.len() < ASKING => match asking {
                     Some(Ask::Round(answer)) => {
-                        waiting.push(answer);
+                        waiting.push(Waiting::now(answer));
                         Wake::Round
                     }
                     Some(Ask::Find(prefix, answer)) => Wake::Find(prefix, answer),
@@ -248,13 +269,16 @@ impl Follow {
                 }
                 Some(heard) = self.heard.recv() => match heard {
                     Heard::Nudge if leads => Wake::Round,
-                    Heard::Nudge | Heard::Applied => Wake::Refresh,
+                    // What is not for this one, and what it said itself.
+                    Heard::Nudge => continue,
+                    Heard::Looked if leads => continue,
+                    Heard::Looked | Heard::Applied => Wake::Refresh,
                 },
                 changed = self.leadership.changed() => match changed {
                     Ok(()) if self.leadership.borrow().leads() => {
                         self.reconciler.lead(self.leadership.borrow().term());
                         Wake::Round
-                    }
+                    },
                     Ok(()) => Wake::Refresh,
                     Err(_) => Wake::Stop,
                 },
@@ -262,33 +286,76 @@ impl Follow {
             match wake {
                 Wake::Stop => return,
                 Wake::Find(prefix, answer) => self.find(prefix, answer).await,
-                Wake::Refresh => self.refresh().await,
-                Wake::Drift => self.put_right().await,
-                Wake::Round if !self.leadership.borrow().leads() => {
-                    // Whoever leads looks, and those who asked here are answered from the database.
-                    for asking in waiting.drain(..) {
-                        tokio::spawn(answer_from(self.store.clone(), asking));
-                    }
-                    if let Err(error) = self.store.nudge().await {
-                        tracing::warn!(error = chain(&error), "cannot tell the leader to look");
-                    }
+                Wake::Refresh => {
+                    self.refresh().await;
+                    self.answer(&mut waiting).await;
                 }
+                Wake::Drift => self.put_right().await,
+                Wake::Round if !self.leadership.borrow().leads() => self.ask_leader(&mut waiting).await,
                 Wake::Round => {
                     // Whoever asked before the round begins is answered by it.
                     while let Ok(ask) = self.asked.try_recv() {
                         match ask {
-                            Ask::Round(answer) => waiting.push(answer),
+                            Ask::Round(answer) => waiting.push(Waiting::now(answer)),
                             Ask::Find(prefix, answer) => self.find(prefix, answer).await,
                         }
                     }
                     let answer = self.round().await;
-                    for asking in waiting.drain(..) {
+                    for Waiting { answer: asking, .. } in waiting.drain(..) {
                         // A caller who has gone away needs no answer.
                         let _ = asking.send(answer.clone());
                     }
                 }
             }
         }
+    }
+
+    /// Puts the question of those who wait here to the leader.
+    async fn ask_leader(&self, waiting: &mut [Waiting]) {
+        match within(self.store.ask()).await {
+            Ok(question) => {
+                for asking in waiting.iter_mut().filter(|asking| asking.question.is_none()) {
+                    asking.question = Some(question);
+                }
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "cannot ask the leader to look"),
+        }
+    }
+
+    /// Answers those whom the leader's look answers, and those who waited too long.
+    async fn answer(&self, waiting: &mut Vec<Waiting>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let look = self.status.borrow().clone();
+        let answered = |asking: &Waiting| asking.question.is_some_and(|question| question <= look.answers);
+        let late = |asking: &Waiting| asking.since.elapsed() > LEADER;
+        let said = match within(self.said(&look)).await {
+            Ok(said) => said,
+            Err(error) => Some(Err(chain(&error))),
+        };
+        for asking in std::mem::take(waiting) {
+            // A caller who has gone away needs no answer.
+            if let Some(said) = said.as_ref().filter(|_| answered(&asking)) {
+                let _ = asking.answer.send(said.clone());
+            } else if late(&asking) {
+                let none = "no reconciler looked at the repository in time; does one lead?";
+                let _ = asking.answer.send(Err(none.to_owned()));
+            } else {
+                waiting.push(asking);
+            }
+        }
+    }
+
+    /// What came of the leader's look.
+    async fn said(&self, look: &LookRow) -> Result<Option<Answer>, StoreError> {
+        if let Some(hold) = self.store.intent().await?.at(clock::now()).suspended {
+            return Ok(Some(Ok(Looked::Suspended(hold))));
+        }
+        if let Some(error) = &look.error {
+            return Ok(Some(Err(error.clone())));
+        }
+        Ok(self.store.latest_commit_sync().await?.map(|sync| Ok(Looked::Sync(Box::new(sync)))))
     }
 
     async fn find(&mut self, prefix: String, answer: oneshot::Sender<Result<String, String>>) {
@@ -311,9 +378,22 @@ impl Follow {
 
     async fn round(&mut self) -> Answer {
         let now = clock::now();
-        let result = self.reconciler.round(now).await;
+        // What is asked from here on is answered by the next round.
+        let asked = within(self.store.asked()).await.unwrap_or(0);
+        let mut led = self.leadership.clone();
+        // Cancel-safe: a round may be given up at any time, and `wait_for` only looks.
+        let result = tokio::select! {
+            result = rounds(&mut self.reconciler, now) => result,
+            // The database may be what does not answer, and the round would wait for it.
+            _ = led.wait_for(|leadership| !leadership.leads()) => Err(StoreError::Deposed.into()),
+        };
         let error = result.as_ref().err().map(|error| chain(error));
-        self.looked(now, error.clone(), !matches!(result, Ok(Round::Suspended(_)))).await;
+        if matches!(result, Err(RoundError::Store(StoreError::Deposed))) {
+            // How the leader's look went is the leader's to say.
+            tracing::warn!("another reconciler leads now; what was decided here is not put in force");
+        } else {
+            self.looked(now, error.clone(), !matches!(result, Ok(Round::Suspended(_))), asked).await;
+        }
         let round = match (result, error) {
             (Ok(round), _) => round,
             (Err(_), error) => return Err(error.unwrap_or_default()),
@@ -334,8 +414,9 @@ impl Follow {
     }
 
     /// Keeps how a look went, and what changed by it.
-    async fn looked(&self, now: DateTime<Utc>, error: Option<String>, really: bool) {
+    async fn looked(&self, now: DateTime<Utc>, error: Option<String>, really: bool, answers: i64) {
         let mut look = self.status.borrow().clone();
+        look.answers = look.answers.max(answers);
         if let Some(error) = &error
             && look.error.as_ref() != Some(error)
         {
@@ -348,7 +429,7 @@ impl Follow {
             }
             look.error = error;
         }
-        if let Err(error) = self.record(&look, now).await {
+        if let Err(error) = within(self.record(&look, now)).await {
             tracing::warn!(error = chain(&error), "cannot record how the look went");
         }
         self.status.send_replace(look);
@@ -375,11 +456,18 @@ impl Follow {
             at: condition.since.to_rfc3339(),
         });
         let notices: Vec<_> = events.flat_map(|event| self.announcer.all(&event)).collect();
-        self.store.put_look(look, &changed, &notices, now).await
+        let term = self.leadership.borrow().term();
+        self.store.put_look(look, &changed, &notices, term, now).await
     }
 
     async fn put_right(&mut self) {
-        match self.reconciler.put_right(clock::now()).await {
+        let mut led = self.leadership.clone();
+        // Cancel-safe: as with a round.
+        let result = tokio::select! {
+            result = self.reconciler.put_right(clock::now()) => result,
+            _ = led.wait_for(|leadership| !leadership.leads()) => Err(StoreError::Deposed.into()),
+        };
+        match result {
             Ok(None) => {}
             Ok(Some(sync)) => tracing::warn!(sync = sync.id, "{}", sync.message),
             Err(error) => {
@@ -395,47 +483,32 @@ impl Follow {
             self.reconciler.refresh().await?;
             self.store.look().await
         };
-        match look.await {
+        match within(look).await {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot see what the leader did"),
         }
     }
 }
 
-/// How long a caller waits at most for the leader to look.
-const LEADER: Duration = Duration::from_secs(20);
-
-/// Answers a caller with what the leader made of the repository after they asked.
-async fn answer_from(store: Store, asking: oneshot::Sender<Answer>) {
-    let asked = clock::now();
-    let begun = Instant::now();
-    let answer = loop {
-        sleep(Duration::from_millis(100)).await;
-        match answer_since(&store, asked).await {
-            Ok(Some(answer)) => break answer,
-            Err(error) => break Err(chain(&error)),
-            Ok(None) if begun.elapsed() > LEADER => {
-                break Err("no reconciler looked at the repository in time; does one lead?".to_owned());
-            }
-            Ok(None) => {}
-        }
-    };
-    // A caller who has gone away needs no answer.
-    let _ = asking.send(answer);
+impl Waiting {
+    fn now(answer: oneshot::Sender<Answer>) -> Self {
+        Self { answer, since: Instant::now(), question: None }
+    }
 }
 
-async fn answer_since(store: &Store, asked: DateTime<Utc>) -> Result<Option<Answer>, StoreError> {
-    if let Some(hold) = store.intent().await?.at(asked).suspended {
-        return Ok(Some(Ok(Looked::Suspended(hold))));
+/// A round, and another one when somebody else was quicker.
+async fn rounds(reconciler: &mut Reconciler, now: DateTime<Utc>) -> Result<Round, RoundError> {
+    for _ in 1..ATTEMPTS {
+        match reconciler.round(now).await {
+            Err(RoundError::Store(StoreError::Outrun)) => {}
+            result => return result,
+        }
     }
-    let look = store.look().await?;
-    if look.at.is_none_or(|at| at < asked) {
-        return Ok(None);
-    }
-    if let Some(error) = look.error {
-        return Ok(Some(Err(error)));
-    }
-    Ok(store.latest_commit_sync().await?.map(|sync| Ok(Looked::Sync(Box::new(sync)))))
+    reconciler.round(now).await
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    timeout(PATIENCE, work).await?
 }
 
 /// An error with all of its causes, in one line.

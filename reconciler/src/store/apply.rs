@@ -7,7 +7,7 @@ use almanac_validate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Change, Store, StoreError, SyncRow, micros, outbox, rows::insert, syncs};
+use super::{Change, Store, StoreError, SyncRow, lead, micros, outbox, rows::insert, syncs};
 use crate::{
     applied::Next,
     hear::Heard,
@@ -37,6 +37,8 @@ pub struct Apply<'a> {
 pub struct Base {
     /// The sync that was in force.
     pub sync: Option<i64>,
+    /// The latest sync of all.
+    pub latest: Option<i64>,
     /// The term of the leader that decided; absent where there is only one reconciler.
     pub term: Option<i64>,
 }
@@ -80,21 +82,12 @@ impl Store {
 
 /// Lets one change at a time through, and none that was decided on something that is no more.
 async fn fence(change: &mut Change, base: Base) -> Result<(), StoreError> {
-    // Whoever holds this row is alone: elsewhere a change begins with the lock of the whole database.
-    sqlx::query("UPDATE settings SET value = value WHERE name = 'epoch'").execute(&mut **change).await?;
-    if let Some(term) = base.term {
-        let now: Option<(String,)> = sqlx::query_as("SELECT value FROM settings WHERE name = 'term'")
-            .fetch_optional(&mut **change)
+    lead::hold(change, base.term).await?;
+    let (latest, sync): (Option<i64>, Option<i64>) =
+        sqlx::query_as("SELECT MAX(id), MAX(CASE WHEN outcome = 'applied' THEN id END) FROM syncs")
+            .fetch_one(&mut **change)
             .await?;
-        if now.is_none_or(|(now,)| now != term.to_string()) {
-            return Err(StoreError::Deposed);
-        }
-    }
-    let now: Option<(i64,)> =
-        sqlx::query_as("SELECT id FROM syncs WHERE outcome = 'applied' ORDER BY id DESC LIMIT 1")
-            .fetch_optional(&mut **change)
-            .await?;
-    if now.map(|(id,)| id) == base.sync { Ok(()) } else { Err(StoreError::Outrun) }
+    if (latest, sync) == (base.latest, base.sync) { Ok(()) } else { Err(StoreError::Outrun) }
 }
 
 fn json(value: &impl Serialize) -> String {
