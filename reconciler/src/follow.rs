@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock,
     conditions::{self, Condition, Standing},
-    hear::Heard,
+    hear::Ears,
     intent::Hold,
     lead::Leadership,
     notice::{Announcer, Event},
@@ -26,17 +26,14 @@ use crate::{
 /// and they are told to try again.
 pub const ASKING: usize = 64;
 
-/// How many hints of other reconcilers may wait. Each says no more than that it is time to look.
-pub const HEARD: usize = 4;
-
 /// After how many intervals without a look that went well what is known about the repository is stale.
 pub const STALE_AFTER: i32 = 3;
 
 /// A push touches several files in a row. A round begins when they have been quiet for so long.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// How often one that does not lead looks at what the leader did, should it not hear of it.
-const STANDBY: Duration = Duration::from_secs(5);
+/// How often one that does not lead looks for the answer that somebody waits for, should it not hear of it.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// How long a caller waits at most for another reconciler to look.
 const LEADER: Duration = Duration::from_secs(20);
@@ -163,7 +160,7 @@ pub struct Follow {
     store: Store,
     announcer: Announcer,
     asked: mpsc::Receiver<Ask>,
-    heard: mpsc::Receiver<Heard>,
+    ears: Arc<Ears>,
     leadership: watch::Receiver<Leadership>,
     status: watch::Sender<LookRow>,
     nudged: Arc<Notify>,
@@ -192,7 +189,7 @@ impl Follow {
         watched: Option<&Path>,
         intervals: Intervals,
         leadership: watch::Receiver<Leadership>,
-        heard: mpsc::Receiver<Heard>,
+        ears: Arc<Ears>,
         stop: CancellationToken,
     ) -> (Self, Follower) {
         let (ask, asked) = mpsc::channel(ASKING);
@@ -216,7 +213,7 @@ impl Follow {
             store,
             announcer,
             asked,
-            heard,
+            ears,
             leadership,
             status,
             nudged,
@@ -236,8 +233,9 @@ impl Follow {
         };
         let mut poll = ticks(self.intervals.poll);
         let mut drift = ticks(self.intervals.drift);
-        let mut standby = ticks(STANDBY);
+        let mut answer = ticks(ANSWER);
         let mut waiting = Vec::new();
+        let mut seen = None;
         match self.store.look().await {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot read how the last look went"),
@@ -246,42 +244,41 @@ impl Follow {
             let leadership = *self.leadership.borrow_and_update();
             self.reconciler.lead(leadership.term());
             let leads = leadership.leads();
-            // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
-            // that was not taken comes again, `changed` marks nothing as seen before it returns, and a
-            // cancelled token stays cancelled.
-            let wake = tokio::select! {
-                () = self.stop.cancelled() => Wake::Stop,
-                _ = poll.tick(), if leads => Wake::Round,
-                _ = drift.tick(), if leads => Wake::Drift,
-                _ = standby.tick(), if !leads => Wake::Refresh,
-                // Those who wait for the leader count as well.
-                asking = self.asked.recv(), if waiting.len() < ASKING => match asking {
-                    Some(Ask::Round(answer)) => {
-                        waiting.push(Waiting::now(answer));
+            let before = seen.replace(leadership);
+            let wake = if leads && before != Some(leadership) {
+                // Nothing was looked at in this term, whatever else is to be done.
+                poll.reset();
+                Wake::Round
+            } else {
+                // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
+                // that was not taken comes again, `changed` marks nothing as seen before it returns, and a
+                // cancelled token stays cancelled.
+                tokio::select! {
+                    () = self.stop.cancelled() => Wake::Stop,
+                    changed = self.leadership.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => Wake::Stop,
+                    },
+                    _ = poll.tick() => if leads { Wake::Round } else { Wake::Refresh },
+                    _ = drift.tick(), if leads => Wake::Drift,
+                    _ = answer.tick(), if !leads && !waiting.is_empty() => Wake::Refresh,
+                    // Those who wait for the leader count as well.
+                    asking = self.asked.recv(), if waiting.len() < ASKING => match asking {
+                        Some(Ask::Round(answer)) => {
+                            waiting.push(Waiting::now(answer));
+                            Wake::Round
+                        }
+                        Some(Ask::Find(prefix, answer)) => Wake::Find(prefix, answer),
+                        None => Wake::Stop,
+                    },
+                    () = self.nudged.notified() => {
+                        self.wait_for_quiet().await;
                         Wake::Round
                     }
-                    Some(Ask::Find(prefix, answer)) => Wake::Find(prefix, answer),
-                    None => Wake::Stop,
-                },
-                () = self.nudged.notified() => {
-                    self.wait_for_quiet().await;
-                    Wake::Round
+                    // Only the leader looks, and whoever comes to lead does so anyway.
+                    () = self.ears.nudge.notified() => if leads { Wake::Round } else { continue },
+                    () = self.ears.news.notified() => Wake::Refresh,
                 }
-                Some(heard) = self.heard.recv() => match heard {
-                    Heard::Nudge if leads => Wake::Round,
-                    // What is not for this one, and what it said itself.
-                    Heard::Nudge => continue,
-                    Heard::Looked if leads => continue,
-                    Heard::Looked | Heard::Applied => Wake::Refresh,
-                },
-                changed = self.leadership.changed() => match changed {
-                    Ok(()) if self.leadership.borrow().leads() => {
-                        self.reconciler.lead(self.leadership.borrow().term());
-                        Wake::Round
-                    },
-                    Ok(()) => Wake::Refresh,
-                    Err(_) => Wake::Stop,
-                },
             };
             match wake {
                 Wake::Stop => return,
@@ -291,7 +288,7 @@ impl Follow {
                     self.answer(&mut waiting).await;
                 }
                 Wake::Drift => self.put_right().await,
-                Wake::Round if !self.leadership.borrow().leads() => self.ask_leader(&mut waiting).await,
+                Wake::Round if !leads => self.ask_leader(&mut waiting).await,
                 Wake::Round => {
                     // Whoever asked before the round begins is answered by it.
                     while let Ok(ask) = self.asked.try_recv() {

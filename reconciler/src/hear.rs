@@ -1,14 +1,14 @@
 //! What other reconcilers of the same PostgreSQL say: that one put a commit in force, or was told to
 //! look. It is a hint and no more: whoever missed it looks at its next interval.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use sqlx::{
     Executor,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{
-    sync::mpsc,
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -51,14 +51,32 @@ impl Heard {
     }
 }
 
+/// What was heard and nobody acted upon yet: each once, however often it was said.
+#[derive(Debug, Default)]
+pub struct Ears {
+    /// The repository is to be looked at.
+    pub nudge: Notify,
+    /// There is something new in the database.
+    pub news: Notify,
+}
+
+impl Ears {
+    fn hear(&self, said: Heard) {
+        match said {
+            Heard::Nudge => self.nudge.notify_one(),
+            Heard::Applied | Heard::Looked => self.news.notify_one(),
+        }
+    }
+}
+
 /// The task that listens. It ends when `stop` is cancelled, and at once where there is nobody to hear.
-pub async fn listen(engine: Engine, heard: mpsc::Sender<Heard>, stop: CancellationToken) {
+pub async fn listen(engine: Engine, ears: Arc<Ears>, stop: CancellationToken) {
     let Engine::Postgres { options, .. } = engine else { return stop.cancelled().await };
     loop {
         // Cancel-safe: a listener that is dropped only hears no more.
         let Err(error) = tokio::select! {
             () = stop.cancelled() => return,
-            result = hear(&options, &heard) => result,
+            result = hear(&options, &ears) => result,
         };
         tracing::warn!(error = chain(&error), "cannot listen to other reconcilers; trying again");
         // Cancel-safe: waiting holds nothing.
@@ -69,7 +87,7 @@ pub async fn listen(engine: Engine, heard: mpsc::Sender<Heard>, stop: Cancellati
     }
 }
 
-async fn hear(options: &PgConnectOptions, heard: &mpsc::Sender<Heard>) -> Result<Infallible, StoreError> {
+async fn hear(options: &PgConnectOptions, ears: &Ears) -> Result<Infallible, StoreError> {
     let one = PgPoolOptions::new().max_connections(1);
     let pool = timeout(PATIENCE, one.connect_with(options.clone())).await??;
     let mut listener = timeout(PATIENCE, PgListener::connect_with(&pool)).await??;
@@ -79,8 +97,7 @@ async fn hear(options: &PgConnectOptions, heard: &mpsc::Sender<Heard>) -> Result
     let mut said = Some(Heard::Applied);
     loop {
         if let Some(said) = said {
-            // A full queue holds the same already.
-            let _ = heard.try_send(said);
+            ears.hear(said);
         }
         // Cancel-safe: what was received in part is kept by the connection.
         said = match timeout(SILENCE, listener.try_recv()).await {

@@ -10,7 +10,9 @@
 //!
 //! | task | made by | takes | gives | stops |
 //! |---|---|---|---|---|
-//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, a tick | [`applied::Applied`] and [`follow::LookStatus`] (`watch`) | at `stop`, after its round |
+//! | [`lead::Lead`] | [`serve`] | the lock of the leader | [`lead::Leadership`] (`watch`) | at `stop`, giving the lock back |
+//! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`] | at `stop` |
+//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify` and of other reconcilers, who leads, a tick | [`applied::Applied`] and [`follow::LookStatus`] (`watch`) | at `stop`, after its round |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory | rows | at `stop`, after a last write |
 //! | the server | [`serve`] | connections | answers | at `stop`, when its calls have ended |
 //! | the end of health | [`serve`] | | the end of every watch of the health | at `stop` |

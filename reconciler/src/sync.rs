@@ -195,20 +195,24 @@ impl Reconciler {
         let (Some(testbed), commit) = read.await?? else { return Ok(None) };
         let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
-        stored.applied.raise(&self.applied.borrow());
+        let restored = stored.applied.raise(&self.applied.borrow());
         let plan = Plan::between(&stored.applied.testbed, &testbed);
         let ended_at = clock::now();
         let mut next = stored.applied.next(&testbed, &plan, &commit.id, ended_at);
-        next.put_away(stored.strays);
-        if plan.is_empty() && next.put.is_empty() && next.gone.is_empty() {
+        next.gone.extend(stored.strays);
+        next.restored = restored.into_iter().filter(|node| testbed.nodes.contains_key(node)).collect();
+        next.config = stored.config_unreadable;
+        if plan.is_empty() && next.differing() == 0 {
             return Ok(None);
         }
         let counts = plan.counts();
         let mut sync = SyncRow {
             cause: SyncCause::Drift,
             message: format!(
-                "the database differed from the commit in force, and was put right: {}",
-                plan.summary()
+                "the database differed from the commit in force, and was put right: {}, and {} {} behind them",
+                plan.summary(),
+                next.differing(),
+                plural(next.differing(), "row"),
             ),
             added: counts.added,
             changed: counts.changed,

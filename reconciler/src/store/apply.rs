@@ -68,8 +68,8 @@ impl Store {
             nodes(&mut change, id, now, plan, next).await?;
             jobs(&mut change, id, apply.sync, plan).await?;
             assignments(&mut change, now, next).await?;
-            if let Some((_, config)) = plan.config {
-                super::put_setting(&mut change, "config", json(config)).await?;
+            if plan.config.is_some() || next.config {
+                super::put_setting(&mut change, "config", json(&next.applied.testbed.config)).await?;
             }
             self.engine.say(&mut change, Heard::Applied).await?;
         }
@@ -177,11 +177,11 @@ async fn nodes(
     let added =
         |node| plan.nodes.iter().any(|change| change.name == node && matches!(change.edit, Edit::Added(_)));
     let known = next.touched.iter().filter(|node| next.applied.generation(node) > 1 || !added(*node));
-    for node in known {
+    for node in known.chain(next.restored.difference(&next.touched)) {
         sqlx::query("UPDATE nodes SET generation = $2, generation_at = $3 WHERE name = $1")
             .bind(node.as_str())
             .bind(next.applied.generation(node).cast_signed())
-            .bind(micros(now))
+            .bind(micros(next.applied.generation_since(node)))
             .execute(&mut **change)
             .await?;
     }

@@ -15,6 +15,7 @@ mod history;
 mod listening;
 mod occurrences;
 mod plan;
+mod postgres;
 mod rejected;
 mod repositories;
 mod rights;

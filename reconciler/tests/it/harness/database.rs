@@ -16,7 +16,7 @@ pub(crate) struct Database {
 impl Database {
     /// Makes one of the kind that the tests run on.
     pub(crate) fn create(folder: &Path) -> Self {
-        if on_postgres() { Self::postgres() } else { Self::sqlite(folder) }
+        if server().is_some() { Self::postgres() } else { Self::sqlite(folder) }
     }
 
     /// A file, which is made when it is opened.
@@ -26,11 +26,15 @@ impl Database {
 
     /// One on the server of `ALMANAC_TEST_POSTGRES`, without which the test fails.
     pub(crate) fn postgres() -> Self {
-        let server =
-            server().expect("this test needs `ALMANAC_TEST_POSTGRES=postgres://...` (see scripts/test)");
+        let server = server();
+        Self::on(&server.expect("this test needs `ALMANAC_TEST_POSTGRES=postgres://...` (see scripts/test)"))
+    }
+
+    /// One on some server.
+    pub(crate) fn on(server: &str) -> Self {
         let name = format!("almanac_{}", Uuid::new_v4().simple());
         let options: PgConnectOptions = server.parse().unwrap();
-        on(&options, format!("CREATE DATABASE {name} TEMPLATE template0"));
+        tell(&options, format!("CREATE DATABASE {name} TEMPLATE template0"));
         let (start, _) = server.rsplit_once('/').unwrap();
         Self { address: format!("{start}/{name}"), server: Some(options) }
     }
@@ -52,14 +56,9 @@ impl Drop for Database {
     fn drop(&mut self) {
         if let Some(server) = &self.server {
             let name = self.address.rsplit('/').next().unwrap();
-            on(server, format!("DROP DATABASE {name} WITH (FORCE)"));
+            tell(server, format!("DROP DATABASE {name} WITH (FORCE)"));
         }
     }
-}
-
-/// Whether the tests run on PostgreSQL.
-pub(crate) fn on_postgres() -> bool {
-    server().is_some()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the configuration of the tests")]
@@ -68,7 +67,7 @@ fn server() -> Option<String> {
 }
 
 /// Does something on a server, whether the test is asynchronous or not.
-fn on(server: &PgConnectOptions, statement: String) {
+fn tell(server: &PgConnectOptions, statement: String) {
     let server = server.clone();
     let done = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

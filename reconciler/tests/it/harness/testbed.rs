@@ -13,7 +13,7 @@ use almanac_proto::{
 };
 use tempfile::TempDir;
 
-use super::{Daemon, Database, Repository, manifest, wait_for};
+use super::{Daemon, Database, Repository, Server, manifest, wait_for};
 
 /// A testbed with an admin `alice`, users `bob` and `dave`, a privileged user `carol`, and nodes
 /// `london-01` and `paris-01`.
@@ -39,6 +39,16 @@ impl Testbed {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::sqlite(folder.path());
         Self::prepare_on(database, folder)
+    }
+
+    /// As [`Testbed::prepare`], on a database of a server of PostgreSQL.
+    pub(crate) fn prepare_on_server(server: &Server) -> Self {
+        Self::prepare_on(Database::on(server.address()), tempfile::tempdir().unwrap())
+    }
+
+    /// As [`Testbed::prepare`], for what only PostgreSQL can do.
+    pub(crate) fn prepare_on_postgres() -> Self {
+        Self::prepare_on(Database::postgres(), tempfile::tempdir().unwrap())
     }
 
     fn prepare_on(database: Database, folder: TempDir) -> Self {
@@ -96,6 +106,11 @@ impl Testbed {
         self.database.address()
     }
 
+    /// The database's address by another port of this machine.
+    pub(crate) fn database_through(&self, port: u16) -> String {
+        self.database.through(port)
+    }
+
     /// The folder that artifacts are stored in.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder().join("store")
@@ -132,14 +147,7 @@ impl Testbed {
         let mut command = self.command(&["serve", "--poll-interval", "1h"]);
         command.args(flags);
         let daemon = Daemon::spawn(command, &self.folder().join("reconciler.log"));
-        self.address = wait_for("the reconciler to listen", async || {
-            daemon.check();
-            let log = daemon.log();
-            let (_, after) = log.split_once("address=")?;
-            let (_, port) = after.split_once(char::is_whitespace)?.0.rsplit_once(':')?;
-            Some(format!("{scheme}://127.0.0.1:{port}"))
-        })
-        .await;
+        self.address = format!("{scheme}://127.0.0.1:{}", daemon.port().await);
         self.daemon = Some(daemon);
     }
 
