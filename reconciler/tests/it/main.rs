@@ -10,6 +10,8 @@ mod applying;
 mod bed;
 mod database;
 mod desired;
+mod drift;
+mod fence;
 mod harness;
 mod history;
 mod listening;
