@@ -8,6 +8,7 @@
 
 mod applying;
 mod bed;
+mod crashes;
 mod database;
 mod desired;
 mod drift;
