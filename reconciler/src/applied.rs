@@ -82,6 +82,10 @@ pub struct Next {
     pub gone: Vec<(NodeName, JobName, RunRole)>,
     /// The nodes whose desired state changes: exactly those get a new generation.
     pub touched: BTreeSet<NodeName>,
+    /// The nodes whose generation is to be written again.
+    pub restored: BTreeSet<NodeName>,
+    /// Whether the settings are to be written again.
+    pub config: bool,
 }
 
 impl Applied {
@@ -116,12 +120,18 @@ impl Applied {
     }
 
     /// Raises the generations to those that were published: they never shrink, whatever happened to
-    /// the database.
-    pub fn raise(&mut self, published: &Self) {
+    /// the database. Says which were lower.
+    pub fn raise(&mut self, published: &Self) -> BTreeSet<NodeName> {
+        let mut raised = BTreeSet::new();
         for (node, generation) in &published.generations {
             let mine = self.generations.entry(node.clone()).or_default();
-            *mine = (*mine).max(*generation);
+            if *mine < *generation {
+                *mine = *generation;
+                self.generations_since.insert(node.clone(), published.generation_since(node));
+                raised.insert(node.clone());
+            }
         }
+        raised
     }
 
     /// What follows when a commit with another testbed is put in force. `plan` leads from the
@@ -171,7 +181,7 @@ impl Applied {
             generations,
             generations_since,
         };
-        Next { applied, put, gone, touched }
+        Next { applied, put, gone, touched, restored: BTreeSet::new(), config: false }
     }
 
     fn since(&self) -> BTreeMap<(&NodeName, &JobName, RunRole), DateTime<Utc>> {
@@ -230,9 +240,10 @@ impl Applied {
 }
 
 impl Next {
-    /// Also ends assignments that nothing in force accounts for.
-    pub fn put_away(&mut self, strays: Vec<(NodeName, JobName, RunRole)>) {
-        self.gone.extend(strays);
+    /// How many rows differ from the commit in force though what they declare does not: assignments,
+    /// generations, and settings that cannot be read.
+    pub fn differing(&self) -> usize {
+        self.put.len() + self.gone.len() + self.restored.len() + usize::from(self.config)
     }
 }
 

@@ -144,7 +144,7 @@ struct ConfigFile {
 }
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The repository.
     pub location: Location,
@@ -164,6 +164,19 @@ pub struct Settings {
     pub access: Access,
     /// Keys that may sign commits, whatever the repository declares.
     pub trusted_keys: Vec<TrustedKey>,
+}
+
+impl std::fmt::Debug for Settings {
+    /// Without the database's address, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { location, branch, subdir, .. } = self;
+        let mut shown = f.debug_struct("Settings");
+        shown
+            .field("location", location)
+            .field("branch", branch)
+            .field("subdir", subdir)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The settings of `serve`.
@@ -324,7 +337,14 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 fn read_file(path: Option<&Path>) -> Result<ConfigFile, ConfigError> {
     let Some(path) = path else { return Ok(ConfigFile::default()) };
     let text = String::from_utf8_lossy(&read(path)?).into_owned();
-    toml::from_str(&text).map_err(|error| ConfigError::File(path.to_owned(), Box::new(error)))
+    toml::from_str(&text).map_err(|mut error: toml::de::Error| {
+        // The error shows the line, and the one of the database may hold a password.
+        let start = error.span().map_or(0, |span| text[..span.start].rfind('\n').map_or(0, |at| at + 1));
+        if text[start..].trim_start().starts_with("database") {
+            error.set_input(None);
+        }
+        ConfigError::File(path.to_owned(), Box::new(error))
+    })
 }
 
 #[cfg(test)]
@@ -364,6 +384,16 @@ mod tests {
         fs::write(&path, "repository = \"/a\"\n").unwrap();
         let error = serve(&["--config", path.to_str().unwrap()]).unwrap_err();
         assert!(matches!(error, ConfigError::File(..)));
+
+        for wrong in [
+            "database = 'postgres://almanac:s3cret@localhost/almanac\n",
+            "database = postgres://a:s3cret@b/c\n",
+        ] {
+            fs::write(&path, format!("repo = \"/a\"\n{wrong}")).unwrap();
+            let error = serve(&["--config", path.to_str().unwrap()]).unwrap_err();
+            let shown = format!("{}{error:?}", crate::follow::chain(&error));
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! as long as this reconciler leads.
 
 use std::{
+    future::Future,
     hash::{BuildHasher, RandomState},
     path::Path,
     sync::Arc,
@@ -11,28 +12,25 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
     conditions::{self, Condition, Standing},
-    hear::Heard,
+    hear::Ears,
     intent::{Hold, Intent},
     lead::Leadership,
     notify::Announcer,
     source::{ReferenceWatch, backoff},
     store::{LookRow, Store, StoreError, SyncRow},
-    sync::{News, Reconciler, Round},
+    sync::{News, Reconciler, Round, RoundError},
 };
 
 /// How many callers may wait for a round at a time. Each is a person; more than this is an accident,
 /// and they are told to try again.
 pub const ASKING: usize = 64;
-
-/// How many hints of other reconcilers may wait. Each says no more than that it is time to look.
-pub const HEARD: usize = 4;
 
 /// After how many intervals without a look that went well what is known about the repository is stale.
 pub const STALE_AFTER: i32 = 3;
@@ -40,8 +38,18 @@ pub const STALE_AFTER: i32 = 3;
 /// A push touches several files in a row. A round begins when they have been quiet for so long.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// How often one that does not lead looks at what the leader did, should it not hear of it.
-const STANDBY: Duration = Duration::from_secs(5);
+/// How often one that does not lead looks for the answer that somebody waits for, should it not hear of it.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// How long a caller waits at most for another reconciler to look.
+const LEADER: Duration = Duration::from_secs(20);
+
+/// How long the database may take for a few rows. Whatever it is that makes it take longer, a task must not wait
+/// for it for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a round begins anew because somebody else was quicker.
+const ATTEMPTS: usize = 3;
 
 /// What came of a round that somebody asked for, or why nothing did.
 pub type Answer = Result<Looked, String>;
@@ -61,6 +69,15 @@ enum Ask {
     Round(oneshot::Sender<Answer>),
     /// The whole hash of a commit of the repository, by the beginning of it.
     Find(String, oneshot::Sender<Result<String, String>>),
+}
+
+/// Somebody who waits for the answer of a round, and whom the leader's look answers where this one does not lead.
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    since: Instant,
+    /// The number of the question that was put to the leader.
+    question: Option<i64>,
 }
 
 /// The end that others hold.
@@ -149,7 +166,7 @@ pub struct Follow {
     store: Store,
     announcer: Announcer,
     asked: mpsc::Receiver<Ask>,
-    heard: mpsc::Receiver<Heard>,
+    ears: Arc<Ears>,
     leadership: watch::Receiver<Leadership>,
     status: watch::Sender<LookRow>,
     nudged: Arc<Notify>,
@@ -180,7 +197,7 @@ impl Follow {
         watched: Option<&Path>,
         intervals: Intervals,
         leadership: watch::Receiver<Leadership>,
-        heard: mpsc::Receiver<Heard>,
+        ears: Arc<Ears>,
         stop: CancellationToken,
     ) -> (Self, Follower) {
         let (ask, asked) = mpsc::channel(ASKING);
@@ -198,7 +215,7 @@ impl Follow {
             store,
             announcer,
             asked,
-            heard,
+            ears,
             leadership,
             status,
             nudged,
@@ -220,69 +237,69 @@ impl Follow {
         let mut poll = Instant::now();
         let mut failures = 0_u32;
         let mut drift = ticks(self.intervals.drift);
-        let mut standby = ticks(STANDBY);
+        let mut answer = ticks(ANSWER);
         let mut waiting = Vec::new();
+        let mut seen = None;
         match self.store.look().await {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot read how the last look went"),
         }
         loop {
-            let leads = self.leadership.borrow_and_update().leads();
-            self.reconciler.lead(self.leadership.borrow().term());
-            // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
-            // that was not taken comes again, the instant to sleep until stays what it is, a wait for an
-            // expiry begins anew, `changed` marks nothing as seen before it returns, and a cancelled token
-            // stays cancelled.
-            let wake = tokio::select! {
-                () = self.stop.cancelled() => Wake::Stop,
-                () = sleep_until(poll), if leads => Wake::Round,
-                _ = drift.tick(), if leads => Wake::Drift,
-                () = expired(self.expiry), if leads => Wake::Round,
-                _ = standby.tick(), if !leads => Wake::Refresh,
-                asking = self.asked.recv() => match asking {
-                    Some(Ask::Round(answer)) => {
-                        waiting.push(answer);
+            let leadership = *self.leadership.borrow_and_update();
+            self.reconciler.lead(leadership.term());
+            let leads = leadership.leads();
+            let before = seen.replace(leadership);
+            let wake = if leads && before != Some(leadership) {
+                // Nothing was looked at in this term, whatever else is to be done.
+                Wake::Round
+            } else {
+                // Every arm is cancel-safe: a cancelled `recv` takes nothing, `Notify` keeps its permit, a tick
+                // that was not taken comes again, the instant to sleep until stays what it is, a wait for an
+                // expiry begins anew, `changed` marks nothing as seen before it returns, and a cancelled token
+                // stays cancelled.
+                tokio::select! {
+                    () = self.stop.cancelled() => Wake::Stop,
+                    changed = self.leadership.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => Wake::Stop,
+                    },
+                    () = sleep_until(poll) => if leads { Wake::Round } else { Wake::Refresh },
+                    () = expired(self.expiry), if leads => Wake::Round,
+                    _ = drift.tick(), if leads => Wake::Drift,
+                    _ = answer.tick(), if !leads && !waiting.is_empty() => Wake::Refresh,
+                    // Those who wait for the leader count as well.
+                    asking = self.asked.recv(), if waiting.len() < ASKING => match asking {
+                        Some(Ask::Round(answer)) => {
+                            waiting.push(Waiting::now(answer));
+                            Wake::Round
+                        }
+                        Some(Ask::Find(prefix, answer)) => Wake::Find(prefix, answer),
+                        None => Wake::Stop,
+                    },
+                    () = self.nudged.notified() => {
+                        self.wait_for_quiet().await;
                         Wake::Round
                     }
-                    Some(Ask::Find(prefix, answer)) => Wake::Find(prefix, answer),
-                    None => Wake::Stop,
-                },
-                () = self.nudged.notified() => {
-                    self.wait_for_quiet().await;
-                    Wake::Round
+                    // Only the leader looks, and whoever comes to lead does so anyway.
+                    () = self.ears.nudge.notified() => if leads { Wake::Round } else { continue },
+                    () = self.ears.news.notified() => Wake::Refresh,
                 }
-                Some(heard) = self.heard.recv() => match heard {
-                    Heard::Nudge if leads => Wake::Round,
-                    Heard::Nudge | Heard::Applied => Wake::Refresh,
-                },
-                changed = self.leadership.changed() => match changed {
-                    Ok(()) if self.leadership.borrow().leads() => {
-                        self.reconciler.lead(self.leadership.borrow().term());
-                        Wake::Round
-                    }
-                    Ok(()) => Wake::Refresh,
-                    Err(_) => Wake::Stop,
-                },
             };
             match wake {
                 Wake::Stop => return,
                 Wake::Find(prefix, answer) => self.find(prefix, answer).await,
-                Wake::Refresh => self.refresh().await,
-                Wake::Drift => self.put_right().await,
-                Wake::Round if !self.leadership.borrow().leads() => {
-                    // Whoever leads looks, and those who asked here are answered from the database.
-                    for asking in waiting.drain(..) {
-                        tokio::spawn(answer_from(self.store.clone(), asking));
-                    }
-                    if let Err(error) = self.store.nudge().await {
-                        tracing::warn!(error = chain(&error), "cannot tell the leader to look");
-                    }
+                Wake::Refresh => {
+                    self.refresh().await;
+                    poll = Instant::now() + self.intervals.poll;
+                    self.answer(&mut waiting).await;
                 }
+                Wake::Drift => self.put_right().await,
+                Wake::Round if !leads => self.ask_leader(&mut waiting).await,
                 Wake::Round => {
                     // Whoever asked before the round begins is answered by it.
                     while let Ok(ask) = self.asked.try_recv() {
                         match ask {
-                            Ask::Round(answer) => waiting.push(answer),
+                            Ask::Round(answer) => waiting.push(Waiting::now(answer)),
                             Ask::Find(prefix, answer) => self.find(prefix, answer).await,
                         }
                     }
@@ -297,13 +314,61 @@ impl Follow {
                         failures => backoff::wait(failures, random_share()),
                     };
                     poll = Instant::now() + wait;
-                    for asking in waiting.drain(..) {
+                    for Waiting { answer: asking, .. } in waiting.drain(..) {
                         // A caller who has gone away needs no answer.
                         let _ = asking.send(answer.clone());
                     }
                 }
             }
         }
+    }
+
+    /// Puts the question of those who wait here to the leader.
+    async fn ask_leader(&self, waiting: &mut [Waiting]) {
+        match within(self.store.ask()).await {
+            Ok(question) => {
+                for asking in waiting.iter_mut().filter(|asking| asking.question.is_none()) {
+                    asking.question = Some(question);
+                }
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "cannot ask the leader to look"),
+        }
+    }
+
+    /// Answers those whom the leader's look answers, and those who waited too long.
+    async fn answer(&self, waiting: &mut Vec<Waiting>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let look = self.status.borrow().clone();
+        let answered = |asking: &Waiting| asking.question.is_some_and(|question| question <= look.answers);
+        let late = |asking: &Waiting| asking.since.elapsed() > LEADER;
+        let said = match within(self.said(&look)).await {
+            Ok(said) => said,
+            Err(error) => Some(Err(chain(&error))),
+        };
+        for asking in std::mem::take(waiting) {
+            // A caller who has gone away needs no answer.
+            if let Some(said) = said.as_ref().filter(|_| answered(&asking)) {
+                let _ = asking.answer.send(said.clone());
+            } else if late(&asking) {
+                let none = "no reconciler looked at the repository in time; does one lead?";
+                let _ = asking.answer.send(Err(none.to_owned()));
+            } else {
+                waiting.push(asking);
+            }
+        }
+    }
+
+    /// What came of the leader's look.
+    async fn said(&self, look: &LookRow) -> Result<Option<Answer>, StoreError> {
+        if let Some(hold) = self.store.intent().await?.at(clock::now()).suspended {
+            return Ok(Some(Ok(Looked::Suspended(hold))));
+        }
+        if let Some(error) = &look.error {
+            return Ok(Some(Err(error.clone())));
+        }
+        Ok(self.store.latest_commit_sync().await?.map(|sync| Ok(Looked::Sync(Box::new(sync)))))
     }
 
     async fn find(&mut self, prefix: String, answer: oneshot::Sender<Result<String, String>>) {
@@ -326,9 +391,22 @@ impl Follow {
 
     async fn round(&mut self) -> Answer {
         let now = clock::now();
-        let result = self.reconciler.round(now).await;
+        // What is asked from here on is answered by the next round.
+        let asked = within(self.store.asked()).await.unwrap_or(0);
+        let mut led = self.leadership.clone();
+        // Cancel-safe: a round may be given up at any time, and `wait_for` only looks.
+        let result = tokio::select! {
+            result = rounds(&mut self.reconciler, now) => result,
+            // The database may be what does not answer, and the round would wait for it.
+            _ = led.wait_for(|leadership| !leadership.leads()) => Err(StoreError::Deposed.into()),
+        };
         let error = result.as_ref().err().map(|error| chain(error));
-        self.looked(now, error.clone(), !matches!(result, Ok(Round::Suspended(_)))).await;
+        if matches!(result, Err(RoundError::Store(StoreError::Deposed))) {
+            // How the leader's look went is the leader's to say.
+            tracing::warn!("another reconciler leads now; what was decided here is not put in force");
+        } else {
+            self.looked(now, error.clone(), !matches!(result, Ok(Round::Suspended(_))), asked).await;
+        }
         let round = match (result, error) {
             (Ok(round), _) => round,
             (Err(_), error) => return Err(error.unwrap_or_default()),
@@ -349,8 +427,9 @@ impl Follow {
     }
 
     /// Keeps how a look went, and what changed by it.
-    async fn looked(&mut self, now: DateTime<Utc>, error: Option<String>, really: bool) {
+    async fn looked(&mut self, now: DateTime<Utc>, error: Option<String>, really: bool, answers: i64) {
         let mut look = self.status.borrow().clone();
+        look.answers = look.answers.max(answers);
         if let Some(error) = &error
             && look.error.as_ref() != Some(error)
         {
@@ -363,7 +442,7 @@ impl Follow {
             }
             look.error = error;
         }
-        match self.record(&look, now).await {
+        match within(self.record(&look, now)).await {
             Ok(intent) => self.expiry = intent.expiry(),
             Err(error) => {
                 // One that is past would be waited for again and again.
@@ -389,12 +468,19 @@ impl Follow {
             conditions::changed(&conditions, &before).into_iter().cloned().collect();
         let notices: Vec<_> =
             changed.iter().flat_map(|condition| self.announcer.of_condition(condition)).collect();
-        self.store.put_look(look, &changed, &notices, now).await?;
+        let term = self.leadership.borrow().term();
+        self.store.put_look(look, &changed, &notices, term, now).await?;
         Ok(intent)
     }
 
     async fn put_right(&mut self) {
-        match self.reconciler.put_right(clock::now()).await {
+        let mut led = self.leadership.clone();
+        // Cancel-safe: as with a round.
+        let result = tokio::select! {
+            result = self.reconciler.put_right(clock::now()) => result,
+            _ = led.wait_for(|leadership| !leadership.leads()) => Err(StoreError::Deposed.into()),
+        };
+        match result {
             Ok(None) => {}
             Ok(Some(sync)) => tracing::warn!(sync = sync.id, "{}", sync.message),
             Err(error) => {
@@ -410,11 +496,32 @@ impl Follow {
             self.reconciler.refresh().await?;
             self.store.look().await
         };
-        match look.await {
+        match within(look).await {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot see what the leader did"),
         }
     }
+}
+
+impl Waiting {
+    fn now(answer: oneshot::Sender<Answer>) -> Self {
+        Self { answer, since: Instant::now(), question: None }
+    }
+}
+
+/// A round, and another one when somebody else was quicker.
+async fn rounds(reconciler: &mut Reconciler, now: DateTime<Utc>) -> Result<Round, RoundError> {
+    for _ in 1..ATTEMPTS {
+        match reconciler.round(now).await {
+            Err(RoundError::Store(StoreError::Outrun)) => {}
+            result => return result,
+        }
+    }
+    reconciler.round(now).await
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    timeout(PATIENCE, work).await?
 }
 
 /// Waits until an instant of the clock on the wall; for ever when there is none.
@@ -423,42 +530,6 @@ async fn expired(at: Option<DateTime<Utc>>) {
         Some(at) => sleep((at - clock::now()).to_std().unwrap_or_default()).await,
         None => std::future::pending().await,
     }
-}
-
-/// How long a caller waits at most for the leader to look.
-const LEADER: Duration = Duration::from_secs(20);
-
-/// Answers a caller with what the leader made of the repository after they asked.
-async fn answer_from(store: Store, asking: oneshot::Sender<Answer>) {
-    let asked = clock::now();
-    let begun = Instant::now();
-    let answer = loop {
-        sleep(Duration::from_millis(100)).await;
-        match answer_since(&store, asked).await {
-            Ok(Some(answer)) => break answer,
-            Err(error) => break Err(chain(&error)),
-            Ok(None) if begun.elapsed() > LEADER => {
-                break Err("no reconciler looked at the repository in time; does one lead?".to_owned());
-            }
-            Ok(None) => {}
-        }
-    };
-    // A caller who has gone away needs no answer.
-    let _ = asking.send(answer);
-}
-
-async fn answer_since(store: &Store, asked: DateTime<Utc>) -> Result<Option<Answer>, StoreError> {
-    if let Some(hold) = store.intent().await?.at(asked).suspended {
-        return Ok(Some(Ok(Looked::Suspended(hold))));
-    }
-    let look = store.look().await?;
-    if look.at.is_none_or(|at| at < asked) {
-        return Ok(None);
-    }
-    if let Some(error) = look.error {
-        return Ok(Some(Err(error)));
-    }
-    Ok(store.latest_commit_sync().await?.map(|sync| Ok(Looked::Sync(Box::new(sync)))))
 }
 
 /// A number from 0 to 1. Each `RandomState` has keys of its own; jitter needs no better source.

@@ -1,25 +1,37 @@
 //! What other reconcilers of the same PostgreSQL say: that one put a commit in force, or was told to
 //! look. It is a hint and no more: whoever missed it looks at its next interval.
 
-use std::time::Duration;
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use sqlx::postgres::PgListener;
-use tokio::{sync::mpsc, time::sleep};
+use sqlx::{
+    Executor,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     follow::chain,
-    store::{CHANNEL, Engine},
+    store::{CHANNEL, Engine, StoreError},
 };
 
 /// How long to wait before listening again when that failed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// After how long a silence the connection is tried, and how long that may take.
+const SILENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
     /// Something else is in force.
     Applied,
+    /// The leader looked at the repository.
+    Looked,
     /// The repository is to be looked at.
     Nudge,
 }
@@ -29,26 +41,44 @@ impl Heard {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
+            Self::Looked => "looked",
             Self::Nudge => "nudge",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Applied, Self::Nudge].into_iter().find(|heard| heard.as_str() == word)
+        [Self::Applied, Self::Looked, Self::Nudge].into_iter().find(|heard| heard.as_str() == word)
+    }
+}
+
+/// What was heard and nobody acted upon yet: each once, however often it was said.
+#[derive(Debug, Default)]
+pub struct Ears {
+    /// The repository is to be looked at.
+    pub nudge: Notify,
+    /// There is something new in the database.
+    pub news: Notify,
+}
+
+impl Ears {
+    fn hear(&self, said: Heard) {
+        match said {
+            Heard::Nudge => self.nudge.notify_one(),
+            Heard::Applied | Heard::Looked => self.news.notify_one(),
+        }
     }
 }
 
 /// The task that listens. It ends when `stop` is cancelled, and at once where there is nobody to hear.
-pub async fn listen(engine: Engine, heard: mpsc::Sender<Heard>, stop: CancellationToken) {
-    let Engine::Postgres(options) = engine else { return stop.cancelled().await };
+pub async fn listen(engine: Engine, ears: Arc<Ears>, stop: CancellationToken) {
+    let Engine::Postgres { options, .. } = engine else { return stop.cancelled().await };
     loop {
         // Cancel-safe: a listener that is dropped only hears no more.
-        tokio::select! {
+        let Err(error) = tokio::select! {
             () = stop.cancelled() => return,
-            result = hear(&options, &heard) => if let Err(error) = result {
-                tracing::warn!(error = chain(&error), "cannot listen to other reconcilers; trying again");
-            },
-        }
+            result = hear(&options, &ears) => result,
+        };
+        tracing::warn!(error = chain(&error), "cannot listen to other reconcilers; trying again");
         // Cancel-safe: waiting holds nothing.
         tokio::select! {
             () = stop.cancelled() => return,
@@ -57,21 +87,30 @@ pub async fn listen(engine: Engine, heard: mpsc::Sender<Heard>, stop: Cancellati
     }
 }
 
-async fn hear(
-    options: &sqlx::postgres::PgConnectOptions,
-    heard: &mpsc::Sender<Heard>,
-) -> Result<(), sqlx::Error> {
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+async fn hear(options: &PgConnectOptions, ears: &Ears) -> Result<Infallible, StoreError> {
+    let one = PgPoolOptions::new().max_connections(1);
+    let pool = timeout(PATIENCE, one.connect_with(options.clone())).await??;
+    let mut listener = timeout(PATIENCE, PgListener::connect_with(&pool)).await??;
+    listener.eager_reconnect(false);
+    timeout(PATIENCE, listener.listen(CHANNEL)).await??;
+    // What was said before this began to listen is not heard.
+    let mut said = Some(Heard::Applied);
     loop {
-        // What was said before this began to listen, and while the connection was lost, is not heard.
-        let _ = heard.try_send(Heard::Applied);
-        while let Some(said) = listener.try_recv().await? {
-            if let Some(said) = Heard::from_word(said.payload()) {
-                // A full queue holds the same already.
-                let _ = heard.try_send(said);
-            }
+        if let Some(said) = said {
+            ears.hear(said);
         }
+        // Cancel-safe: what was received in part is kept by the connection.
+        said = match timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(said))) => Heard::from_word(said.payload()),
+            Ok(Ok(None)) => {
+                return Err(sqlx::Error::from(io::Error::from(io::ErrorKind::ConnectionAborted)).into());
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {
+                // A connection whose other end is gone without a word looks like one on which nothing is said.
+                timeout(PATIENCE, listener.execute("SELECT 1")).await??;
+                None
+            }
+        };
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use almanac_schemas::{NodeName, config};
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -97,7 +97,8 @@ impl Heartbeats {
                 () = stop.cancelled() => true,
                 _ = tick.tick() => false,
             };
-            if let Err(error) = self.exchange(&store).await {
+            let exchanged = timeout(FLUSH, self.exchange(&store)).await.map_err(StoreError::from);
+            if let Err(error) = exchanged.and_then(|exchanged| exchanged) {
                 tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
             }
             if stopping {
@@ -109,7 +110,7 @@ impl Heartbeats {
     /// Writes what was heard here, and takes over what other reconcilers of the same database heard.
     async fn exchange(&self, store: &Store) -> Result<(), StoreError> {
         self.flush(store).await?;
-        if matches!(store.engine(), Engine::Postgres(_)) {
+        if matches!(store.engine(), Engine::Postgres { .. }) {
             let rows = store.heartbeats().await?;
             let mut seen = self.lock();
             for row in rows {
@@ -124,18 +125,21 @@ impl Heartbeats {
 
     async fn flush(&self, store: &Store) -> Result<(), StoreError> {
         let rows: Vec<HeartbeatRow> = {
-            let mut seen = self.lock();
-            let nodes = std::mem::take(&mut seen.unwritten);
-            nodes.iter().filter_map(|node| seen.rows.get(node).cloned()).collect()
+            let seen = self.lock();
+            seen.unwritten.iter().filter_map(|node| seen.rows.get(node).cloned()).collect()
         };
         if rows.is_empty() {
             return Ok(());
         }
-        let written = store.put_heartbeats(&rows).await;
-        if written.is_err() {
-            self.lock().unwritten.extend(rows.into_iter().map(|row| row.node));
+        store.put_heartbeats(&rows).await?;
+        let mut seen = self.lock();
+        for row in rows {
+            // What was heard meanwhile is not written yet.
+            if seen.rows.get(&row.node) == Some(&row) {
+                seen.unwritten.remove(&row.node);
+            }
         }
-        written
+        Ok(())
     }
 
     /// Nothing that holds the lock can leave the map half changed, so a panic elsewhere is no reason

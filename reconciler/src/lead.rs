@@ -1,11 +1,12 @@
 //! Who leads: of several reconcilers on one PostgreSQL, one puts commits in force.
 //!
 //! The leader holds an advisory lock on a connection of its own, which the server gives back when that
-//! connection ends; each leader has a term, and a change that was decided in an earlier term is refused
+//! connection ends or rests for [`LEASE`](crate::store::LEASE); each leader has a term, and a change that was decided in an earlier term is refused
 //! by the database ([`crate::store::Base`]). So a leader that was only thought dead does no harm.
 
-use std::{fmt, time::Duration};
+use std::{convert::Infallible, fmt, time::Duration};
 
+use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -14,15 +15,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     follow::chain,
-    store::{Engine, LeaderLock, Store, StoreError},
+    store::{Engine, LEASE, LeaderLock, Store, StoreError},
 };
 
 /// How often one that does not lead tries to, and how often one that leads looks whether it still does.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the database may take to answer before a leader gives up. With [`INTERVAL`], and with the
-/// server noticing a dead connection as fast (see [`LeaderLock`]), another one leads within 10 s.
+/// How long the database may take to answer before a leader gives up: it does so before its lease ends, and
+/// another one leads an [`INTERVAL`] after that at the latest.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+const _: () = assert!(
+    INTERVAL.as_millis() + PATIENCE.as_millis() < LEASE.as_millis(),
+    "a leader steps down before another one may lead"
+);
 
 /// Whether this reconciler leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +79,7 @@ impl Lead {
     pub fn new(store: Store, stop: CancellationToken) -> (Self, watch::Receiver<Leadership>) {
         let start = match store.engine() {
             Engine::Sqlite { .. } => Leadership::Alone,
-            Engine::Postgres(_) => Leadership::Standby,
+            Engine::Postgres { .. } => Leadership::Standby,
         };
         let (state, seen) = watch::channel(start);
         (Self { store, state, stop }, seen)
@@ -81,22 +87,26 @@ impl Lead {
 
     /// Runs until it is stopped.
     pub async fn run(self) {
-        if *self.state.borrow() == Leadership::Alone {
+        let Engine::Postgres { options, .. } = self.store.engine() else {
             return self.stop.cancelled().await;
-        }
+        };
         loop {
             // Cancel-safe: dropping the lock's connection gives the lock back.
-            tokio::select! {
+            let Err(error) = tokio::select! {
                 () = self.stop.cancelled() => return,
-                result = self.try_to_lead() => if let Err(error) = result {
-                    tracing::warn!(error = chain(&error), "cannot ask the database who leads; trying again");
-                },
-            }
-            self.state.send_if_modified(|state| {
+                result = self.lead(options) => result,
+            };
+            let led = self.state.send_if_modified(|state| {
                 let led = state.leads();
                 *state = Leadership::Standby;
                 led
             });
+            let error = chain(&error);
+            if led {
+                tracing::warn!(error, "this reconciler does not lead any more");
+            } else {
+                tracing::warn!(error, "cannot ask the database who leads; trying again");
+            }
             // Cancel-safe: waiting holds nothing.
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -105,21 +115,20 @@ impl Lead {
         }
     }
 
-    /// Leads for as long as it can. Returns when another one leads.
-    async fn try_to_lead(&self) -> Result<(), StoreError> {
-        let Some(mut lock) = timeout(PATIENCE, LeaderLock::acquire(&self.store)).await?? else {
-            return Ok(());
-        };
+    /// Waits until nobody leads, and leads for as long as the connection stands.
+    async fn lead(&self, options: &PgConnectOptions) -> Result<Infallible, StoreError> {
+        let mut lock = timeout(PATIENCE, LeaderLock::connect(options)).await??;
+        while !timeout(PATIENCE, lock.take()).await?? {
+            sleep(INTERVAL).await;
+        }
         let term = timeout(PATIENCE, self.store.begin_term()).await??;
+        // The lease may have ended while the term began.
+        timeout(PATIENCE, lock.check()).await??;
         tracing::info!(term, "this reconciler leads");
         self.state.send_replace(Leadership::Leading(term));
         loop {
             sleep(INTERVAL).await;
-            let held = timeout(PATIENCE, lock.check()).await;
-            if let Err(error) = held.map_err(StoreError::from).and_then(|held| held) {
-                tracing::warn!(term, error = chain(&error), "this reconciler does not lead any more");
-                return Ok(());
-            }
+            timeout(PATIENCE, lock.check()).await??;
         }
     }
 }

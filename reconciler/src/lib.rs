@@ -10,7 +10,10 @@
 //!
 //! | task | made by | takes | gives | stops |
 //! |---|---|---|---|---|
-//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify` and of [`webhooks`], a tick, which after failures is a [backoff](source::backoff) | [`applied::Applied`] and [`follow::LookStatus`] (`watch`) | at `stop`, after its round |
+//! | [`lead::Lead`] | [`serve`] | the lock of the leader | [`lead::Leadership`] (`watch`) | at `stop`, giving the lock back |
+//! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`] | at `stop` |
+//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](source::backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
+//! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory | rows | at `stop`, after a last write |
 //! | the server | [`serve`] | connections | answers | at `stop`, when its calls have ended |
 //! | the end of health | [`serve`] | | the end of every watch of the health | at `stop` |

@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use axum::routing::get;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
     task::JoinSet,
     time::timeout,
 };
@@ -26,8 +25,8 @@ use crate::{
     artifacts::{Staging, Uploads},
     config::ServeSettings,
     data::Data,
-    follow::{Follow, HEARD},
-    hear::listen,
+    follow::Follow,
+    hear::{Ears, listen},
     heartbeats::Heartbeats,
     lead::Lead,
     notify::{About, Announcer, Deliver},
@@ -78,7 +77,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let applied = reconciler.applied();
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
     let leading = leadership.clone();
-    let (tell, heard) = mpsc::channel(HEARD);
+    let ears = Arc::new(Ears::default());
     let (follow, follower) = Follow::new(
         reconciler,
         store.clone(),
@@ -86,7 +85,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         watched.as_deref(),
         settings.intervals,
         leadership,
-        heard,
+        Arc::clone(&ears),
         stop.clone(),
     );
     let about = About {
@@ -133,7 +132,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         deliver.run().await;
         Ok(())
     });
-    let listening = listen(store.engine().clone(), tell, stop.clone());
+    let listening = listen(store.engine().clone(), ears, stop.clone());
     tasks.spawn(async move {
         listening.await;
         Ok(())

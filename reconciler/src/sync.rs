@@ -3,7 +3,10 @@
 //!
 //! A round takes no input but the repository and the database. Running it twice is running it once.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use almanac_validate::{
     Finding, Report, Severity,
@@ -29,8 +32,8 @@ use crate::{
 /// What brings the database to what the repository says. One at a time runs rounds.
 #[derive(Debug)]
 pub struct Reconciler {
-    /// Rounds lend it to a thread that may block; it is away only while a round runs.
-    repository: Option<Repository>,
+    /// Rounds use it on a thread that may block.
+    repository: Arc<Mutex<Repository>>,
     store: Store,
     applied: watch::Sender<Arc<Applied>>,
     announcer: Announcer,
@@ -75,7 +78,7 @@ pub enum RoundError {
     /// The code that looked or checked panicked.
     #[error("checking the commit failed, which is a bug")]
     Panicked(#[source] JoinError),
-    /// An earlier round panicked and took the repository with it.
+    /// An earlier round panicked, and left the repository as nobody knows.
     #[error("an earlier round failed; restart the reconciler")]
     Gone,
 }
@@ -102,7 +105,7 @@ impl Reconciler {
         let applied = store.load().await?.applied;
         let (applied, _) = watch::channel(Arc::new(applied));
         Ok(Self {
-            repository: Some(repository),
+            repository: Arc::new(Mutex::new(repository)),
             store,
             applied,
             announcer: Announcer::default(),
@@ -140,13 +143,15 @@ impl Reconciler {
         self.term = term;
     }
 
-    /// One round.
+    /// One round. It may be given up at any time: what it did not commit did not happen, and what it did is
+    /// taken over by the next one.
     ///
     /// # Errors
     ///
     /// When the repository or the database could not be used; then nothing changed.
     pub async fn round(&mut self, now: DateTime<Utc>) -> Result<Round, RoundError> {
         self.refresh().await?;
+        let base = self.base().await?;
         let intent = self.store.intent().await?.at(now);
         if let Some(hold) = intent.suspended {
             return Ok(Round::Suspended(hold));
@@ -176,14 +181,14 @@ impl Reconciler {
             _ => None,
         };
         let in_force = Arc::clone(&self.applied.borrow());
-        let base = Arc::clone(&in_force);
+        let there = Arc::clone(&in_force);
         // Whoever pins a commit is an admin, and means just that one.
-        let trusted = branch.then(|| Arc::clone(&self.trusted));
+        let trusted = pinned.is_none().then(|| Arc::clone(&self.trusted));
         let look = self
-            .blocking(move |repository| look(repository, head, before, &base, trusted.as_deref(), now))
+            .blocking(move |repository| look(repository, head, before, &there, trusted.as_deref(), now))
             .await??;
         self.steps.over(Step::Checked);
-        let (sync, news) = self.settle(look, &in_force, pinned.as_ref(), approved_by, now).await?;
+        let (sync, news) = self.settle(look, &in_force, base, pinned.as_ref(), approved_by, now).await?;
         Ok(Round::Recorded(sync, news))
     }
 
@@ -195,6 +200,7 @@ impl Reconciler {
     /// When the repository or the database could not be used; then nothing changed.
     pub async fn put_right(&mut self, now: DateTime<Utc>) -> Result<Option<SyncRow>, RoundError> {
         self.refresh().await?;
+        let base = self.base().await?;
         if self.store.intent().await?.at(now).suspended.is_some() {
             return Ok(None);
         }
@@ -210,27 +216,31 @@ impl Reconciler {
         let (Some(testbed), commit) = read.await?? else { return Ok(None) };
         let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
-        stored.applied.raise(&self.applied.borrow());
+        let restored = stored.applied.raise(&self.applied.borrow());
         let plan = Plan::between(&stored.applied.testbed, &testbed);
         let ended_at = clock::now();
         let mut next = stored.applied.next(&testbed, &plan, &commit.id, ended_at);
-        next.put_away(stored.strays);
-        if plan.is_empty() && next.put.is_empty() && next.gone.is_empty() {
+        next.gone.extend(stored.strays);
+        next.restored = restored.into_iter().filter(|node| testbed.nodes.contains_key(node)).collect();
+        next.config = stored.config_unreadable;
+        if plan.is_empty() && next.differing() == 0 {
             return Ok(None);
         }
         let counts = plan.counts();
         let mut sync = SyncRow {
             cause: SyncCause::Drift,
             message: format!(
-                "the database differed from the commit in force, and was put right: {}",
-                plan.summary()
+                "the database differed from the commit in force, and was put right: {}, and {} {} behind them",
+                plan.summary(),
+                next.differing(),
+                plural(next.differing(), "row"),
             ),
             added: counts.added,
             changed: counts.changed,
             removed: counts.removed,
             ..new_sync(commit, now, ended_at)
         };
-        sync.id = self.put_in_force(&sync, &[], &plan, next, stored.applied.sync.as_ref()).await?;
+        sync.id = self.put_in_force(&sync, &[], &plan, next, base).await?;
         Ok(Some(sync))
     }
 
@@ -248,6 +258,7 @@ impl Reconciler {
         &mut self,
         look: Look,
         in_force: &Applied,
+        base: Base,
         pinned: Option<&Hold>,
         approved_by: Option<String>,
         now: DateTime<Utc>,
@@ -262,7 +273,7 @@ impl Reconciler {
             let errors = report.count(Severity::Error);
             let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
             (sync.outcome, sync.message) = (SyncOutcome::Rejected, with(rewritten, message));
-            sync.id = self.only_record(&sync, &report, in_force).await?;
+            sync.id = self.only_record(&sync, &report, base).await?;
             let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
             return Ok((sync, News::Rejected(shown)));
         };
@@ -279,7 +290,7 @@ impl Reconciler {
                     prune::TRAILER
                 );
                 (sync.outcome, sync.message) = (SyncOutcome::Waiting, with(rewritten, message));
-                sync.id = self.only_record(&sync, &report, in_force).await?;
+                sync.id = self.only_record(&sync, &report, base).await?;
                 return Ok((sync, News::Waiting(plan.to_string())));
             }
             if approved_by.is_none() {
@@ -294,18 +305,13 @@ impl Reconciler {
         sync.message = with(rewritten, message);
         let text = plan.to_string();
         let next = in_force.next(&testbed, &plan, &sync.commit.id, sync.ended_at);
-        sync.id = self.put_in_force(&sync, &report.findings, &plan, next, in_force.sync.as_ref()).await?;
+        sync.id = self.put_in_force(&sync, &report.findings, &plan, next, base).await?;
         Ok((sync, News::Applied(text)))
     }
 
-    async fn only_record(
-        &self,
-        sync: &SyncRow,
-        report: &Report,
-        in_force: &Applied,
-    ) -> Result<i64, StoreError> {
+    async fn only_record(&self, sync: &SyncRow, report: &Report, base: Base) -> Result<i64, StoreError> {
         let apply = Apply {
-            base: self.base(in_force.sync.as_ref()),
+            base,
             sync,
             findings: &report.findings,
             change: None,
@@ -321,10 +327,10 @@ impl Reconciler {
         findings: &[Finding],
         plan: &Plan<'_>,
         mut next: Next,
-        in_force: Option<&AppliedSync>,
+        base: Base,
     ) -> Result<i64, StoreError> {
         let apply = Apply {
-            base: self.base(in_force),
+            base,
             sync,
             findings,
             change: Some((plan, &next)),
@@ -339,8 +345,11 @@ impl Reconciler {
         Ok(id)
     }
 
-    fn base(&self, in_force: Option<&AppliedSync>) -> Base {
-        Base { sync: in_force.map(|sync| sync.id), term: self.term }
+    /// What is decided from now on is decided on this.
+    async fn base(&self) -> Result<Base, StoreError> {
+        let latest = self.store.latest_sync().await?.map(|sync| sync.id);
+        let sync = self.applied.borrow().sync.as_ref().map(|sync| sync.id);
+        Ok(Base { sync, latest, term: self.term })
     }
 
     /// Another process may have applied a commit to the same database.
@@ -360,18 +369,13 @@ impl Reconciler {
 
     /// Runs something that blocks with the repository, on a thread that may.
     async fn blocking<T: Send + 'static>(
-        &mut self,
+        &self,
         work: impl FnOnce(&mut Repository) -> T + Send + 'static,
     ) -> Result<T, RoundError> {
-        let mut repository = self.repository.take().ok_or(RoundError::Gone)?;
-        let (repository, result) = tokio::task::spawn_blocking(move || {
-            let result = work(&mut repository);
-            (repository, result)
-        })
-        .await
-        .map_err(RoundError::Panicked)?;
-        self.repository = Some(repository);
-        Ok(result)
+        let repository = Arc::clone(&self.repository);
+        let work = move || repository.lock().map(|mut repository| work(&mut repository)).ok();
+        let result = tokio::task::spawn_blocking(work).await.map_err(RoundError::Panicked)?;
+        result.ok_or(RoundError::Gone)
     }
 }
 

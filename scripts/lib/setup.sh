@@ -74,3 +74,55 @@ start_docker() {
 need_docker() {
     start_docker || fail "no Docker engine runs and none could be started (see /tmp/almanac-dockerd.log)"
 }
+
+# A PostgreSQL server of one's own: Debian's, in a temporary folder, on a free port of the loopback. Its
+# address, with a database from which others can be made, is in ALMANAC_TEST_POSTGRES. Whoever asks for it stops it:
+# trap stop_postgres EXIT
+need_postgres() {
+    need_packages postgresql
+    POSTGRES_DIR=$(mktemp -d /tmp/almanac-postgres.XXXXXX)
+    if [ "$(id -u)" = 0 ]; then chown postgres: "$POSTGRES_DIR"; fi
+    local port
+    port=$(free_port)
+    # What tests write need not outlive the machine.
+    as_postgres initdb -D "$POSTGRES_DIR/data" -U almanac -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null ||
+        fail "initdb failed"
+    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" -w -s start -o "-p $port \
+        -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
+        -c fsync=off -c full_page_writes=off" ||
+        fail "PostgreSQL does not start: $(tail -3 "$POSTGRES_DIR/log")"
+    export ALMANAC_TEST_POSTGRES=postgres://almanac@127.0.0.1:$port/postgres
+}
+
+# As a crash and a start, with the same port.
+restart_postgres() {
+    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" -m immediate -w -s restart
+}
+
+stop_postgres() {
+    [ -n "${POSTGRES_DIR:-}" ] || return 0
+    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -m immediate -w -s stop || true
+    rm -rf "$POSTGRES_DIR"
+    unset POSTGRES_DIR ALMANAC_TEST_POSTGRES
+}
+
+# Runs a program of the newest PostgreSQL that is installed. The server refuses to run as root.
+as_postgres() {
+    local program
+    program=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -1)/$1
+    shift
+    if [ "$(id -u)" = 0 ]; then
+        (cd / && setpriv --reuid postgres --regid postgres --clear-groups "$program" "$@")
+    else
+        "$program" "$@"
+    fi
+}
+
+# A port that nobody listens on.
+free_port() {
+    local port
+    for port in $(shuf -i 20000-32000 -n 100); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+    done
+    fail "no free port"
+}

@@ -165,7 +165,7 @@ mod tests {
         let hold = || Some(Hold::of("alice", "maintenance", at(0)));
         let suspended = Intent { suspended: hold(), pinned: None };
         let pinned = Intent { suspended: None, pinned: hold() };
-        let well = LookRow { at: Some(at(0)), succeeded_at: Some(at(0)), error: None };
+        let well = LookRow { at: Some(at(0)), succeeded_at: Some(at(0)), ..LookRow::default() };
         let failed = LookRow { error: Some("no route".to_owned()), ..well.clone() };
         let applied = Some(SyncOutcome::Applied);
         let (progressing, looked) = ((false, "Progressing"), (false, "Looked"));
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_does_not_change_keeps_its_time() {
         let intent = Intent::default();
-        let look = LookRow { at: Some(at(0)), succeeded_at: Some(at(0)), error: None };
+        let look = LookRow { at: Some(at(0)), succeeded_at: Some(at(0)), ..LookRow::default() };
         let latest = sync(SyncOutcome::Applied);
         let standing = Standing {
             intent: &intent,

@@ -31,7 +31,9 @@ pub(super) fn store(error: StoreError) -> Status {
     match error {
         StoreError::Full(_) => Status::resource_exhausted("the disk of the reconciler's database is full"),
         StoreError::ReadOnly(_) => Status::unavailable("the reconciler's database is read-only"),
-        StoreError::Late(_) => Status::unavailable("the reconciler's database does not answer; try again"),
+        StoreError::Late(_) | StoreError::Away(_) => {
+            Status::unavailable("the reconciler's database cannot be used at the moment; try again")
+        }
         StoreError::Outrun | StoreError::Deposed => Status::aborted(error.to_string()),
         StoreError::Database(_) | StoreError::Value { .. } => {
             Status::internal("the reconciler's database failed; its log says more")

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, instant, micros, testbed::word};
+use super::{Store, StoreError, instant, micros, rows::text, testbed::word};
 use crate::intent::{Deed, Hold, Intent};
 
 /// Something that somebody did.
@@ -48,7 +48,7 @@ impl Store {
         .bind(&action.actor)
         .bind(action.deed.as_str())
         .bind(&action.commit)
-        .bind(&action.reason)
+        .bind(text(&action.reason))
         .bind(action.until.map(micros))
         .execute(&mut *change)
         .await?;

@@ -7,7 +7,7 @@ use almanac_validate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Change, Store, StoreError, SyncRow, micros, outbox, rows::insert, syncs};
+use super::{Change, Store, StoreError, SyncRow, lead, micros, outbox, rows::insert, syncs};
 use crate::{
     applied::Next,
     hear::Heard,
@@ -37,6 +37,8 @@ pub struct Apply<'a> {
 pub struct Base {
     /// The sync that was in force.
     pub sync: Option<i64>,
+    /// The latest sync of all.
+    pub latest: Option<i64>,
     /// The term of the leader that decided; absent where there is only one reconciler.
     pub term: Option<i64>,
 }
@@ -66,8 +68,8 @@ impl Store {
             nodes(&mut change, id, now, plan, next).await?;
             jobs(&mut change, id, apply.sync, plan).await?;
             assignments(&mut change, now, next).await?;
-            if let Some((_, config)) = plan.config {
-                super::put_setting(&mut change, "config", json(config)).await?;
+            if plan.config.is_some() || next.config {
+                super::put_setting(&mut change, "config", json(&next.applied.testbed.config)).await?;
             }
             self.engine.say(&mut change, Heard::Applied).await?;
         }
@@ -80,21 +82,12 @@ impl Store {
 
 /// Lets one change at a time through, and none that was decided on something that is no more.
 async fn fence(change: &mut Change, base: Base) -> Result<(), StoreError> {
-    // Whoever holds this row is alone: elsewhere a change begins with the lock of the whole database.
-    sqlx::query("UPDATE settings SET value = value WHERE name = 'epoch'").execute(&mut **change).await?;
-    if let Some(term) = base.term {
-        let now: Option<(String,)> = sqlx::query_as("SELECT value FROM settings WHERE name = 'term'")
-            .fetch_optional(&mut **change)
+    lead::hold(change, base.term).await?;
+    let (latest, sync): (Option<i64>, Option<i64>) =
+        sqlx::query_as("SELECT MAX(id), MAX(CASE WHEN outcome = 'applied' THEN id END) FROM syncs")
+            .fetch_one(&mut **change)
             .await?;
-        if now.is_none_or(|(now,)| now != term.to_string()) {
-            return Err(StoreError::Deposed);
-        }
-    }
-    let now: Option<(i64,)> =
-        sqlx::query_as("SELECT id FROM syncs WHERE outcome = 'applied' ORDER BY id DESC LIMIT 1")
-            .fetch_optional(&mut **change)
-            .await?;
-    if now.map(|(id,)| id) == base.sync { Ok(()) } else { Err(StoreError::Outrun) }
+    if (latest, sync) == (base.latest, base.sync) { Ok(()) } else { Err(StoreError::Outrun) }
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -184,11 +177,11 @@ async fn nodes(
     let added =
         |node| plan.nodes.iter().any(|change| change.name == node && matches!(change.edit, Edit::Added(_)));
     let known = next.touched.iter().filter(|node| next.applied.generation(node) > 1 || !added(*node));
-    for node in known {
+    for node in known.chain(next.restored.difference(&next.touched)) {
         sqlx::query("UPDATE nodes SET generation = $2, generation_at = $3 WHERE name = $1")
             .bind(node.as_str())
             .bind(next.applied.generation(node).cast_signed())
-            .bind(micros(now))
+            .bind(micros(next.applied.generation_since(node)))
             .execute(&mut **change)
             .await?;
     }

@@ -12,7 +12,7 @@ use sqlx::{
     postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
 };
 
-use super::{Change, OpenError};
+use super::{Change, OpenError, lead::LEASE};
 use crate::hear::Heard;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -24,8 +24,12 @@ pub const CHANNEL: &str = "almanac";
 /// How long a writer waits for another one, be it another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the server lets a change rest whose reconciler says nothing any more. It may hold what a new leader
+/// needs, so it is no longer than the lease of a leader.
+const REST: Duration = LEASE;
+
 /// A database of one of the two kinds.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Engine {
     /// A file on this machine, which one reconciler serves.
     Sqlite {
@@ -35,7 +39,12 @@ pub enum Engine {
         options: Box<SqliteConnectOptions>,
     },
     /// A server, which several reconcilers may share.
-    Postgres(Box<PgConnectOptions>),
+    Postgres {
+        /// The address, as it was given: options cannot be written as one without a loss.
+        address: Box<str>,
+        /// What it says.
+        options: Box<PgConnectOptions>,
+    },
 }
 
 impl Engine {
@@ -43,7 +52,7 @@ impl Engine {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Sqlite { path, .. } => Some(path),
-            Self::Postgres(_) => None,
+            Self::Postgres { .. } => None,
         }
     }
 
@@ -52,7 +61,7 @@ impl Engine {
     pub(super) const fn begin(&self) -> &'static str {
         match self {
             Self::Sqlite { .. } => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN",
+            Self::Postgres { .. } => "BEGIN",
         }
     }
 
@@ -60,7 +69,7 @@ impl Engine {
     pub(super) const fn begin_look(&self) -> &'static str {
         match self {
             Self::Sqlite { .. } => "BEGIN",
-            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Self::Postgres { .. } => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         }
     }
 
@@ -69,13 +78,13 @@ impl Engine {
     pub(super) const fn connections(&self) -> u32 {
         match self {
             Self::Sqlite { .. } => 4,
-            Self::Postgres(_) => 10,
+            Self::Postgres { .. } => 10,
         }
     }
 
     /// Says something to the other reconcilers of this database, once the change is committed.
     pub(super) async fn say(&self, change: &mut Change, what: Heard) -> Result<(), sqlx::Error> {
-        if let Self::Postgres(_) = self {
+        if let Self::Postgres { .. } = self {
             sqlx::query("SELECT pg_notify($1, $2)")
                 .bind(CHANNEL)
                 .bind(what.as_str())
@@ -88,16 +97,15 @@ impl Engine {
     pub(super) fn migrations(&self) -> &'static Migrator {
         match self {
             Self::Sqlite { .. } => &SQLITE,
-            Self::Postgres(_) => &POSTGRES,
+            Self::Postgres { .. } => &POSTGRES,
         }
     }
 
     pub(super) fn options(&self) -> Result<AnyConnectOptions, sqlx::Error> {
-        let address = match self {
-            Self::Sqlite { options, .. } => options.to_url_lossy(),
-            Self::Postgres(options) => options.to_url_lossy(),
-        };
-        AnyConnectOptions::from_url(&address)
+        match self {
+            Self::Sqlite { options, .. } => AnyConnectOptions::from_url(&options.to_url_lossy()),
+            Self::Postgres { address, .. } => AnyConnectOptions::from_str(address),
+        }
     }
 
     /// Prepares a new connection.
@@ -111,11 +119,13 @@ impl Engine {
                 connection.execute("PRAGMA synchronous = FULL").await?;
                 connection.execute("PRAGMA foreign_keys = ON").await?;
             }
-            Self::Postgres(_) => {
+            Self::Postgres { .. } => {
                 // A statement that hangs would hang everything that waits for its locks.
                 connection.execute("SET statement_timeout = '30s'").await?;
                 connection.execute("SET lock_timeout = '10s'").await?;
-                connection.execute("SET idle_in_transaction_session_timeout = '30s'").await?;
+                let rest = format!("SET idle_in_transaction_session_timeout = {}", REST.as_millis());
+                connection.execute(sqlx::AssertSqlSafe(rest)).await?;
+                connection.execute("SET application_name = 'almanac-reconciler'").await?;
             }
         }
         Ok(())
@@ -128,7 +138,8 @@ impl FromStr for Engine {
     fn from_str(address: &str) -> Result<Self, OpenError> {
         if address.starts_with("postgres://") || address.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(address).map_err(OpenError::PostgresAddress)?;
-            return Ok(Self::Postgres(Box::new(options.application_name("almanac-reconciler"))));
+            let options = Box::new(options.application_name("almanac-reconciler"));
+            return Ok(Self::Postgres { address: address.into(), options });
         }
         let wrong = || OpenError::Address(address.split("://").next().unwrap_or_default().to_owned());
         if !address.starts_with("sqlite:") || address.contains(":memory:") {
@@ -145,12 +156,19 @@ impl FromStr for Engine {
     }
 }
 
+impl fmt::Debug for Engine {
+    /// As it is shown to people: errors carry it, and none may show a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({self})")
+    }
+}
+
 impl fmt::Display for Engine {
     /// For people, without a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite { path, .. } => path.display().fmt(f),
-            Self::Postgres(options) => {
+            Self::Postgres { options, .. } => {
                 let database = options.get_database().unwrap_or(options.get_username());
                 write!(f, "`{database}` on {}:{}", options.get_host(), options.get_port())
             }

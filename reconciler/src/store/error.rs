@@ -48,14 +48,14 @@ pub enum OpenError {
 const fn remedy(engine: &Engine) -> &'static str {
     match engine {
         Engine::Sqlite { .. } => "its folder must exist, and this program must be able to write there",
-        Engine::Postgres(_) => "the server must run, and accept this user for this database",
+        Engine::Postgres { .. } => "the server must run, and accept this user for this database",
     }
 }
 
 const fn writable(engine: &Engine) -> &'static str {
     match engine {
         Engine::Sqlite { .. } => "it and its folder",
-        Engine::Postgres(_) => "there, and name a primary server",
+        Engine::Postgres { .. } => "there, and name a primary server",
     }
 }
 
@@ -77,6 +77,9 @@ pub enum StoreError {
     /// It does not answer.
     #[error("the database did not answer in time")]
     Late(#[from] tokio::time::error::Elapsed),
+    /// It is not there, or somebody else is in the way. Trying again is the answer.
+    #[error("the database cannot be used at the moment")]
+    Away(#[source] sqlx::Error),
     /// Anything else.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
@@ -99,16 +102,25 @@ pub(super) enum Kind {
     ReadOnly,
     Full,
     NotADatabase,
+    Away,
     Other,
 }
 
 pub(super) fn kind(error: &sqlx::Error) -> Kind {
+    if let sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut = error {
+        return Kind::Away;
+    }
     let Some(error) = error.as_database_error() else { return Kind::Other };
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
         // PostgreSQL's error codes (postgresql.org/docs/current/errcodes-appendix.html).
         return match error.code() {
             "25006" => Kind::ReadOnly,
             "53100" => Kind::Full,
+            // Serialization, deadlock, too many connections, a lock that is held, a statement that took too long,
+            // a server that stops or starts, a session or change that rested too long, a broken connection.
+            "40001" | "40P01" | "53300" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "57P05"
+            | "25P03" => Kind::Away,
+            code if code.starts_with("08") => Kind::Away,
             _ => Kind::Other,
         };
     }
@@ -118,6 +130,7 @@ pub(super) fn kind(error: &sqlx::Error) -> Kind {
     });
     // SQLite's primary result codes (sqlite.org/rescode.html): the low byte of the extended ones.
     match code.map(|code| code & 0xff) {
+        Some(5) => Kind::Away,
         Some(8) => Kind::ReadOnly,
         Some(13) => Kind::Full,
         Some(26) => Kind::NotADatabase,
@@ -130,6 +143,7 @@ impl From<sqlx::Error> for StoreError {
         match kind(&error) {
             Kind::Full => Self::Full(error),
             Kind::ReadOnly => Self::ReadOnly(error),
+            Kind::Away => Self::Away(error),
             Kind::NotADatabase | Kind::Other => Self::Database(error),
         }
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Change, Store, StoreError, instant, micros, outbox, put_setting};
+use super::{Change, Store, StoreError, instant, lead, micros, outbox, put_setting, rows::text};
 use crate::{conditions::Condition, hear::Heard, notify::Notice};
 
 /// How the last look at the repository went.
@@ -14,6 +14,8 @@ pub struct LookRow {
     pub succeeded_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<String>,
+    /// The last question of another reconciler that it answers.
+    pub answers: i64,
 }
 
 /// A condition of the repository, as it was recorded at its last change.
@@ -40,31 +42,34 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         let Some((text,)) = row else { return Ok(LookRow::default()) };
-        let (at, succeeded_at, error): (Option<i64>, Option<i64>, Option<String>) =
+        let (at, succeeded_at, error, answers): (Option<i64>, Option<i64>, Option<String>, i64) =
             serde_json::from_str(&text).map_err(StoreError::value("look", &text))?;
-        Ok(LookRow { at: at.map(instant), succeeded_at: succeeded_at.map(instant), error })
+        Ok(LookRow { at: at.map(instant), succeeded_at: succeeded_at.map(instant), error, answers })
     }
 
     /// Records how a look went, and the conditions that changed by it with what is to be told about them.
     ///
     /// # Errors
     ///
-    /// When the database fails; then nothing is recorded.
+    /// [`StoreError::Deposed`] when another one leads since, and when the database fails; then nothing is recorded.
     pub async fn put_look(
         &self,
         look: &LookRow,
         changed: &[Condition],
         notices: &[Notice],
+        term: Option<i64>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let mut change = self.write().await?;
-        let row = (look.at.map(micros), look.succeeded_at.map(micros), look.error.as_deref());
-        let text = serde_json::to_string(&row).expect("numbers and text have a form in JSON");
-        put_setting(&mut change, "look", text).await?;
+        lead::hold(&mut change, term).await?;
+        let row = (look.at.map(micros), look.succeeded_at.map(micros), look.error.as_deref(), look.answers);
+        let json = serde_json::to_string(&row).expect("numbers and text have a form in JSON");
+        put_setting(&mut change, "look", json).await?;
         for condition in changed {
             put_condition(&mut change, condition).await?;
         }
         outbox::put(&mut change, notices, now).await?;
+        self.engine.say(&mut change, Heard::Looked).await?;
         Ok(change.commit().await?)
     }
 
@@ -87,15 +92,37 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Tells whoever leads to look at the repository.
+    /// Asks whoever leads to look at the repository. Returns the number of the question, which a later
+    /// [`LookRow::answers`] reaches.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn nudge(&self) -> Result<(), StoreError> {
+    pub async fn ask(&self) -> Result<i64, StoreError> {
         let mut change = self.write().await?;
+        let (asked,): (String,) = sqlx::query_as(
+            "INSERT INTO settings (name, value) VALUES ('asked', '1') ON CONFLICT (name) DO UPDATE
+             SET value = CAST(CAST(settings.value AS BIGINT) + 1 AS TEXT) RETURNING value",
+        )
+        .fetch_one(&mut *change)
+        .await?;
         self.engine.say(&mut change, Heard::Nudge).await?;
-        Ok(change.commit().await?)
+        change.commit().await?;
+        asked.parse().map_err(StoreError::value("number of a question", &asked))
+    }
+
+    /// The number of the last question.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn asked(&self) -> Result<i64, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT value FROM settings WHERE name = 'asked'")
+            .fetch_optional(&self.pool)
+            .await?;
+        let asked =
+            row.map(|(asked,)| asked.parse().map_err(StoreError::value("number of a question", &asked)));
+        Ok(asked.transpose()?.unwrap_or_default())
     }
 }
 
@@ -109,7 +136,7 @@ async fn put_condition(change: &mut Change, condition: &Condition) -> Result<(),
     .bind(condition.kind.as_str())
     .bind(i64::from(condition.status))
     .bind(condition.reason.as_str())
-    .bind(&condition.message)
+    .bind(text(&condition.message))
     .bind(micros(condition.since))
     .execute(&mut **change)
     .await?;

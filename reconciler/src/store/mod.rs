@@ -28,7 +28,7 @@ pub use artifacts::{ArtifactRow, UploadRow};
 pub use engine::{CHANNEL, Engine};
 pub use error::{OpenError, StoreError};
 pub use heartbeats::HeartbeatRow;
-pub use lead::LeaderLock;
+pub use lead::{LEASE, LeaderLock};
 pub use look::{ConditionRow, LookRow};
 pub use outbox::OutboxRow;
 pub use runs::{Recorded, RunFilter, RunKey, RunRow};

@@ -1,12 +1,13 @@
 //! Opening the database, and bringing it to this program's version.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
-    AnyPool, ConnectOptions, Connection,
+    AnyConnection, AnyPool, ConnectOptions, Connection,
     any::{AnyPoolOptions, install_default_drivers},
     migrate::MigrateError,
 };
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
@@ -16,6 +17,10 @@ use super::{
 
 /// How long a call waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a connection may take to say that it stands. One whose other end went away without a word never does,
+/// and would be waited for as long as the operating system has patience, which is a quarter of an hour.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Opens a database, such as `sqlite:///var/lib/almanac/almanac.db` or `postgres://host/almanac`. A
@@ -44,6 +49,9 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(engine.connections())
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(stands(connection)))
+            .after_release(|connection, _| Box::pin(stands(connection)))
             .after_connect(move |connection, _| {
                 let engine = Arc::clone(&prepared);
                 Box::pin(async move { engine.prepare(connection).await })
@@ -82,4 +90,11 @@ impl Store {
             .await?;
         Ok(change.commit().await?)
     }
+}
+
+/// Whether a connection still stands. An error closes it for good.
+async fn stands(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    let late = |_| sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut));
+    timeout(PING_TIMEOUT, connection.ping()).await.map_err(late)??;
+    Ok(true)
 }

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Change, Store, StoreError, count, instant, micros, rows::insert};
+use super::{
+    Change, Store, StoreError, count, instant, micros,
+    rows::{insert, text},
+};
 use crate::notify::Notice;
 
 /// A notice that is not delivered yet.
@@ -91,7 +94,7 @@ impl Store {
         let mut change = self.write().await?;
         sqlx::query("UPDATE outbox SET attempts = attempts + 1, error = $2, next_at = $3 WHERE id = $1")
             .bind(id)
-            .bind(error)
+            .bind(text(error))
             .bind(micros(next_at))
             .execute(&mut *change)
             .await?;

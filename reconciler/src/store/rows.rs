@@ -17,15 +17,21 @@ pub(super) enum Value {
 }
 
 impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+    fn from(said: &str) -> Self {
+        Self::Text(text(said))
     }
 }
 
 impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
+    fn from(said: String) -> Self {
+        Self::Text(text(&said))
     }
+}
+
+/// What somebody said, as both databases keep it: PostgreSQL's texts hold no NUL, and whoever says one would be
+/// refused whenever they try again.
+pub(super) fn text(said: &str) -> String {
+    said.replace('\0', "\u{fffd}")
 }
 
 impl From<i64> for Value {

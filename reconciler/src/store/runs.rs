@@ -6,7 +6,7 @@ use almanac_schemas::{JobName, NodeName, Phase, RunId, RunRole, UserName};
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{Change, Store, StoreError, instant, micros, testbed::word};
+use super::{Change, Store, StoreError, instant, micros, rows::text, testbed::word};
 use crate::run::{RunEvent, RunState, RunStep};
 
 /// A run.
@@ -278,11 +278,11 @@ async fn record_event(
     .bind(step.sequence.cast_signed())
     .bind(step.phase.as_str())
     .bind(step.reason.map(|reason| reason.as_str()))
-    .bind(&step.message)
+    .bind(text(&step.message))
     .bind(micros(step.at))
     .bind(step.exit_code.map(i64::from))
-    .bind(&step.image_digest)
-    .bind(&step.commit)
+    .bind(text(&step.image_digest))
+    .bind(text(&step.commit))
     .execute(&mut **change)
     .await?;
     if inserted.rows_affected() == 0 {

@@ -5,7 +5,11 @@ use almanac_validate::{Finding, plan::Action};
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{Change, Store, StoreError, count, instant, micros, rows::insert, testbed::word};
+use super::{
+    Change, Store, StoreError, count, instant, micros,
+    rows::{insert, text},
+    testbed::word,
+};
 use crate::source::Commit;
 
 /// A recorded sync.
@@ -390,8 +394,8 @@ pub(super) async fn insert_sync(change: &mut Change, sync: &SyncRow) -> Result<i
     )
     .bind(&sync.commit.id)
     .bind(&sync.commit.tree)
-    .bind(&sync.commit.author)
-    .bind(&sync.commit.subject)
+    .bind(text(&sync.commit.author))
+    .bind(text(&sync.commit.subject))
     .bind(micros(sync.commit.committed_at))
     .bind(micros(sync.started_at))
     .bind(micros(sync.ended_at))
@@ -399,7 +403,7 @@ pub(super) async fn insert_sync(change: &mut Change, sync: &SyncRow) -> Result<i
     .bind(sync.signer.as_deref().unwrap_or_default())
     .bind(sync.approved_by.as_deref().unwrap_or_default())
     .bind(sync.outcome.as_str())
-    .bind(&sync.message)
+    .bind(text(&sync.message))
     .bind(i64::from(sync.added))
     .bind(i64::from(sync.changed))
     .bind(i64::from(sync.removed))

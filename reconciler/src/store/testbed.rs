@@ -50,7 +50,14 @@ pub struct Loaded {
     pub strays: Vec<(NodeName, JobName, RunRole)>,
     /// What cannot be read, and was passed over.
     pub unreadable: Vec<StoreError>,
+    /// Whether the settings are among it.
+    pub config_unreadable: bool,
 }
+
+/// A job whose owner is not the one of its spec.
+#[derive(Debug, thiserror::Error)]
+#[error("its spec says `{0}`")]
+struct OwnerError(UserName);
 
 impl Store {
     /// What is in force. What cannot be read is passed over: comparing the database with the commit in
@@ -81,6 +88,7 @@ impl Store {
             let config = json("config", &config);
             testbed.config = config.map_err(|error| unreadable.push(error)).unwrap_or_default();
         }
+        let config_unreadable = !unreadable.is_empty();
         let users: Vec<(String, String)> =
             sqlx::query_as("SELECT name, spec FROM users WHERE deleted_at IS NULL")
                 .fetch_all(&mut *look)
@@ -115,13 +123,13 @@ impl Store {
                 Err(error) => unreadable.push(error),
             }
         }
-        let jobs: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
-            "SELECT name, spec, commit_id, created_at, updated_at FROM jobs WHERE deleted_at IS NULL",
+        let jobs: Vec<(String, String, String, String, i64, i64)> = sqlx::query_as(
+            "SELECT name, owner, spec, commit_id, created_at, updated_at FROM jobs WHERE deleted_at IS NULL",
         )
         .fetch_all(&mut *look)
         .await?;
-        for (name, spec, commit, created_at, updated_at) in jobs {
-            match word::<JobName>("job", &name).and_then(|name| Ok((name, json("job", &spec)?))) {
+        for (name, owner, spec, commit, created_at, updated_at) in jobs {
+            match word::<JobName>("job", &name).and_then(|name| Ok((name, owned_job(&owner, &spec)?))) {
                 Ok((name, spec)) => {
                     let (created_at, updated_at) = (instant(created_at), instant(updated_at));
                     applied.origins.insert(name.clone(), JobOrigin { commit, created_at, updated_at });
@@ -157,7 +165,7 @@ impl Store {
         for error in &unreadable {
             tracing::warn!(error = chain(error), "passed over; it is put right from the commit in force");
         }
-        Ok(Loaded { applied, strays: since.into_keys().collect(), unreadable })
+        Ok(Loaded { applied, strays: since.into_keys().collect(), unreadable, config_unreadable })
     }
 
     /// Removed jobs in the order of names.
@@ -226,6 +234,15 @@ impl Store {
             nodes: nodes.iter().map(|(node,)| word("node", node)).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The owner is also a column of its own, by which rows are found.
+fn owned_job(owner: &str, spec: &str) -> Result<JobSpec, StoreError> {
+    let spec: JobSpec = json("job", spec)?;
+    if spec.owner.as_str() != owner {
+        return Err(StoreError::value("owner of a job", owner)(OwnerError(spec.owner)));
+    }
+    Ok(spec)
 }
 
 fn json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {

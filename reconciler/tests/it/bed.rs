@@ -22,12 +22,15 @@ use almanac_reconciler::{
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 
+use crate::harness::Database;
+
 /// How long anything may take before a test has failed.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A repository with an admin `alice`, users `bob` and `carol` and nodes `london-01` and `paris-01`,
 /// their keys, and a reconciler once it is started.
 pub(crate) struct Bed {
+    database: Database,
     folder: TempDir,
     serving: Option<Serving>,
 }
@@ -35,7 +38,20 @@ pub(crate) struct Bed {
 impl Bed {
     /// Makes repository and keys. Users and nodes are written and not committed.
     pub(crate) fn new() -> Self {
-        let bed = Self { folder: tempfile::tempdir().unwrap(), serving: None };
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(folder.path());
+        Self::new_on(database, folder)
+    }
+
+    /// As [`Bed::new`], for what is about a file of SQLite whatever the tests run on.
+    pub(crate) fn new_on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(folder.path());
+        Self::new_on(database, folder)
+    }
+
+    fn new_on(database: Database, folder: TempDir) -> Self {
+        let bed = Self { database, folder, serving: None };
         fs::create_dir(bed.repo()).unwrap();
         bed.git(&["init", "--quiet", "--initial-branch=main"]);
         for (name, role) in [("alice", "admin"), ("bob", "user"), ("carol", "user")] {
@@ -114,8 +130,8 @@ impl Bed {
             location: Location::Local(self.repo()),
             branch: "main".to_owned(),
             subdir: String::new(),
-            data_dir: None,
-            database: format!("sqlite://{}", self.path().join("almanac.db").display()),
+            data_dir: Some(self.path().join("data")),
+            database: self.database.address().to_owned(),
             artifacts: None,
             log: "info".to_owned(),
             access: Access::default(),

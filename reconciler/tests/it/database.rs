@@ -8,27 +8,32 @@ use almanac_reconciler::{
 
 use crate::bed::Bed;
 
+/// Adds a migration that no program knows.
+pub(crate) async fn add_migration(store: &Store) {
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
+         SELECT 9999, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
     let bed = Bed::new();
     let address = bed.settings().database;
     let store = Store::open(&address).await.unwrap();
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
-         VALUES (9999, 'later', CURRENT_TIMESTAMP, 1, x'00', 0)",
-    )
-    .execute(store.pool())
-    .await
-    .unwrap();
+    add_migration(&store).await;
     store.close().await;
     let error = Store::open(&address).await.unwrap_err();
     assert!(matches!(error, OpenError::Newer { version: 9999, .. }), "{error}");
-    assert!(error.to_string().contains("almanac.db"), "{error}");
+    assert!(error.to_string().contains("almanac"), "{error}");
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_written_is_said_to_be_read_only() {
-    let bed = Bed::new();
+async fn a_file_that_cannot_be_written_is_said_to_be_read_only() {
+    let bed = Bed::new_on_sqlite();
     bed.commit("users and nodes");
     sync_once(&bed.settings()).await.unwrap();
     let database = format!("{}?mode=ro", bed.settings().database);

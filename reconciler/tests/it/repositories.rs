@@ -106,7 +106,7 @@ async fn a_remote_repository_is_mirrored_beside_the_database() {
     let remote = Location::Remote(bed.repo().display().to_string());
     let settings = Settings { location: remote, ..bed.settings() };
     assert_eq!(sync_once(&settings).await.unwrap().exit, Exit::Success);
-    assert!(bed.path().join("almanac.db.mirror.git/HEAD").exists());
+    assert!(bed.path().join("data/mirror.git/HEAD").exists());
     bed.write("jobs/ping.yaml", job("ping", "london-01"));
     bed.commit("a job");
     let told = sync_once(&settings).await.unwrap();

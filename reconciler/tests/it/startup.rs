@@ -2,7 +2,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::harness::{Ended, Testbed, manifest};
+use almanac_reconciler::store::Store;
+
+use crate::{
+    database::add_migration,
+    harness::{Ended, Testbed, manifest},
+};
 
 fn once(testbed: &Testbed) -> Command {
     testbed.command(&["sync", "--once"])
@@ -87,7 +92,10 @@ fn a_plain_listener_that_others_reach_must_be_asked_for() {
     for address in ["0.0.0.0:0", "[::]:0"] {
         let said = Ended::refusal(&mut testbed.command(&["serve", "--listen", address]));
         assert!(said.contains("--plaintext") && said.contains("--tls-cert"), "{said}");
-        assert!(!testbed.database().exists(), "nothing is opened before the configuration is right");
+        assert!(
+            !testbed.database_file().exists() && !testbed.folder().join("data").exists(),
+            "nothing is opened before the configuration is right"
+        );
     }
 }
 
@@ -121,7 +129,7 @@ fn a_configuration_file_says_what_flags_do_not() {
     let text = format!(
         "repo = {:?}\nbranch = \"live\"\ndatabase = \"sqlite://{}\"\n",
         testbed.repository.path(),
-        testbed.database().display()
+        testbed.database_file().display()
     );
     fs::write(&file, &text).unwrap();
     let run = |more: &[&str]| {
@@ -140,14 +148,14 @@ fn a_configuration_file_says_what_flags_do_not() {
 
 #[test]
 fn a_file_that_is_not_a_database_is_left_alone() {
-    let testbed = Testbed::prepare();
+    let testbed = Testbed::prepare_on_sqlite();
     testbed.repository.push("everything");
     let content =
         "this is not a database, and it is longer than a header is, which is 100 bytes or so\n".repeat(4);
-    fs::write(testbed.database(), &content).unwrap();
+    fs::write(testbed.database_file(), &content).unwrap();
     let said = Ended::refusal(&mut once(&testbed));
     assert!(said.contains("almanac.db") && said.contains("not an SQLite database"), "{said}");
-    assert_eq!(fs::read_to_string(testbed.database()).unwrap(), content);
+    assert_eq!(fs::read_to_string(testbed.database_file()).unwrap(), content);
     let said = Ended::refusal(once(&testbed).arg("--database").arg("sqlite:///no/such/folder/almanac.db"));
     assert!(said.contains("/no/such/folder/almanac.db"), "{said}");
 }
@@ -158,15 +166,11 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     testbed.repository.push("everything");
     assert_eq!(Ended::of(&mut once(&testbed)).code, Some(0));
     // A migration that this program does not know.
-    let address = format!("sqlite://{}", testbed.database().display());
-    let pool = sqlx::SqlitePool::connect(&address).await.unwrap();
-    sqlx::query("INSERT INTO _sqlx_migrations VALUES (99990101000000, 'future', 0, 1, x'00', 0)")
-        .execute(&pool)
-        .await
-        .unwrap();
-    pool.close().await;
+    let store = Store::open(testbed.database()).await.unwrap();
+    add_migration(&store).await;
+    store.close().await;
     let said = Ended::refusal(&mut once(&testbed));
-    assert!(said.contains("almanac.db") && said.contains("newer"), "{said}");
+    assert!(said.contains("almanac") && said.contains("newer"), "{said}");
 }
 
 /// Root may write whatever the mode says, so the file system itself is read-only.
@@ -197,7 +201,7 @@ fn a_database_on_a_read_only_disk_is_named() {
 /// What a mode refuses is only seen without root's rights, so they are dropped where they are there.
 #[test]
 fn a_database_that_may_not_be_written_is_named() {
-    let testbed = Testbed::prepare();
+    let testbed = Testbed::prepare_on_sqlite();
     testbed.repository.push("everything");
     assert_eq!(Ended::of(&mut once(&testbed)).code, Some(0));
     for entry in fs::read_dir(testbed.folder()).unwrap() {
@@ -210,7 +214,7 @@ fn a_database_that_may_not_be_written_is_named() {
     testbed.repository.push("a change");
     let mut command = once(&testbed);
     // `mode=ro` asks SQLite for what a mode would force upon everybody but root.
-    command.arg("--database").arg(format!("sqlite://{}?mode=ro", testbed.database().display()));
+    command.arg("--database").arg(format!("sqlite://{}?mode=ro", testbed.database_file().display()));
     let said = Ended::refusal(&mut command);
     assert!(
         said.contains("almanac.db") && (said.contains("read-only") || said.contains("be able to write")),

@@ -63,6 +63,24 @@ impl Daemon {
         peak.unwrap().parse::<u64>().unwrap() / 1024
     }
 
+    /// The port that it serves on, as its log says.
+    pub(crate) async fn port(&self) -> u16 {
+        wait_for("the reconciler to listen", async || {
+            self.check();
+            let log = self.log();
+            let (_, after) = log.split_once("address=")?;
+            let (_, port) = after.split_once(char::is_whitespace)?.0.rsplit_once(':')?;
+            port.parse().ok()
+        })
+        .await
+    }
+
+    /// Sends a signal, such as `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.borrow().id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
     /// SIGKILL: what a power cut is for the program.
     pub(crate) fn kill(self) {
         self.child.borrow_mut().kill().unwrap();
@@ -71,8 +89,7 @@ impl Daemon {
 
     /// SIGTERM, and waits for the end.
     pub(crate) async fn terminate(self) -> ExitStatus {
-        let pid = self.child.borrow().id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        self.signal("TERM");
         wait_for("the end of the reconciler", async || self.child.borrow_mut().try_wait().unwrap()).await
     }
 }

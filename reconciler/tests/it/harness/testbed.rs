@@ -13,7 +13,7 @@ use almanac_proto::{
 };
 use tempfile::TempDir;
 
-use super::{Daemon, Repository, manifest, wait_for};
+use super::{Daemon, Database, Repository, Server, manifest, wait_for};
 
 /// A testbed with an admin `alice`, users `bob` and `dave`, a privileged user `carol`, and nodes
 /// `london-01` and `paris-01`.
@@ -22,6 +22,7 @@ pub(crate) struct Testbed {
     daemon: Option<Daemon>,
     address: String,
     pub(crate) repository: Repository,
+    database: Database,
     folder: TempDir,
 }
 
@@ -29,8 +30,30 @@ impl Testbed {
     /// Makes the repository and all keys, and writes users and nodes. Nothing is pushed, nothing runs.
     pub(crate) fn prepare() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(folder.path());
+        Self::prepare_on(database, folder)
+    }
+
+    /// As [`Testbed::prepare`], for what is about a file of SQLite whatever the tests run on.
+    pub(crate) fn prepare_on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(folder.path());
+        Self::prepare_on(database, folder)
+    }
+
+    /// As [`Testbed::prepare`], on a database of a server of PostgreSQL.
+    pub(crate) fn prepare_on_server(server: &Server) -> Self {
+        Self::prepare_on(Database::on(server.address()), tempfile::tempdir().unwrap())
+    }
+
+    /// As [`Testbed::prepare`], for what only PostgreSQL can do.
+    pub(crate) fn prepare_on_postgres() -> Self {
+        Self::prepare_on(Database::postgres(), tempfile::tempdir().unwrap())
+    }
+
+    fn prepare_on(database: Database, folder: TempDir) -> Self {
         let repository = Repository::create(folder.path());
-        let testbed = Self { daemon: None, address: String::new(), repository, folder };
+        let testbed = Self { daemon: None, address: String::new(), repository, database, folder };
         for (name, role) in [("alice", "admin"), ("bob", "user"), ("carol", "privileged"), ("dave", "user")] {
             let text = manifest::user(name, role, &testbed.make_key(name));
             testbed.repository.write(&format!("users/{name}.yaml"), text);
@@ -73,9 +96,19 @@ impl Testbed {
         self.folder.path()
     }
 
-    /// The database's file.
-    pub(crate) fn database(&self) -> PathBuf {
+    /// The file of an SQLite database.
+    pub(crate) fn database_file(&self) -> PathBuf {
         self.folder().join("almanac.db")
+    }
+
+    /// The database's address.
+    pub(crate) fn database(&self) -> &str {
+        self.database.address()
+    }
+
+    /// The database's address by another port of this machine.
+    pub(crate) fn database_through(&self, port: u16) -> String {
+        self.database.through(port)
     }
 
     /// The folder that artifacts are stored in.
@@ -98,7 +131,8 @@ impl Testbed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_almanac-reconciler"));
         command.args(subcommand);
         command.arg("--repo").arg(self.repository.path());
-        command.arg("--database").arg(format!("sqlite://{}", self.database().display()));
+        command.arg("--database").arg(self.database());
+        command.arg("--data-dir").arg(self.folder().join("data"));
         command.arg("--artifacts").arg(self.store());
         command
     }
@@ -125,14 +159,7 @@ impl Testbed {
     /// Starts a reconciler, and finds its port in the log.
     async fn spawn(&mut self, scheme: &str, command: Command) {
         let daemon = Daemon::spawn(command, &self.folder().join("reconciler.log"));
-        self.address = wait_for("the reconciler to listen", async || {
-            daemon.check();
-            let log = daemon.log();
-            let (_, after) = log.split_once("address=")?;
-            let (_, port) = after.split_once(char::is_whitespace)?.0.rsplit_once(':')?;
-            Some(format!("{scheme}://127.0.0.1:{port}"))
-        })
-        .await;
+        self.address = format!("{scheme}://127.0.0.1:{}", daemon.port().await);
         self.daemon = Some(daemon);
     }
 

@@ -1,0 +1,100 @@
+//! What was decided on something that is no more is not put in force.
+
+use almanac_reconciler::{
+    clock,
+    source::Repository,
+    step::{Step, Steps},
+    store::{LookRow, Store, StoreError, SyncOutcome},
+    sync::{Reconciler, RoundError},
+};
+use tokio::{runtime::Handle, task::block_in_place};
+
+use crate::bed::{Bed, job};
+
+async fn reconciler(bed: &Bed) -> (Reconciler, Store) {
+    let settings = bed.settings();
+    let store = Store::open(&settings.database).await.unwrap();
+    let repository = Repository::new(settings.location, "main", "", bed.path().join("mirror.git"));
+    (Reconciler::new(repository, store.clone()).await.unwrap(), store)
+}
+
+#[tokio::test]
+async fn a_leader_of_an_earlier_term_changes_nothing() {
+    let bed = Bed::new();
+    bed.commit("users and nodes");
+    let (mut old, store) = reconciler(&bed).await;
+    let first = store.begin_term().await.unwrap();
+    old.lead(Some(first));
+    old.round(clock::now()).await.unwrap();
+    let before = store.look().await.unwrap();
+
+    let second = store.begin_term().await.unwrap();
+    assert_eq!((first, second), (1, 2));
+    bed.write("jobs/ping.yaml", job("ping", "london-01"));
+    bed.commit("a job");
+    let error = old.round(clock::now()).await.unwrap_err();
+    assert!(matches!(error, RoundError::Store(StoreError::Deposed)), "{error:?}");
+    let look = LookRow { error: Some("another one leads".to_owned()), ..LookRow::default() };
+    let error = store.put_look(&look, &[], &[], Some(first), clock::now()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Deposed), "{error:?}");
+    assert_eq!(store.look().await.unwrap(), before);
+    assert_eq!(store.syncs(None, 10).await.unwrap().len(), 1);
+    let loaded = store.load().await.unwrap();
+    assert!(loaded.applied.testbed.jobs.is_empty());
+
+    old.lead(Some(second));
+    old.round(clock::now()).await.unwrap();
+    assert_eq!(store.syncs(None, 10).await.unwrap().len(), 2);
+}
+
+/// Two that decide on the same at one time, whether the commit is good or bad: one of them records it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_rounds_at_a_time_one_is_recorded() {
+    let bed = Bed::new();
+    bed.commit("users and nodes");
+    reconciler(&bed).await.0.round(clock::now()).await.unwrap();
+    for (node, outcome) in [("london-01", SyncOutcome::Applied), ("nowhere", SyncOutcome::Rejected)] {
+        let (slow, store) = reconciler(&bed).await;
+        let (quick, _) = reconciler(&bed).await;
+        bed.write("jobs/ping.yaml", job("ping", node));
+        bed.commit(node);
+        let count = store.syncs(None, 10).await.unwrap().len();
+        let quick = std::sync::Mutex::new(quick);
+        let mut slow = slow.with_steps(Steps::new(move |step| {
+            if step == Step::Checked {
+                let mut quick = quick.lock().unwrap();
+                let round = quick.round(clock::now());
+                block_in_place(|| Handle::current().block_on(round)).unwrap();
+            }
+        }));
+        let error = slow.round(clock::now()).await.unwrap_err();
+        assert!(matches!(error, RoundError::Store(StoreError::Outrun)), "{error:?}");
+        let syncs = store.syncs(None, 10).await.unwrap();
+        assert_eq!((syncs.len(), syncs[0].outcome), (count + 1, outcome));
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    use almanac_reconciler::store::{Engine, OpenError};
+    let address = "postgres://almanac:s3cr%40t@127.0.0.1:1/almanac";
+    let engine: Engine = address.parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(Store::open(address)).unwrap_err();
+    assert!(matches!(error, OpenError::Open(..)), "{error}");
+    let wrong = "postgres://almanac:s3cr%40t@127.0.0.1:port/almanac".parse::<Engine>().unwrap_err();
+    let settings =
+        almanac_reconciler::config::Settings { database: address.to_owned(), ..Bed::new().settings() };
+    let shown = [
+        format!("{engine} {engine:?}"),
+        format!("{error:?}"),
+        almanac_reconciler::follow::chain(&error),
+        format!("{wrong:?}"),
+        almanac_reconciler::follow::chain(&wrong),
+        format!("{settings:?}"),
+    ];
+    for text in shown {
+        assert!(!text.contains("s3cr"), "{text}");
+    }
+    assert_eq!(engine.to_string(), "`almanac` on 127.0.0.1:1");
+}
