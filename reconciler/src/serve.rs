@@ -89,7 +89,8 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT));
     if let Some(tls) = &settings.tls {
-        let identity = Identity::from_pem(&tls.certificate, &tls.key);
+        let read = |path| std::fs::read(path).context("cannot read the certificate");
+        let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
         server = server
             .tls_config(ServerTlsConfig::new().identity(identity))
             .context("cannot use the certificate of `--tls-cert` with the key of `--tls-key`")?;

@@ -13,7 +13,8 @@ use almanac_proto::{
     v1::{self, testbed_service_client::TestbedServiceClient},
 };
 use almanac_reconciler::{
-    config::{ServeSettings, Settings},
+    config::{LogSettings, ServeSettings, Settings},
+    limits::Limits,
     serve::{self, Serving},
     source::Location,
 };
@@ -114,7 +115,7 @@ impl Bed {
             subdir: String::new(),
             database: format!("sqlite://{}", self.path().join("almanac.db").display()),
             artifacts: None,
-            log: "info".to_owned(),
+            log: LogSettings::default(),
         }
     }
 
@@ -126,6 +127,9 @@ impl Bed {
             // What a test waits for must come by a nudge.
             poll_interval: Duration::from_secs(3_600),
             tls: None,
+            max_connections: std::num::NonZeroUsize::MAX,
+            otlp_endpoint: None,
+            limits: Limits::default(),
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod applying;
 mod bed;
+mod configuration;
 mod database;
 mod desired;
 mod harness;
