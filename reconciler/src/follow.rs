@@ -9,11 +9,13 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     clock,
-    store::SyncRow,
-    sync::{News, Reconciler},
+    metrics::{Metrics, RoundOutcome},
+    store::{SyncOutcome, SyncRow},
+    sync::{News, Reconciler, Round},
 };
 
 /// How many callers may wait for a round at a time. Each is a person; more than this is an accident,
@@ -66,6 +68,11 @@ impl Follower {
         answered.await.map_err(|_| AskError::Stopping)
     }
 
+    /// How many wait for a round to begin.
+    pub fn waiting(&self) -> usize {
+        self.ask.max_capacity() - self.ask.capacity()
+    }
+
     /// How the last look went.
     pub fn status(&self) -> LookStatus {
         self.status.borrow().clone()
@@ -79,6 +86,7 @@ pub struct Follow {
     status: watch::Sender<LookStatus>,
     nudged: Arc<Notify>,
     poll: Duration,
+    metrics: Metrics,
     stop: CancellationToken,
     /// Held so that the repository is watched for as long as the task lives.
     _watcher: Option<notify::RecommendedWatcher>,
@@ -90,6 +98,7 @@ impl Follow {
         reconciler: Reconciler,
         watched: Option<&Path>,
         poll: Duration,
+        metrics: Metrics,
         stop: CancellationToken,
     ) -> (Self, Follower) {
         let (ask, asked) = mpsc::channel(ASKING);
@@ -102,7 +111,7 @@ impl Follow {
                 None
             }
         });
-        let follow = Self { reconciler, asked, status, nudged, poll, stop, _watcher: watcher };
+        let follow = Self { reconciler, asked, status, nudged, poll, metrics, stop, _watcher: watcher };
         (follow, Follower { ask, status: status_seen })
     }
 
@@ -148,8 +157,10 @@ impl Follow {
     }
 
     async fn round(&mut self) -> Answer {
-        let now = clock::now();
-        let result = self.reconciler.round(now).await;
+        let (now, begun) = (clock::now(), Instant::now());
+        let result = self.reconciler.round(now).instrument(tracing::info_span!("sync")).await;
+        let (outcome, in_force) = measure(result.as_ref().ok());
+        self.metrics.round(outcome, in_force, begun.elapsed());
         let error = result.as_ref().err().map(|error| chain(error));
         if let Some(error) = &error
             && self.status.borrow().error.as_ref() != Some(error)
@@ -173,6 +184,17 @@ impl Follow {
         }
         Ok(round.sync)
     }
+}
+
+/// What a round is measured as, and whether the head of the branch is in force after it.
+fn measure(round: Option<&Round>) -> (RoundOutcome, bool) {
+    let Some(round) = round else { return (RoundOutcome::Failed, false) };
+    let outcome = match round.news {
+        Some(News::Applied(_)) => RoundOutcome::Applied,
+        Some(News::Rejected(_)) => RoundOutcome::Rejected,
+        None => RoundOutcome::Unchanged,
+    };
+    (outcome, round.sync.outcome == SyncOutcome::Applied)
 }
 
 /// An error with all of its causes, in one line.

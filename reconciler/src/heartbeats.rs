@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     follow::chain,
+    metrics::Metrics,
     store::{HeartbeatRow, Store, StoreError},
 };
 
@@ -82,8 +83,13 @@ impl Heartbeats {
         self.lock().rows.get(node).cloned()
     }
 
+    /// How many are not in the database yet.
+    pub fn unwritten(&self) -> usize {
+        self.lock().unwritten.len()
+    }
+
     /// The task that writes them. It ends when `stop` is cancelled, after a last write.
-    pub async fn run(self, store: Store, stop: CancellationToken) {
+    pub async fn run(self, store: Store, metrics: Metrics, stop: CancellationToken) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -92,7 +98,7 @@ impl Heartbeats {
                 () = stop.cancelled() => true,
                 _ = tick.tick() => false,
             };
-            if let Err(error) = self.flush(&store).await {
+            if let Err(error) = self.flush(&store, &metrics).await {
                 tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
             }
             if stopping {
@@ -101,7 +107,7 @@ impl Heartbeats {
         }
     }
 
-    async fn flush(&self, store: &Store) -> Result<(), StoreError> {
+    async fn flush(&self, store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
         let rows: Vec<HeartbeatRow> = {
             let mut seen = self.lock();
             let nodes = std::mem::take(&mut seen.unwritten);
@@ -110,7 +116,7 @@ impl Heartbeats {
         if rows.is_empty() {
             return Ok(());
         }
-        let written = store.put_heartbeats(&rows).await;
+        let written = metrics.database("put_heartbeats", store.put_heartbeats(&rows)).await;
         if written.is_err() {
             self.lock().unwritten.extend(rows.into_iter().map(|row| row.node));
         }

@@ -12,9 +12,10 @@
 //! |---|---|---|---|---|
 //! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, a tick | [`applied::Applied`] and [`follow::LookStatus`] (`watch`) | at `stop`, after its round |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory | rows | at `stop`, after a last write |
-//! | the server | [`serve`] | connections | answers | at `stop`, when its calls have ended |
-//! | the end of health | [`serve`] | | the end of every watch of the health | at `stop` |
-//! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when its key is revoked |
+//! | [`connections::Connections::run`] | [`serve`] | connections | answers, by a task for each connection | at `stop`, when its calls have ended, or after 5 s |
+//! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
+//! | [`routes::end_health`] | [`serve`] | | the end of every watch of the health | at `stop` |
+//! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when newer streams take its place, when its key is revoked |
 //! | the signal task | [`serve`] | SIGTERM, SIGINT | `stop` | with the program |
 //!
 //! All of them are waited for. What has not ended [`serve::GRACE`] after `stop` is given up.
@@ -24,22 +25,28 @@ pub mod artifacts;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod desired;
 pub mod exit;
 pub mod follow;
+pub mod health;
 pub mod heartbeats;
 pub mod limits;
+pub mod metrics;
 pub mod occurrences;
 pub mod once;
 pub mod page;
 pub mod plan;
 pub mod redact;
+pub mod request;
 pub mod rights;
+pub mod routes;
 pub mod run;
 pub mod serve;
 pub mod services;
 pub mod source;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
 pub mod tls;
 pub mod watch;

@@ -1,18 +1,14 @@
 //! The reconciler of an Almanac testbed.
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
 
 use almanac_reconciler::{
-    config::{self, Command, Invocation, LogFormat, LogSettings, ServeSettings, Settings},
+    config::{self, Command, Invocation, ServeSettings, Settings},
     exit::Exit,
     follow::chain,
-    once, redact, serve,
+    once, redact, serve, telemetry,
 };
 
 fn main() -> ExitCode {
@@ -29,13 +25,17 @@ fn run(Invocation { command, given }: Invocation) -> anyhow::Result<Exit> {
     match command {
         Command::Serve => {
             let settings = ServeSettings::resolve(given)?;
-            log(&settings.common.log)?;
-            start()?.block_on(async { serve::start(settings).await?.until_signal().await })?;
+            start()?.block_on(async {
+                let telemetry = telemetry::init(&settings.common.log, settings.otlp_endpoint.as_deref())?;
+                let served = async { serve::start(settings).await?.until_signal().await }.await;
+                telemetry.end().await;
+                served
+            })?;
             Ok(Exit::Success)
         }
         Command::SyncOnce => {
             let settings = Settings::resolve(given)?;
-            log(&settings.log)?;
+            telemetry::init(&settings.log, None)?;
             let told = start()?.block_on(once::sync_once(&settings))?;
             print(&told.text)?;
             Ok(told.exit)
@@ -50,17 +50,4 @@ fn run(Invocation { command, given }: Invocation) -> anyhow::Result<Exit> {
             problems.map_or(Ok(Exit::Success), |problems| Err(problems.into()))
         }
     }
-}
-
-fn log(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.filter).context("`--log` is not a filter")?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match settings.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
-    }
-    Ok(())
 }

@@ -2,45 +2,46 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use almanac_proto::{
-    DESCRIPTORS, limits,
-    v1::{node_service_server::NodeServiceServer, testbed_service_server::TestbedServiceServer},
-};
 use anyhow::Context as _;
-use axum::routing::get;
 use tokio::{
+    net::TcpSocket,
     signal::unix::{SignalKind, signal},
     task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    server::NamedService,
-    service::Routes,
-    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
-};
-use tonic_health::server::HealthReporter;
 
 use crate::{
     artifacts::{Staging, Uploads},
+    auth::Authenticator,
     config::ServeSettings,
+    connections::Connections,
     follow::Follow,
+    health::Readiness,
     heartbeats::Heartbeats,
-    services::{Context, NodeCalls, TestbedCalls},
+    limits::Streams,
+    metrics::Metrics,
+    redact, routes,
+    services::Context,
     source::Repository,
     store::Store,
     sync::Reconciler,
+    tls::Certificate,
 };
 
 /// How long what is under way may take to end once the program is told to stop.
 pub const GRACE: Duration = Duration::from_secs(8);
+
+/// How many connections may wait to be accepted: all agents come back at once after a restart. The
+/// kernel has a bound of its own (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// A reconciler that serves.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
+    tasks: JoinSet<()>,
     store: Store,
 }
 
@@ -51,6 +52,7 @@ pub struct Serving {
 /// When the database, the repository, the certificate or the port cannot be used.
 pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let common = &settings.common;
+    let certificate = settings.tls.clone().map(Certificate::open).transpose()?;
     let store = Store::open(&common.database).await?;
     let repository = Repository::new(common.location.clone(), &common.branch, &common.subdir, store.path());
     // A repository that is not there is a mistake; one without the branch yet is only new.
@@ -63,85 +65,59 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let staging = Staging::new(beside(".uploads")?)?;
     let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), beside(".artifacts")?);
     let heartbeats = Heartbeats::load(&store).await.context("cannot read the database")?;
-    let incoming = TcpIncoming::bind(settings.listen)
-        .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?
-        .with_nodelay(Some(true));
-    let address = incoming.local_addr().context("cannot tell the address that is listened on")?;
+    let listener = listen(settings.listen)
+        .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
+    let address = listener.local_addr().context("cannot tell the address that is listened on")?;
 
     let stop = CancellationToken::new();
+    let metrics = Metrics::default();
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let applied = reconciler.applied();
     let (follow, follower) =
-        Follow::new(reconciler, watched.as_deref(), settings.poll_interval, stop.clone());
+        Follow::new(reconciler, watched.as_deref(), settings.poll_interval, metrics.clone(), stop.clone());
     let context = Context {
         store: store.clone(),
         applied,
         follower,
         heartbeats: heartbeats.clone(),
         uploads,
-        audience: Arc::from(settings.name.as_str()),
-        repository: Arc::from(common.location.to_string()),
+        authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
+        streams: Streams::new(settings.limits.streams_per_node, metrics.clone()),
+        metrics: metrics.clone(),
+        repository: redact::passwords(&common.location.to_string()).as_ref().into(),
         branch: Arc::from(common.branch.as_str()),
         stop: stop.clone(),
     };
-    let mut server = Server::builder()
-        .accept_http1(true)
-        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT));
-    if let Some(tls) = &settings.tls {
-        let read = |path| std::fs::read(path).context("cannot read the certificate");
-        let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
-        server = server
-            .tls_config(ServerTlsConfig::new().identity(identity))
-            .context("cannot use the certificate of `--tls-cert` with the key of `--tls-key`")?;
-    }
-    let (routes, mut health) = routes(context).await?;
-    let server = server.add_routes(routes);
-    let stopped = stop.clone().cancelled_owned();
+    let readiness = Readiness {
+        store: store.clone(),
+        metrics: metrics.clone(),
+        poll_interval: settings.poll_interval,
+        stop: stop.clone(),
+    };
+    let (routes, health) = routes::all(context, readiness).await?;
+    let tls = certificate.as_ref().map(Certificate::server).transpose().context("cannot set up TLS")?;
+    let connections = Connections::new(listener, tls, settings.max_connections, routes, metrics.clone());
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        server.serve_with_incoming_shutdown(incoming, stopped).await.context("the server failed")
-    });
-    tasks.spawn(async move {
-        follow.run().await;
-        Ok(())
-    });
-    let stopping = stop.clone();
-    tasks.spawn(async move {
-        stopping.cancelled().await;
-        // Whoever watches the health is told no more, or the server would wait for them.
-        for service in ["", NodeServiceServer::<NodeCalls>::NAME, TestbedServiceServer::<TestbedCalls>::NAME]
-        {
-            health.clear_service_status(service).await;
-        }
-        Ok(())
-    });
-    let beats = heartbeats.run(store.clone(), stop.clone());
-    tasks.spawn(async move {
-        beats.await;
-        Ok(())
-    });
-    tracing::info!(%address, repository = %common.location, branch = common.branch, "serving");
+    tasks.spawn(connections.run(stop.clone()));
+    tasks.spawn(follow.run());
+    tasks.spawn(routes::end_health(health, stop.clone()));
+    tasks.spawn(heartbeats.run(store.clone(), metrics, stop.clone()));
+    if let Some(certificate) = certificate {
+        tasks.spawn(certificate.follow(stop.clone()));
+    }
+    tracing::info!(%address, repository = %redact::passwords(&common.location.to_string()), branch = common.branch, "serving");
     Ok(Serving { address, stop, tasks, store })
 }
 
-async fn routes(context: Context) -> anyhow::Result<(Routes, HealthReporter)> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<NodeServiceServer<NodeCalls>>().await;
-    health.set_serving::<TestbedServiceServer<TestbedCalls>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .context("the protocol's descriptors are broken")?;
-    let node = NodeServiceServer::new(NodeCalls::new(context.clone()))
-        .max_decoding_message_size(limits::MAX_MESSAGE);
-    let testbed =
-        TestbedServiceServer::new(TestbedCalls::new(context)).max_decoding_message_size(limits::MAX_MESSAGE);
-    let routes = Routes::new(health_service).add_service(reflection).add_service(node).add_service(testbed);
-    let routes = routes.into_axum_router().route("/healthz", get(async || "ok\n")).into();
-    Ok((routes, health))
+fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for connections of before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it: a peer that vanished before it said anything is noticed, too.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Serving {
@@ -159,7 +135,7 @@ impl Serving {
         self.stop.cancel();
         let ended = timeout(GRACE, async {
             while let Some(ended) = self.tasks.join_next().await {
-                ended.context("a task panicked")??;
+                ended.context("a task panicked")?;
             }
             self.store.close().await;
             anyhow::Ok(())
@@ -188,7 +164,7 @@ impl Serving {
         let stopped = self.stop().await;
         match failed {
             Some(ended) => {
-                ended.context("a task panicked")??;
+                ended.context("a task panicked")?;
                 anyhow::bail!("a task ended by itself");
             }
             None => stopped,

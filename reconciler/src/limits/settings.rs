@@ -28,8 +28,8 @@ impl Default for Limits {
         Self {
             requests_per_second: number(100),
             burst: number(500),
-            failures_per_second: number(5),
-            failures_burst: number(50),
+            failures_per_second: number(50),
+            failures_burst: number(500),
             streams_per_node: NonZeroUsize::MIN.saturating_add(3),
         }
     }

@@ -11,7 +11,7 @@ use super::{Context, message, refuse};
 const MIN_PREFIX: usize = 7;
 
 pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusResponse, Status> {
-    let latest = context.store.latest_sync().await.map_err(refuse::store)?;
+    let latest = context.database("latest_sync", context.store.latest_sync()).await?;
     let applied = context.applied();
     let look = context.follower.status();
     let current = applied.testbed.nodes.keys().filter(|node| {
@@ -40,7 +40,7 @@ pub(super) async fn list(
     let before = before.map(|[id]| id.parse::<i64>()).transpose().map_err(|_| {
         Status::invalid_argument("field `page_token` is wrong: it is not one that a page of this list gave")
     })?;
-    let rows = context.store.syncs(before, size + 1).await.map_err(refuse::store)?;
+    let rows = context.database("syncs", context.store.syncs(before, size + 1)).await?;
     let (rows, more) = page::cut(rows, size);
     let next_page_token = rows.last().filter(|_| more).map(|row| page::token(&[&row.id.to_string()]));
     Ok(v1::ListSyncsResponse {
@@ -51,8 +51,8 @@ pub(super) async fn list(
 
 pub(super) async fn get(context: &Context, id: &str) -> Result<v1::GetSyncResponse, Status> {
     let row = find(context, id).await?;
-    let findings = context.store.findings(row.id).await.map_err(refuse::store)?;
-    let changes = context.store.changes(row.id).await.map_err(refuse::store)?;
+    let findings = context.database("findings", context.store.findings(row.id)).await?;
+    let changes = context.database("changes", context.store.changes(row.id)).await?;
     Ok(v1::GetSyncResponse {
         sync: Some(message::sync(&row)),
         findings: findings.into_iter().map(message::finding).collect(),
@@ -62,12 +62,12 @@ pub(super) async fn get(context: &Context, id: &str) -> Result<v1::GetSyncRespon
 
 async fn find(context: &Context, id: &str) -> Result<SyncRow, Status> {
     if id.is_empty() {
-        let latest = context.store.latest_sync().await.map_err(refuse::store)?;
+        let latest = context.database("latest_sync", context.store.latest_sync()).await?;
         return latest.ok_or_else(|| Status::not_found("there was no sync yet; push a commit"));
     }
     // A number may be both: the id of a sync comes first, since ids are what lists show.
     if let Ok(number) = id.parse::<i64>()
-        && let Some(row) = context.store.sync(number).await.map_err(refuse::store)?
+        && let Some(row) = context.database("sync", context.store.sync(number)).await?
     {
         return Ok(row);
     }
@@ -78,7 +78,7 @@ async fn find(context: &Context, id: &str) -> Result<SyncRow, Status> {
             "there is no sync `{id}`: expected the id of a sync, or at least {MIN_PREFIX} digits of a commit's hash"
         )));
     }
-    let mut rows = context.store.syncs_of_commit(&prefix).await.map_err(refuse::store)?;
+    let mut rows = context.database("syncs_of_commit", context.store.syncs_of_commit(&prefix)).await?;
     match rows.len() {
         0 => Err(Status::not_found(format!("no commit that begins with `{id}` was looked at"))),
         1 => Ok(rows.remove(0)),

@@ -1,0 +1,64 @@
+//! What is served: gRPC for agents and people, HTTP for those who run the program.
+
+use almanac_proto::{
+    DESCRIPTORS, limits,
+    v1::{node_service_server::NodeServiceServer, testbed_service_server::TestbedServiceServer},
+};
+use anyhow::Context as _;
+use axum::{Router, extract::RawQuery, http::header::CONTENT_TYPE, routing::get};
+use tokio_util::sync::CancellationToken;
+use tonic::{server::NamedService, service::Routes};
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    health::{self, Readiness},
+    metrics::{self, Depths},
+    services::{Context, NodeCalls, TestbedCalls},
+};
+
+/// Everything that is served on the port.
+///
+/// # Errors
+///
+/// When the protocol's descriptors are broken.
+pub async fn all(context: Context, readiness: Readiness) -> anyhow::Result<(Router, HealthReporter)> {
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    reporter.set_serving::<NodeServiceServer<NodeCalls>>().await;
+    reporter.set_serving::<TestbedServiceServer<TestbedCalls>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the protocol's descriptors are broken")?;
+    let node = NodeServiceServer::new(NodeCalls::new(context.clone()))
+        .max_decoding_message_size(limits::MAX_MESSAGE);
+    let testbed = TestbedServiceServer::new(TestbedCalls::new(context.clone()))
+        .max_decoding_message_size(limits::MAX_MESSAGE);
+    let grpc = Routes::new(health_service).add_service(reflection).add_service(node).add_service(testbed);
+    let ready = async move |RawQuery(query): RawQuery| {
+        health::answer(&readiness.checks().await, query.as_deref().unwrap_or_default())
+    };
+    let measured = async move || {
+        let depths = Depths {
+            sync_requests: context.follower.waiting(),
+            unwritten_heartbeats: context.heartbeats.unwritten(),
+        };
+        ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.text(depths))
+    };
+    let routes = grpc
+        .into_axum_router()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(measured));
+    Ok((routes, reporter))
+}
+
+/// The task that ends every watch of the health when `stop` is cancelled, or the server would wait for
+/// them.
+pub async fn end_health(reporter: HealthReporter, stop: CancellationToken) {
+    let mut reporter = reporter;
+    stop.cancelled().await;
+    for service in ["", NodeServiceServer::<NodeCalls>::NAME, TestbedServiceServer::<TestbedCalls>::NAME] {
+        reporter.clear_service_status(service).await;
+    }
+}
