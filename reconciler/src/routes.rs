@@ -5,14 +5,21 @@ use almanac_proto::{
     v1::{node_service_server::NodeServiceServer, testbed_service_server::TestbedServiceServer},
 };
 use anyhow::Context as _;
-use axum::{Router, extract::RawQuery, http::header::CONTENT_TYPE, routing::get};
+use axum::{
+    Router,
+    extract::RawQuery,
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::{server::NamedService, service::Routes};
+use tonic::{Status, server::NamedService, service::Routes};
 use tonic_health::server::HealthReporter;
 
 use crate::{
     health::{self, Readiness},
     metrics::{self, Depths},
+    request,
     services::{Context, NodeCalls, TestbedCalls},
 };
 
@@ -49,8 +56,17 @@ pub async fn all(context: Context, readiness: Readiness) -> anyhow::Result<(Rout
         .into_axum_router()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(measured));
+        .route("/metrics", get(measured))
+        .fallback(nothing);
     Ok((routes, reporter))
+}
+
+/// The answer where nothing is served.
+async fn nothing(headers: HeaderMap) -> Response {
+    if request::is_grpc(&headers) {
+        return Status::unimplemented("there is no such call").into_http();
+    }
+    (StatusCode::NOT_FOUND, "nothing is served here\n").into_response()
 }
 
 /// The task that ends every watch of the health when `stop` is cancelled, or the server would wait for

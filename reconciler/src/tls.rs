@@ -72,8 +72,13 @@ pub fn load(files: &TlsFiles) -> Result<CertifiedKey, CertificateError> {
 #[derive(Debug, Clone)]
 pub struct Certificate {
     files: TlsFiles,
+    /// The files when they were read, or a moment before: a change in between is noticed then.
+    seen: FilesState,
     current: Arc<Current>,
 }
+
+/// What changes whenever one of the files does: inode, length, and the time of the last change.
+type FilesState = [Option<(u64, u64, i64, i64)>; 2];
 
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
@@ -85,8 +90,9 @@ impl Certificate {
     ///
     /// See [`load`].
     pub fn open(files: TlsFiles) -> Result<Self, CertificateError> {
+        let seen = state(&files);
         let current = Arc::new(Current(RwLock::new(Arc::new(load(&files)?))));
-        Ok(Self { files, current })
+        Ok(Self { files, seen, current })
     }
 
     /// What serves it: TLS 1.2 and newer, HTTP/2 before HTTP/1.1.
@@ -106,8 +112,7 @@ impl Certificate {
 
     /// The task that reads the files again when they change. What cannot be used is said once, and
     /// what was served before still is. It ends when `stop` is cancelled.
-    pub async fn follow(self, stop: CancellationToken) {
-        let mut seen = self.state();
+    pub async fn follow(mut self, stop: CancellationToken) {
         let mut tick = interval(LOOK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -116,11 +121,11 @@ impl Certificate {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let state = self.state();
-            if state == seen {
+            let state = state(&self.files);
+            if state == self.seen {
                 continue;
             }
-            seen = state;
+            self.seen = state;
             match load(&self.files) {
                 Ok(key) => {
                     *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
@@ -133,14 +138,13 @@ impl Certificate {
             }
         }
     }
+}
 
-    /// What changes whenever a file does.
-    fn state(&self) -> [Option<(u64, u64, i64, i64)>; 2] {
-        [&self.files.certificate, &self.files.key].map(|path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
-        })
-    }
+fn state(files: &TlsFiles) -> FilesState {
+    [&files.certificate, &files.key].map(|path| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+    })
 }
 
 impl ResolvesServerCert for Current {

@@ -34,9 +34,7 @@ pub fn snapshots(
         // Cancel-safe: whichever ends the stream, what was not sent yet is not wanted any more.
         let end = tokio::select! {
             end = follow(applied, &node, &caller, &sender) => end,
-            () = stop.cancelled() => {
-                Some(Status::unavailable("the reconciler is stopping; connect again"))
-            }
+            () = stop.cancelled() => Some(stopping()),
             () = place.replaced.cancelled() => Some(Status::aborted(format!(
                 "a newer stream of `{node}` took this one's place; a node has {} at most",
                 streams.most()
@@ -77,9 +75,17 @@ async fn follow(
         // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
         // closed.
         tokio::select! {
-            // Nobody can change anything any more: the program is stopping.
-            changed = applied.changed() => changed.ok()?,
+            changed = applied.changed() => {
+                // Nobody can change anything any more.
+                if changed.is_err() {
+                    return Some(stopping());
+                }
+            }
             () = sender.closed() => return None,
         }
     }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the reconciler is stopping; connect again")
 }

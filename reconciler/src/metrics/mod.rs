@@ -108,10 +108,10 @@ impl Metrics {
         let begun = std::time::Instant::now();
         let result = work.instrument(tracing::info_span!("database", operation)).await;
         let took = begun.elapsed().as_secs_f64();
-        self.0.families.database.get_or_create(&OperationLabel { operation }).observe(took);
-        if result.is_err() {
-            self.0.families.database_errors.get_or_create(&OperationLabel { operation }).inc();
-        }
+        let label = OperationLabel { operation };
+        self.0.families.database.get_or_create(&label).observe(took);
+        // An operation that never failed shows a zero, which a rate can be taken of.
+        self.0.families.database_errors.get_or_create(&label).inc_by(u64::from(result.is_err()));
         result
     }
 

@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
-use axum::http::{HeaderMap, Request, StatusCode, header::CONTENT_TYPE};
+use axum::http::{HeaderMap, Request, StatusCode};
 use tonic::Code as GrpcCode;
 use tracing::Span;
 
-use super::Current;
+use super::{Current, is_grpc};
 use crate::{metrics::Metrics, telemetry};
 
 /// The longest path that is logged whole, in bytes. Paths of this program are shorter.
@@ -41,11 +41,10 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn new<B>(request: &Request<B>, current: Arc<Current>, metrics: Metrics, span: Span) -> Self {
-        let content = request.headers().get(CONTENT_TYPE);
         let path = request.uri().path();
         Self {
             path: path.get(..path.floor_char_boundary(MAX_PATH)).unwrap_or_default().to_owned(),
-            grpc: content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc")),
+            grpc: is_grpc(request.headers()),
             begun: Instant::now(),
             current,
             metrics,

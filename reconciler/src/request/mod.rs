@@ -11,6 +11,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use axum::http::{HeaderMap, header::CONTENT_TYPE};
+
 pub use observe::Observe;
 
 tokio::task_local! {
@@ -44,4 +46,9 @@ impl Current {
 /// The request that is being answered, if one is.
 pub fn current() -> Option<Arc<Current>> {
     CURRENT.try_with(Arc::clone).ok()
+}
+
+/// Whether a request is a call of gRPC.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }

@@ -1,5 +1,6 @@
 //! What the tests of this binary share. [`Testbed`] is where to start.
 
+mod certificate;
 pub(crate) mod manifest;
 mod mount;
 mod process;
@@ -7,6 +8,7 @@ mod reports;
 mod repository;
 mod testbed;
 
+pub(crate) use certificate::Certificate;
 pub(crate) use mount::Mount;
 pub(crate) use process::{Daemon, Ended, wait_for};
 pub(crate) use reports::{event, instant, run_id, whole_run};

@@ -12,6 +12,7 @@ use almanac_proto::{
     v1::{self, node_service_client::NodeServiceClient, testbed_service_client::TestbedServiceClient},
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Daemon, Repository, manifest, wait_for};
 
@@ -112,12 +113,17 @@ impl Testbed {
     pub(crate) async fn serve_with(&mut self, scheme: &str, flags: &[&str]) {
         let mut command = self.command(&["serve", "--poll-interval", "1h"]);
         command.args(flags);
+        self.spawn(scheme, command).await;
+    }
+
+    /// Serves by a command line that was prepared.
+    pub(crate) async fn spawn(&mut self, scheme: &str, command: Command) {
         let daemon = Daemon::spawn(command, &self.folder().join("reconciler.log"));
         self.address = wait_for("the reconciler to listen", async || {
             daemon.check();
             let log = daemon.log();
-            let (_, after) = log.split_once("address=")?;
-            let (_, port) = after.split_once(char::is_whitespace)?.0.rsplit_once(':')?;
+            let after = log.split_once("address=").or_else(|| log.split_once("\"address\":\""))?.1;
+            let (_, port) = after.split_once([' ', '\n', '"'])?.0.rsplit_once(':')?;
             Some(format!("{scheme}://127.0.0.1:{port}"))
         })
         .await;
@@ -132,6 +138,27 @@ impl Testbed {
     /// What the reconciler printed.
     pub(crate) fn log(&self) -> String {
         self.daemon.as_ref().unwrap().log()
+    }
+
+    /// How much memory the reconciler holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.daemon.as_ref().unwrap().memory()
+    }
+
+    /// Where it listens, without a scheme.
+    pub(crate) fn socket(&self) -> &str {
+        self.address.split_once("://").unwrap().1
+    }
+
+    /// The status and the body of what a plain listener answers over HTTP.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = tokio::net::TcpStream::connect(self.socket()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: almanac\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Takes the reconciler, to end it in one way or another.
