@@ -1,6 +1,13 @@
 //! The port: connections are accepted, encrypted, and served until they end.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use almanac_proto::limits;
 use axum::Router;
@@ -29,6 +36,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// How long a connection of HTTP/1.1 may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// How long a connection may be open without a request: its place is for those who have one.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long to wait before accepting again when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -126,7 +136,7 @@ impl Connections {
             let _ = stream.set_nodelay(true);
             let serving = async {
                 match tls {
-                    None => serve(stream, routes, &stop).await,
+                    None => serve(stream, routes, SILENCE, &stop).await,
                     Some(tls) => {
                         let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream));
                         // Cancel-safe: a connection that nothing was said on is closed.
@@ -135,7 +145,7 @@ impl Connections {
                             agreed = handshake => agreed,
                         };
                         match agreed {
-                            Ok(Ok(stream)) => serve(stream, routes, &stop).await,
+                            Ok(Ok(stream)) => serve(stream, routes, SILENCE, &stop).await,
                             Ok(Err(error)) => {
                                 metrics.handshake_failed();
                                 tracing::debug!(%peer, %error, "no agreement on TLS");
@@ -157,10 +167,11 @@ impl Connections {
     }
 }
 
-/// Serves a connection until its client ends it, or `stop` is cancelled and what is under way has ended.
+/// Serves a connection until its client ends it, nothing was asked for `silence`, or `stop` is cancelled and what is under way has ended.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     routes: Observe,
+    silence: Duration,
     stop: &CancellationToken,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -174,11 +185,14 @@ async fn serve(
         .max_header_list_size(MAX_HEADERS)
         .max_send_buf_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(MAX_RESETS);
+    let asked = routes.asked();
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
-    let mut stopping = false;
+    let mut silence = pin!(sleep(silence));
+    let (mut stopping, mut silent) = (false, true);
     loop {
-        // Cancel-safe: the connection is polled on where it was, a cancelled token stays cancelled.
+        // Cancel-safe: the connection is polled on where it was, a cancelled token stays cancelled, and
+        // a sleep goes on.
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -191,6 +205,12 @@ async fn serve(
                 // GOAWAY: no new calls, and those under way may end.
                 connection.as_mut().graceful_shutdown();
             }
+            () = silence.as_mut(), if silent => {
+                silent = false;
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
         }
     }
 }
@@ -201,4 +221,34 @@ fn is_of_the_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    async fn ends(said: &[u8]) -> bool {
+        let (mut client, server) = duplex(64 << 10);
+        let routes = Router::new().route("/", axum::routing::get(async || "ok"));
+        let routes = Observe::new(routes, Metrics::default(), [127, 0, 0, 1].into());
+        let serving = tokio::spawn(async move {
+            serve(server, routes, Duration::from_millis(10), &CancellationToken::new()).await
+        });
+        client.write_all(said).await.unwrap();
+        let ended = timeout(Duration::from_secs(20), client.read_to_end(&mut Vec::new())).await;
+        serving.abort();
+        ended.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_closed() {
+        assert!(ends(b"").await);
+        assert!(ends(b"GET / HT").await, "half a request");
+        assert!(
+            ends(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await,
+            "no more than a greeting"
+        );
+    }
 }

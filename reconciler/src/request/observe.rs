@@ -3,6 +3,10 @@
 use std::{
     net::IpAddr,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -31,12 +35,18 @@ pub struct Observe {
     routes: Router,
     metrics: Metrics,
     peer: IpAddr,
+    asked: Arc<AtomicBool>,
 }
 
 impl Observe {
     /// Observes what comes from an address.
     pub fn new(routes: Router, metrics: Metrics, peer: IpAddr) -> Self {
-        Self { routes, metrics, peer }
+        Self { routes, metrics, peer, asked: Arc::default() }
+    }
+
+    /// Whether there was a request; clones share it.
+    pub fn asked(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
     }
 }
 
@@ -55,6 +65,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.asked.store(true, Ordering::Relaxed);
         let id = Uuid::new_v4().simple().to_string();
         let id = id.get(..16).unwrap_or(&id).to_owned();
         let current = Current::new(self.peer);

@@ -65,7 +65,7 @@ async fn a_request_is_a_span_of_its_callers_trace() {
                 spans.extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
             }
         }
-        let wanted = |span: &&Span| span.name == name && traced == !span.parent_span_id.is_empty();
+        let wanted = |span: &&Span| span.name == name && traced != span.parent_span_id.is_empty();
         spans.iter().find(wanted).cloned().map(|span| (span, service.clone()))
     };
     let name = "almanac.v1.TestbedService/WhoAmI";
