@@ -86,6 +86,8 @@ fn prepare(folder: &Path, nodes: usize) {
         fs::write(folder.join(format!("repo/{part}.yaml")), text.trim_start_matches("---\n")).unwrap();
         text.clear();
     }
+    // Few nodes are to show how fast it is, and not how fast each of them may be.
+    fs::write(folder.join("reconciler.toml"), "[limits]\nrequests-per-second = 1000000\n").unwrap();
     let git = |arguments: &[&str]| run(Command::new("git").current_dir(folder.join("repo")).args(arguments));
     git(&["init", "--quiet", "--initial-branch=main"]);
     git(&["add", "--all"]);
@@ -136,17 +138,18 @@ impl Program {
         let child = Command::new(env!("CARGO_BIN_EXE_almanac-reconciler"))
             .current_dir(folder)
             .args(["serve", "--repo", "repo", "--database", "sqlite://almanac.db", "--listen", "127.0.0.1:0"])
-            .args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"])
+            .args(["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--config", "reconciler.toml"])
             .stdin(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
+        let mut program = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let begun = std::time::Instant::now();
         loop {
             let text = fs::read_to_string(&log).unwrap();
             if let Some((_, after)) = text.split_once("address=") {
-                let address = after.split_once(' ').unwrap().0.parse().unwrap();
-                return Self { child, address };
+                program.address = after.split_once(' ').unwrap().0.parse().unwrap();
+                return program;
             }
             assert!(begun.elapsed() < START, "the reconciler does not listen: {text}");
             std::thread::yield_now();

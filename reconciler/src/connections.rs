@@ -234,7 +234,7 @@ mod tests {
         let routes = Router::new().route("/", axum::routing::get(async || "ok"));
         let routes = Observe::new(routes, Metrics::default(), [127, 0, 0, 1].into());
         let serving = tokio::spawn(async move {
-            serve(server, routes, Duration::from_millis(10), &CancellationToken::new()).await
+            serve(server, routes, Duration::from_millis(10), &CancellationToken::new()).await;
         });
         client.write_all(said).await.unwrap();
         let ended = timeout(Duration::from_secs(20), client.read_to_end(&mut Vec::new())).await;
