@@ -113,6 +113,20 @@ pub fn verify(
     audience: &str,
     now: DateTime<Utc>,
 ) -> Result<PrincipalName, TokenError> {
+    verify_until(token, key, audience, now).map(|(principal, _)| principal)
+}
+
+/// As [`verify`], with the last instant at which the answer would be the same.
+///
+/// # Errors
+///
+/// See [`verify`].
+pub fn verify_until(
+    token: &str,
+    key: &PublicKey,
+    audience: &str,
+    now: DateTime<Utc>,
+) -> Result<(PrincipalName, DateTime<Utc>), TokenError> {
     let mut validation = Validation::new(Algorithm::EdDSA);
     // Times and audience are judged below: by the given instant, and with errors that say which.
     validation.validate_exp = false;
@@ -132,13 +146,14 @@ pub fn verify(
     if claims.exp.saturating_sub(claims.iat) > MAX_LIFETIME.num_seconds() {
         return Err(TokenError::TooLong);
     }
-    if now > instant(claims.exp) + LEEWAY {
+    let until = instant(claims.exp) + LEEWAY;
+    if now > until {
         return Err(TokenError::Expired(instant(claims.exp)));
     }
     if now + LEEWAY < instant(claims.iat) {
         return Err(TokenError::NotYet(instant(claims.iat)));
     }
-    claims.sub.parse().map_err(TokenError::Subject)
+    Ok((claims.sub.parse().map_err(TokenError::Subject)?, until))
 }
 
 #[cfg(test)]
@@ -169,6 +184,8 @@ mod tests {
         for seconds in [-60, 0, 299, 360] {
             let at = now() + TimeDelta::seconds(seconds);
             assert_eq!(verify(&token(1), &public, "almanac", at).unwrap().as_str(), "alice");
+            let (_, until) = verify_until(&token(1), &public, "almanac", at).unwrap();
+            assert_eq!(until, now() + TimeDelta::seconds(360));
         }
     }
 

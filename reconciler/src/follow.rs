@@ -15,6 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     clock,
@@ -22,9 +23,10 @@ use crate::{
     hear::Ears,
     intent::{Hold, Intent},
     lead::Leadership,
+    metrics::{Metrics, RoundOutcome},
     notify::Announcer,
     source::{ReferenceWatch, backoff},
-    store::{LookRow, Store, StoreError, SyncRow},
+    store::{LookRow, Store, StoreError, SyncOutcome, SyncRow},
     sync::{News, Reconciler, Round, RoundError},
 };
 
@@ -133,6 +135,11 @@ impl Follower {
         self.nudged.notify_one();
     }
 
+    /// How many wait for a round to begin.
+    pub fn waiting(&self) -> usize {
+        self.ask.max_capacity() - self.ask.capacity()
+    }
+
     /// How the last look went.
     pub fn status(&self) -> LookRow {
         self.status.borrow().clone()
@@ -171,6 +178,7 @@ pub struct Follow {
     status: watch::Sender<LookRow>,
     nudged: Arc<Notify>,
     intervals: Intervals,
+    metrics: Metrics,
     /// When the next suspension or pin ends by itself.
     expiry: Option<DateTime<Utc>>,
     stop: CancellationToken,
@@ -198,6 +206,7 @@ impl Follow {
         intervals: Intervals,
         leadership: watch::Receiver<Leadership>,
         ears: Arc<Ears>,
+        metrics: Metrics,
         stop: CancellationToken,
     ) -> (Self, Follower) {
         let (ask, asked) = mpsc::channel(ASKING);
@@ -220,6 +229,7 @@ impl Follow {
             status,
             nudged,
             intervals,
+            metrics,
             expiry: None,
             stop,
             watch,
@@ -390,16 +400,18 @@ impl Follow {
     }
 
     async fn round(&mut self) -> Answer {
-        let now = clock::now();
+        let (now, begun) = (clock::now(), Instant::now());
         // What is asked from here on is answered by the next round.
         let asked = within(self.store.asked()).await.unwrap_or(0);
         let mut led = self.leadership.clone();
         // Cancel-safe: a round may be given up at any time, and `wait_for` only looks.
         let result = tokio::select! {
-            result = rounds(&mut self.reconciler, now) => result,
+            result = rounds(&mut self.reconciler, now).instrument(tracing::info_span!("sync")) => result,
             // The database may be what does not answer, and the round would wait for it.
             _ = led.wait_for(|leadership| !leadership.leads()) => Err(StoreError::Deposed.into()),
         };
+        let (outcome, in_force) = measure(result.as_ref().ok());
+        self.metrics.round(outcome, in_force, begun.elapsed());
         let error = result.as_ref().err().map(|error| chain(error));
         if matches!(result, Err(RoundError::Store(StoreError::Deposed))) {
             // How the leader's look went is the leader's to say.
@@ -536,6 +548,20 @@ async fn expired(at: Option<DateTime<Utc>>) {
 fn random_share() -> f64 {
     let bits = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+/// What a round is measured as, and whether the head of the branch is in force after it, as far as it
+/// says anything about that.
+fn measure(round: Option<&Round>) -> (RoundOutcome, Option<bool>) {
+    let Some(round) = round else { return (RoundOutcome::Failed, None) };
+    let (outcome, sync) = match round {
+        Round::Suspended(_) => return (RoundOutcome::Suspended, None),
+        Round::Unchanged(sync) => (RoundOutcome::Unchanged, sync),
+        Round::Recorded(sync, News::Applied(_)) => (RoundOutcome::Applied, sync),
+        Round::Recorded(sync, News::Rejected(_)) => (RoundOutcome::Rejected, sync),
+        Round::Recorded(sync, News::Waiting(_)) => (RoundOutcome::Waiting, sync),
+    };
+    (outcome, Some(sync.outcome == SyncOutcome::Applied))
 }
 
 /// An error with all of its causes, in one line.

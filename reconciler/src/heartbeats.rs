@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     follow::chain,
+    metrics::Metrics,
     store::{Engine, HeartbeatRow, Store, StoreError},
 };
 
@@ -87,8 +88,13 @@ impl Heartbeats {
         self.lock().rows.get(node).cloned()
     }
 
+    /// How many are not in the database yet.
+    pub fn unwritten(&self) -> usize {
+        self.lock().unwritten.len()
+    }
+
     /// The task that writes them. It ends when `stop` is cancelled, after a last write.
-    pub async fn run(self, store: Store, stop: CancellationToken) {
+    pub async fn run(self, store: Store, metrics: Metrics, stop: CancellationToken) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -97,7 +103,7 @@ impl Heartbeats {
                 () = stop.cancelled() => true,
                 _ = tick.tick() => false,
             };
-            let exchanged = timeout(FLUSH, self.exchange(&store)).await.map_err(StoreError::from);
+            let exchanged = timeout(FLUSH, self.exchange(&store, &metrics)).await.map_err(StoreError::from);
             if let Err(error) = exchanged.and_then(|exchanged| exchanged) {
                 tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
             }
@@ -108,10 +114,10 @@ impl Heartbeats {
     }
 
     /// Writes what was heard here, and takes over what other reconcilers of the same database heard.
-    async fn exchange(&self, store: &Store) -> Result<(), StoreError> {
-        self.flush(store).await?;
+    async fn exchange(&self, store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
+        self.flush(store, metrics).await?;
         if matches!(store.engine(), Engine::Postgres { .. }) {
-            let rows = store.heartbeats().await?;
+            let rows = metrics.database("heartbeats", store.heartbeats()).await?;
             let mut seen = self.lock();
             for row in rows {
                 let older = seen.rows.get(&row.node).is_none_or(|mine| mine.last_seen < row.last_seen);
@@ -123,7 +129,7 @@ impl Heartbeats {
         Ok(())
     }
 
-    async fn flush(&self, store: &Store) -> Result<(), StoreError> {
+    async fn flush(&self, store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
         let rows: Vec<HeartbeatRow> = {
             let seen = self.lock();
             seen.unwritten.iter().filter_map(|node| seen.rows.get(node).cloned()).collect()
@@ -131,7 +137,7 @@ impl Heartbeats {
         if rows.is_empty() {
             return Ok(());
         }
-        store.put_heartbeats(&rows).await?;
+        metrics.database("put_heartbeats", store.put_heartbeats(&rows)).await?;
         let mut seen = self.lock();
         for row in rows {
             // What was heard meanwhile is not written yet.

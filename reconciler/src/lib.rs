@@ -15,9 +15,10 @@
 //! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](source::backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
 //! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory | rows | at `stop`, after a last write |
-//! | the server | [`serve`] | connections | answers | at `stop`, when its calls have ended |
-//! | the end of health | [`serve`] | | the end of every watch of the health | at `stop` |
-//! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when its key is revoked |
+//! | [`connections::Connections::run`] | [`serve`] | connections | answers, by a task for each connection | at `stop`, when its calls have ended, or after 5 s |
+//! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
+//! | [`routes::end_health`] | [`serve`] | | the end of every watch of the health | at `stop` |
+//! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when newer streams take its place, when its key is revoked |
 //! | the signal task | [`serve`] | SIGTERM, SIGINT | `stop` | with the program |
 //!
 //! All of them are waited for. What has not ended [`serve::GRACE`] after `stop` is given up.
@@ -28,21 +29,28 @@ pub mod auth;
 pub mod clock;
 pub mod conditions;
 pub mod config;
+pub mod connections;
 pub mod data;
 pub mod desired;
 pub mod exit;
 pub mod follow;
+pub mod health;
 pub mod hear;
 pub mod heartbeats;
 pub mod intent;
 pub mod lead;
+pub mod limits;
+pub mod metrics;
 pub mod notify;
 pub mod occurrences;
 pub mod once;
 pub mod page;
 pub mod plan;
 pub mod prune;
+pub mod redact;
+pub mod request;
 pub mod rights;
+pub mod routes;
 pub mod run;
 pub mod secret;
 pub mod serve;
@@ -52,5 +60,7 @@ pub mod source;
 pub mod step;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
+pub mod tls;
 pub mod watch;
 pub mod webhooks;

@@ -1,54 +1,53 @@
 //! The reconciler of an Almanac testbed.
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use almanac_reconciler::{
-    config::{Cli, Command},
+    config::{self, Command, Invocation, ServeSettings, Settings},
     exit::Exit,
     follow::chain,
-    once, serve,
+    once, redact, serve, telemetry,
 };
 
 fn main() -> ExitCode {
-    let exit = run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {}", chain(error.as_ref()));
+    let exit = run(Invocation::read()).unwrap_or_else(|error| {
+        eprintln!("error: {}", redact::passwords(&chain(error.as_ref())));
         Exit::CouldNotRun
     });
     exit.into()
 }
 
-fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    match cli.command {
-        Command::Serve(flags) => {
-            let settings = flags.resolve()?;
-            log(&settings.common.log)?;
-            runtime.block_on(async { serve::start(settings).await?.until_signal().await })?;
+fn run(Invocation { command, given }: Invocation) -> anyhow::Result<Exit> {
+    let print = |text: &str| std::io::stdout().write_all(text.as_bytes()).context("cannot print");
+    let start = || tokio::runtime::Runtime::new().context("cannot start");
+    match command {
+        Command::Serve => {
+            let settings = ServeSettings::resolve(given)?;
+            start()?.block_on(async {
+                let telemetry = telemetry::init(&settings.common.log, settings.otlp_endpoint.as_deref())?;
+                let served = async { serve::start(settings).await?.until_signal().await }.await;
+                telemetry.end().await;
+                served
+            })?;
             Ok(Exit::Success)
         }
-        Command::Sync(flags) => {
-            let settings = flags.common.resolve()?;
-            log(&settings.log)?;
-            let told = runtime.block_on(once::sync_once(&settings))?;
-            std::io::stdout().write_all(told.text.as_bytes()).context("cannot print the plan")?;
+        Command::SyncOnce => {
+            let settings = Settings::resolve(given)?;
+            telemetry::init(&settings.log, None)?;
+            let told = start()?.block_on(once::sync_once(&settings))?;
+            print(&told.text)?;
             Ok(told.exit)
         }
+        Command::ConfigCheck => {
+            print(&config::check(given)?)?;
+            Ok(Exit::Success)
+        }
+        Command::ConfigShow(format) => {
+            let (text, problems) = config::show(given, format);
+            print(&text)?;
+            problems.map_or(Ok(Exit::Success), |problems| Err(problems.into()))
+        }
     }
-}
-
-fn log(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("`--log {filter}` is not a filter"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::{env, fmt, fs, io, path::PathBuf, str::FromStr};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// A secret is a line. More than this is the wrong file.
@@ -104,6 +104,16 @@ impl fmt::Display for SecretSource {
         match self {
             Self::Env(name) => write!(f, "the environment variable `{name}`"),
             Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Serialize for SecretSource {
+    /// As it is given.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Env(name) => serializer.collect_str(&format_args!("env:{name}")),
+            Self::File(path) => serializer.collect_str(&format_args!("file:{}", path.display())),
         }
     }
 }

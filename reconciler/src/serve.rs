@@ -2,50 +2,52 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use almanac_proto::{
-    DESCRIPTORS, limits,
-    v1::{node_service_server::NodeServiceServer, testbed_service_server::TestbedServiceServer},
-};
 use anyhow::Context as _;
-use axum::routing::get;
 use tokio::{
+    net::TcpSocket,
     signal::unix::{SignalKind, signal},
     task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    server::NamedService,
-    service::Routes,
-    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
-};
-use tonic_health::server::HealthReporter;
 
 use crate::{
     artifacts::{Staging, Uploads},
+    auth::Authenticator,
+    clock,
     config::ServeSettings,
+    connections::Connections,
     data::Data,
     follow::Follow,
-    hear::{Ears, listen},
+    health::Readiness,
+    hear::{self, Ears},
     heartbeats::Heartbeats,
     lead::Lead,
+    limits::Streams,
+    metrics::Metrics,
     notify::{About, Announcer, Deliver},
-    services::{Context, NodeCalls, TestbedCalls},
+    redact, routes,
+    services::Context,
     source::Repository,
     store::Store,
     sync::Reconciler,
+    tls::Certificate,
     webhooks::Hooks,
 };
 
 /// How long what is under way may take to end once the program is told to stop.
 pub const GRACE: Duration = Duration::from_secs(8);
 
+/// How many connections may wait to be accepted: all agents come back at once after a restart. The
+/// kernel has a bound of its own (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
 /// A reconciler that serves.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
+    tasks: JoinSet<()>,
     store: Store,
 }
 
@@ -56,6 +58,7 @@ pub struct Serving {
 /// When the database, the repository, the certificate or the port cannot be used.
 pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let common = &settings.common;
+    let certificate = settings.tls.clone().map(Certificate::open).transpose()?;
     let store = Store::open(&common.database).await?;
     let data = Data::of(store.engine(), common.data_dir.as_deref())?;
     let hooks = Hooks::new(settings.webhooks.clone()).context("cannot receive webhooks")?;
@@ -67,11 +70,11 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let staging = Staging::new(data.uploads())?;
     let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), data.artifacts());
     let heartbeats = Heartbeats::load(&store).await.context("cannot read the database")?;
-    let incoming = TcpIncoming::bind(settings.listen)
-        .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?
-        .with_nodelay(Some(true));
-    let address = incoming.local_addr().context("cannot tell the address that is listened on")?;
+    let listener = listen(settings.listen)
+        .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
+    let address = listener.local_addr().context("cannot tell the address that is listened on")?;
 
+    let metrics = Metrics::default();
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let reconciler = reconciler.with_trusted(common.trusted_keys.clone());
     let applied = reconciler.applied();
@@ -86,13 +89,11 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         settings.intervals,
         leadership,
         Arc::clone(&ears),
+        metrics.clone(),
         stop.clone(),
     );
-    let about = About {
-        reconciler: &settings.name,
-        repository: &common.location.to_string(),
-        branch: &common.branch,
-    };
+    let shown = redact::passwords(&common.location.to_string()).into_owned();
+    let about = About { reconciler: &settings.name, repository: &shown, branch: &common.branch };
     let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
     let context = Context {
         store: store.clone(),
@@ -100,84 +101,49 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         follower,
         heartbeats: heartbeats.clone(),
         uploads,
-        audience: Arc::from(settings.name.as_str()),
-        repository: Arc::from(common.location.to_string()),
+        authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
+        streams: Streams::new(settings.limits.streams_per_node, metrics.clone()),
+        metrics: metrics.clone(),
+        repository: shown.as_str().into(),
         branch: Arc::from(common.branch.as_str()),
         stale_after: settings.intervals.stale_after(),
         stop: stop.clone(),
     };
-    let mut server = Server::builder()
-        .accept_http1(true)
-        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT));
-    if let Some(tls) = &settings.tls {
-        let identity = Identity::from_pem(&tls.certificate, &tls.key);
-        server = server
-            .tls_config(ServerTlsConfig::new().identity(identity))
-            .context("cannot use the certificate of `--tls-cert` with the key of `--tls-key`")?;
-    }
-    let (routes, mut health) = routes(context, hooks).await?;
-    let server = server.add_routes(routes);
-    let stopped = stop.clone().cancelled_owned();
+    let readiness = Readiness {
+        store: store.clone(),
+        metrics: metrics.clone(),
+        follower: context.follower.clone(),
+        started_at: clock::now(),
+        stale_after: settings.intervals.stale_after(),
+        stop: stop.clone(),
+    };
+    let (routes, health) = routes::all(context, hooks, readiness).await?;
+    let tls = certificate.as_ref().map(Certificate::server).transpose().context("cannot set up TLS")?;
+    let connections = Connections::new(listener, tls, settings.max_connections, routes, metrics.clone());
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        server.serve_with_incoming_shutdown(incoming, stopped).await.context("the server failed")
-    });
-    tasks.spawn(async move {
-        follow.run().await;
-        Ok(())
-    });
-    tasks.spawn(async move {
-        deliver.run().await;
-        Ok(())
-    });
-    let listening = listen(store.engine().clone(), ears, stop.clone());
-    tasks.spawn(async move {
-        listening.await;
-        Ok(())
-    });
-    tasks.spawn(async move {
-        lead.run().await;
-        Ok(())
-    });
-    let stopping = stop.clone();
-    tasks.spawn(async move {
-        stopping.cancelled().await;
-        // Whoever watches the health is told no more, or the server would wait for them.
-        for service in ["", NodeServiceServer::<NodeCalls>::NAME, TestbedServiceServer::<TestbedCalls>::NAME]
-        {
-            health.clear_service_status(service).await;
-        }
-        Ok(())
-    });
-    let beats = heartbeats.run(store.clone(), stop.clone());
-    tasks.spawn(async move {
-        beats.await;
-        Ok(())
-    });
-    tracing::info!(%address, repository = %common.location, branch = common.branch, "serving");
+    tasks.spawn(connections.run(stop.clone()));
+    tasks.spawn(follow.run());
+    tasks.spawn(lead.run());
+    tasks.spawn(hear::listen(store.engine().clone(), ears, stop.clone()));
+    tasks.spawn(deliver.run());
+    tasks.spawn(routes::end_health(health, stop.clone()));
+    tasks.spawn(heartbeats.run(store.clone(), metrics, stop.clone()));
+    if let Some(certificate) = certificate {
+        tasks.spawn(certificate.follow(stop.clone()));
+    }
+    tracing::info!(%address, repository = shown, branch = common.branch, "serving");
     Ok(Serving { address, stop, tasks, store })
 }
 
-async fn routes(context: Context, hooks: Hooks) -> anyhow::Result<(Routes, HealthReporter)> {
-    let nudge = context.follower.clone();
-    let hooks = hooks.router(move || nudge.nudge());
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<NodeServiceServer<NodeCalls>>().await;
-    health.set_serving::<TestbedServiceServer<TestbedCalls>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .context("the protocol's descriptors are broken")?;
-    let node = NodeServiceServer::new(NodeCalls::new(context.clone()))
-        .max_decoding_message_size(limits::MAX_MESSAGE);
-    let testbed =
-        TestbedServiceServer::new(TestbedCalls::new(context)).max_decoding_message_size(limits::MAX_MESSAGE);
-    let routes = Routes::new(health_service).add_service(reflection).add_service(node).add_service(testbed);
-    let routes = routes.into_axum_router().route("/healthz", get(async || "ok\n")).merge(hooks).into();
-    Ok((routes, health))
+fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for connections of before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it: a peer that vanished before it said anything is noticed, too.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Serving {
@@ -195,7 +161,7 @@ impl Serving {
         self.stop.cancel();
         let ended = timeout(GRACE, async {
             while let Some(ended) = self.tasks.join_next().await {
-                ended.context("a task panicked")??;
+                ended.context("a task panicked")?;
             }
             self.store.close().await;
             anyhow::Ok(())
@@ -224,7 +190,7 @@ impl Serving {
         let stopped = self.stop().await;
         match failed {
             Some(ended) => {
-                ended.context("a task panicked")??;
+                ended.context("a task panicked")?;
                 anyhow::bail!("a task ended by itself");
             }
             None => stopped,

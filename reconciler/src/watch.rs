@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{applied::Applied, auth, clock, desired, rights::Caller};
+use crate::{applied::Applied, auth, clock, desired, limits::Streams, rights::Caller};
 
 /// One snapshot waits while another is on its way. A slow agent gets the newest, not all of them:
 /// each replaces what was before.
@@ -18,60 +18,74 @@ type Item = Result<v1::WatchDesiredStateResponse, Status>;
 
 /// The snapshots of a node, from now on.
 ///
-/// The task behind it ends when the receiver is dropped, when `stop` is cancelled, and when the node
-/// or its key is no longer declared; the last two with a status that says so.
+/// The task behind it ends when the receiver is dropped, when `stop` is cancelled, when newer streams
+/// of the node take its place, and when the node or its key is no longer declared; all but the first
+/// with a status that says so.
 pub fn snapshots(
     applied: watch::Receiver<Arc<Applied>>,
     node: NodeName,
     caller: Caller,
+    streams: Streams,
     stop: CancellationToken,
 ) -> mpsc::Receiver<Item> {
     let (sender, receiver) = mpsc::channel(SNAPSHOTS);
-    tokio::spawn(follow(applied, node, caller, stop, sender));
+    tokio::spawn(async move {
+        let place = streams.open(node.clone());
+        // Cancel-safe: whichever ends the stream, what was not sent yet is not wanted any more.
+        let end = tokio::select! {
+            end = follow(applied, &node, &caller, &sender) => end,
+            () = stop.cancelled() => Some(stopping()),
+            () = place.replaced.cancelled() => Some(Status::aborted(format!(
+                "a newer stream of `{node}` took this one's place; a node has {} at most",
+                streams.most()
+            ))),
+        };
+        if let Some(end) = end {
+            // A full queue says that the agent is not reading; the stream then ends without a word.
+            let _ = sender.try_send(Err(end));
+        }
+    });
     receiver
 }
 
+/// Sends snapshots until there is a reason not to. None is given when nobody listens any more.
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
-    node: NodeName,
-    caller: Caller,
-    stop: CancellationToken,
-    sender: mpsc::Sender<Item>,
-) {
+    node: &NodeName,
+    caller: &Caller,
+    sender: &mpsc::Sender<Item>,
+) -> Option<Status> {
     let mut sent = None;
     loop {
         let now = Arc::clone(&applied.borrow_and_update());
-        let held = (Arc::clone(&now.epoch), now.generation(&node));
-        let item = if !auth::still_valid(&now, &caller) {
-            Some(Err(Status::unauthenticated(format!(
+        if !auth::still_valid(&now, caller) {
+            return Some(Status::unauthenticated(format!(
                 "node `{node}` or its key is not declared any more; declare it in the repository"
-            ))))
-        } else if sent.as_ref() == Some(&held) {
-            None
-        } else {
-            desired::snapshot(&now, &node, clock::now())
-                .map(|snapshot| Ok(v1::WatchDesiredStateResponse { snapshot: Some(snapshot) }))
-        };
+            )));
+        }
+        let held = (Arc::clone(&now.epoch), now.generation(node));
+        let changed = sent.as_ref() != Some(&held);
+        let snapshot = changed.then(|| desired::snapshot(&now, node, clock::now())).flatten();
+        // What was in force before must not be kept for as long as nothing changes.
         drop(now);
-        if let Some(item) = item {
-            let last = item.is_err();
-            if sender.send(item).await.is_err() || last {
-                return;
-            }
+        if let Some(snapshot) = snapshot {
+            sender.send(Ok(v1::WatchDesiredStateResponse { snapshot: Some(snapshot) })).await.ok()?;
             sent = Some(held);
         }
-        // Cancel-safe: `changed` marks a value as seen only when it returns, a cancelled token stays
-        // cancelled, a closed channel stays closed.
-        let stopping = tokio::select! {
-            // Nobody can change anything any more: the program is stopping.
-            changed = applied.changed() => changed.is_err(),
-            () = stop.cancelled() => true,
-            () = sender.closed() => return,
-        };
-        if stopping {
-            // A full queue says that the agent is not reading; the stream then ends without a word.
-            let _ = sender.try_send(Err(Status::unavailable("the reconciler is stopping; connect again")));
-            return;
+        // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
+        // closed.
+        tokio::select! {
+            changed = applied.changed() => {
+                // Nobody can change anything any more.
+                if changed.is_err() {
+                    return Some(stopping());
+                }
+            }
+            () = sender.closed() => return None,
         }
     }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the reconciler is stopping; connect again")
 }

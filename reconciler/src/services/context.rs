@@ -1,6 +1,6 @@
 //! What every call works with.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use almanac_proto::limits;
 use chrono::TimeDelta;
@@ -11,11 +11,15 @@ use tonic::{Status, metadata::MetadataMap};
 use crate::{
     applied::Applied,
     artifacts::Uploads,
-    auth, clock,
+    auth::Authenticator,
+    clock,
     follow::Follower,
     heartbeats::Heartbeats,
+    limits::Streams,
+    metrics::Metrics,
+    request,
     rights::{Action, Caller},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 use super::refuse;
@@ -33,8 +37,12 @@ pub struct Context {
     pub heartbeats: Heartbeats,
     /// Files of runs.
     pub uploads: Uploads,
-    /// The reconciler's name, which tokens are for.
-    pub audience: Arc<str>,
+    /// Who tells who calls.
+    pub authenticator: Arc<Authenticator>,
+    /// The streams of desired states.
+    pub streams: Streams,
+    /// What is measured.
+    pub metrics: Metrics,
     /// The repository, as people name it.
     pub repository: Arc<str>,
     /// The branch that is followed.
@@ -53,8 +61,25 @@ impl Context {
 
     /// Who calls, by the token of the call.
     pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        auth::caller(&self.applied.borrow(), metadata, &self.audience, clock::now())
-            .map_err(|error| refuse::unauthenticated(&error))
+        let request = request::current();
+        let from = request.as_ref().map(|request| request.peer);
+        let caller = self
+            .authenticator
+            .caller(&self.applied.borrow(), metadata, from, clock::now())
+            .map_err(|error| refuse::unauthenticated(&error, &self.metrics))?;
+        if let Some(request) = request {
+            request.made_by(caller.name());
+        }
+        Ok(caller)
+    }
+
+    /// Asks the database something, which is measured.
+    pub(super) async fn database<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Status> {
+        self.metrics.database(operation, work).await.map_err(refuse::store)
     }
 
     /// Who calls, when they may do what they call for.

@@ -94,7 +94,8 @@ impl NodeService for NodeCalls {
         request: Request<v1::WatchDesiredStateRequest>,
     ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
-        let snapshots = watch::snapshots(self.0.applied.clone(), node, caller, self.0.stop.clone());
+        let Context { applied, streams, stop, .. } = &self.0;
+        let snapshots = watch::snapshots(applied.clone(), node, caller, streams.clone(), stop.clone());
         Ok(Response::new(Box::pin(ReceiverStream::new(snapshots))))
     }
 
@@ -105,6 +106,7 @@ impl NodeService for NodeCalls {
         let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
         let now = clock::now();
         let beat = request.into_inner();
+        self.0.metrics.heartbeat();
         let config = &self.0.applied().testbed.config.heartbeat;
         let row = HeartbeatRow {
             node,
@@ -140,10 +142,14 @@ impl NodeService for NodeCalls {
         // dropped here: refusing it would stop all reports behind it for ever.
         let events: Vec<RunEvent> = events.into_iter().filter_map(|event| readable(&node, event)).collect();
         let recorded =
-            within(async { self.0.store.record(&node, &events).await.map_err(refuse::store) }).await?;
+            within(async { self.0.database("record", self.0.store.record(&node, &events)).await }).await?;
         for (event, recorded) in events.iter().zip(recorded) {
-            if recorded == Recorded::Stranger {
-                tracing::warn!(%node, run = %event.run, job = %event.job, "dropped a report: the node never had this job");
+            match recorded {
+                Recorded::New => self.0.metrics.run_event(event),
+                Recorded::Known => {}
+                Recorded::Stranger => {
+                    tracing::warn!(%node, run = %event.run, job = %event.job, "dropped a report: the node never had this job");
+                }
             }
         }
         Ok(Response::new(v1::ReportRunsResponse { accepted }))

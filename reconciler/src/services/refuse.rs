@@ -4,18 +4,26 @@
 #![expect(clippy::needless_pass_by_value, reason = "`map_err` calls them, which gives errors away")]
 
 use almanac_proto::convert::FieldError;
-use tonic::Status;
+use tonic::{Status, metadata::MetadataValue};
 
 use crate::{
     artifacts::{ObjectError, StagingError, UploadError},
     auth::AuthError,
     follow::{AskError, chain},
+    metrics::Metrics,
     rights::Forbidden,
     store::StoreError,
 };
 
-pub(super) fn unauthenticated(error: &AuthError) -> Status {
-    Status::unauthenticated(chain(error))
+/// The header by which gRPC says when to try again (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+pub(super) fn unauthenticated(error: &AuthError, metrics: &Metrics) -> Status {
+    let AuthError::TooMany(error) = error else { return Status::unauthenticated(chain(error)) };
+    metrics.rate_limited();
+    let mut status = Status::resource_exhausted(error.to_string());
+    status.metadata_mut().insert(PUSHBACK, MetadataValue::from(error.after().as_millis() as u64));
+    status
 }
 
 pub(super) fn forbidden(error: &Forbidden) -> Status {

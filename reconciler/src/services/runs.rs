@@ -52,7 +52,7 @@ pub(super) async fn list(
         (None, Some(own)) => filter.node = Some(own),
         _ => {}
     }
-    let rows = context.store.runs(&filter, size + 1).await.map_err(refuse::store)?;
+    let rows = context.database("runs", context.store.runs(&filter, size + 1)).await?;
     let (rows, more) = page::cut(rows, size);
     let next_page_token = rows.last().filter(|_| more).map(|row| {
         let at = row.scheduled_at.timestamp_micros().to_string();
@@ -94,7 +94,7 @@ async fn find(context: &Context, caller: &Caller, id: &str) -> Result<Vec<RunRow
     }
     let (owner, node) = view(caller);
     let found = context.store.runs_by_prefix(&prefix, owner.as_ref(), node.as_ref());
-    let rows = found.await.map_err(refuse::store)?;
+    let rows = context.database("runs_by_prefix", found).await?;
     let Some(first) = rows.first() else {
         return Err(Status::not_found(format!("no run that you may see has an id that begins with `{id}`")));
     };
@@ -109,8 +109,8 @@ async fn find(context: &Context, caller: &Caller, id: &str) -> Result<Vec<RunRow
 pub(super) async fn get(context: &Context, caller: &Caller, id: &str) -> Result<v1::GetRunResponse, Status> {
     let rows = find(context, caller, id).await?;
     let row = &rows[0];
-    let steps = context.store.steps(row.id, row.role).await.map_err(refuse::store)?;
-    let artifacts = context.store.artifacts(row.id).await.map_err(refuse::store)?;
+    let steps = context.database("steps", context.store.steps(row.id, row.role)).await?;
+    let artifacts = context.database("artifacts", context.store.artifacts(row.id)).await?;
     Ok(v1::GetRunResponse {
         run: Some(message::run(row)),
         steps: steps.iter().map(message::step).collect(),
@@ -124,7 +124,7 @@ pub(super) async fn artifacts(
     id: &str,
 ) -> Result<Vec<v1::Artifact>, Status> {
     let rows = find(context, caller, id).await?;
-    let artifacts = context.store.artifacts(rows[0].id).await.map_err(refuse::store)?;
+    let artifacts = context.database("artifacts", context.store.artifacts(rows[0].id)).await?;
     Ok(artifacts.iter().map(message::artifact).collect())
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn download(
     let run = &rows[0];
     caller.may(Action::Download { owner: &run.owner }).map_err(|error| refuse::forbidden(&error))?;
     let role = RunRole::try_from(request.role()).map_err(refuse::field)?;
-    let row = context.store.artifact(run.id, role, &request.name).await.map_err(refuse::store)?;
+    let row = context.database("artifact", context.store.artifact(run.id, role, &request.name)).await?;
     let row = row.ok_or_else(|| {
         Status::not_found(format!(
             "run {} has no file `{}`; ListArtifacts lists its files",

@@ -41,7 +41,7 @@ pub(super) async fn resume(
     metadata: &MetadataMap,
 ) -> Result<v1::ResumeSyncResponse, Status> {
     let action = begin(context, metadata, Deed::Resume)?;
-    let intent = context.store.intent().await.map_err(refuse::store)?.at(action.at);
+    let intent = context.database("intent", context.store.intent()).await?.at(action.at);
     if intent.suspended.is_none() {
         return Err(Status::failed_precondition("the syncs are not suspended"));
     }
@@ -70,7 +70,7 @@ pub(super) async fn unpin(
     metadata: &MetadataMap,
 ) -> Result<v1::UnpinSyncResponse, Status> {
     let action = begin(context, metadata, Deed::Unpin)?;
-    let intent = context.store.intent().await.map_err(refuse::store)?.at(action.at);
+    let intent = context.database("intent", context.store.intent()).await?.at(action.at);
     if intent.pinned.is_none() {
         return Err(Status::failed_precondition("no commit is pinned"));
     }
@@ -84,7 +84,7 @@ pub(super) async fn approve(
     request: &v1::ApproveSyncRequest,
 ) -> Result<v1::ApproveSyncResponse, Status> {
     let mut action = begin(context, metadata, Deed::Approve)?;
-    let latest = context.store.latest_commit_sync().await.map_err(refuse::store)?;
+    let latest = context.database("latest_commit_sync", context.store.latest_commit_sync()).await?;
     let waiting = latest.filter(|sync| sync.outcome == SyncOutcome::Waiting);
     let Some(waiting) = waiting else {
         return Err(Status::failed_precondition("no commit waits for an approval"));
@@ -106,7 +106,7 @@ pub(super) async fn actions(
     request: &v1::ListSyncActionsRequest,
 ) -> Result<v1::ListSyncActionsResponse, Status> {
     let size = page::size(request.page_size).map_err(refuse::field)?;
-    let rows = context.store.actions(size).await.map_err(refuse::store)?;
+    let rows = context.database("actions", context.store.actions(size)).await?;
     let action = |row: ActionRow| v1::SyncAction {
         at: Some(timestamp(row.at)),
         actor: row.actor,
@@ -132,7 +132,7 @@ fn begin(context: &Context, metadata: &MetadataMap, deed: Deed) -> Result<Action
 }
 
 async fn act(context: &Context, action: &ActionRow) -> Result<(), Status> {
-    context.store.act(action).await.map_err(refuse::store)?;
+    context.database("act", context.store.act(action)).await?;
     let ActionRow { actor, deed, commit, reason, .. } = action;
     tracing::info!(actor, %deed, commit, reason, "the syncs are steered");
     context.follower.nudge();

@@ -25,11 +25,11 @@ const MOST_LAGGING: usize = 100;
 pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusResponse, Status> {
     let now = clock::now();
     let store = &context.store;
-    let latest = store.latest_sync().await.map_err(refuse::store)?;
-    let followed = store.latest_commit_sync().await.map_err(refuse::store)?;
-    let intent = store.intent().await.map_err(refuse::store)?.at(now);
-    let look = store.look().await.map_err(refuse::store)?;
-    let before = store.conditions().await.map_err(refuse::store)?;
+    let latest = context.database("latest_sync", store.latest_sync()).await?;
+    let followed = context.database("latest_commit_sync", store.latest_commit_sync()).await?;
+    let intent = context.database("intent", store.intent()).await?.at(now);
+    let look = context.database("look", store.look()).await?;
+    let before = context.database("conditions", store.conditions()).await?;
     let standing = Standing {
         intent: &intent,
         latest: followed.as_ref(),
@@ -79,7 +79,7 @@ pub(super) async fn list(
 ) -> Result<v1::ListSyncsResponse, Status> {
     let size = page::size(request.page_size).map_err(refuse::field)?;
     let before = before(&request.page_token)?;
-    let rows = context.store.syncs(before, size + 1).await.map_err(refuse::store)?;
+    let rows = context.database("syncs", context.store.syncs(before, size + 1)).await?;
     let (rows, more) = page::cut(rows, size);
     let next_page_token = rows.last().filter(|_| more).map(|row| page::token(&[&row.id.to_string()]));
     Ok(v1::ListSyncsResponse {
@@ -90,8 +90,8 @@ pub(super) async fn list(
 
 pub(super) async fn get(context: &Context, id: &str) -> Result<v1::GetSyncResponse, Status> {
     let row = find(context, id).await?;
-    let findings = context.store.findings(row.id).await.map_err(refuse::store)?;
-    let changes = context.store.changes(row.id).await.map_err(refuse::store)?;
+    let findings = context.database("findings", context.store.findings(row.id)).await?;
+    let changes = context.database("changes", context.store.changes(row.id)).await?;
     Ok(v1::GetSyncResponse {
         sync: Some(message::sync(&row)),
         findings: findings.into_iter().map(message::finding).collect(),
@@ -108,7 +108,8 @@ pub(super) async fn changes(
     let kind = [Kind::User, Kind::Node, Kind::Job].into_iter().find(|kind| kind.as_str() == request.kind);
     let kind = kind.ok_or_else(|| FieldError::invalid("kind", "expected `User`, `Node` or `Job`"));
     let kind = kind.map_err(refuse::field)?;
-    let rows = context.store.history(kind, &request.name, before, size + 1).await.map_err(refuse::store)?;
+    let rows =
+        context.database("history", context.store.history(kind, &request.name, before, size + 1)).await?;
     if rows.is_empty() && before.is_none() {
         let (kind, name) = (kind.as_str().to_lowercase(), &request.name);
         return Err(Status::not_found(format!(
@@ -137,12 +138,12 @@ fn before(page_token: &str) -> Result<Option<i64>, Status> {
 
 async fn find(context: &Context, id: &str) -> Result<SyncRow, Status> {
     if id.is_empty() {
-        let latest = context.store.latest_sync().await.map_err(refuse::store)?;
+        let latest = context.database("latest_sync", context.store.latest_sync()).await?;
         return latest.ok_or_else(|| Status::not_found("there was no sync yet; push a commit"));
     }
     // A number may be both: the id of a sync comes first, since ids are what lists show.
     if let Ok(number) = id.parse::<i64>()
-        && let Some(row) = context.store.sync(number).await.map_err(refuse::store)?
+        && let Some(row) = context.database("sync", context.store.sync(number)).await?
     {
         return Ok(row);
     }
@@ -153,7 +154,7 @@ async fn find(context: &Context, id: &str) -> Result<SyncRow, Status> {
             "there is no sync `{id}`: expected the id of a sync, or at least {MIN_PREFIX} digits of a commit's hash"
         )));
     }
-    let mut rows = context.store.syncs_of_commit(&prefix).await.map_err(refuse::store)?;
+    let mut rows = context.database("syncs_of_commit", context.store.syncs_of_commit(&prefix)).await?;
     match rows.len() {
         0 => Err(Status::not_found(format!("no commit that begins with `{id}` was looked at"))),
         1 => Ok(rows.remove(0)),

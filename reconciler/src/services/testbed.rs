@@ -149,8 +149,9 @@ impl TestbedService for TestbedCalls {
             })
             .collect();
         if request.deleted {
-            let deleted =
-                within(async { self.0.store.deleted_jobs(&filter, size + 1).await.map_err(refuse::store) });
+            let deleted = within(async {
+                self.0.database("deleted_jobs", self.0.store.deleted_jobs(&filter, size + 1)).await
+            });
             jobs.extend(deleted.await?.iter().map(message::deleted_job));
             jobs.sort_by(|a, b| a.name.cmp(&b.name));
         }
@@ -174,7 +175,8 @@ impl TestbedService for TestbedCalls {
             }
             None => {
                 let deleted =
-                    within(async { self.0.store.deleted_job(&name).await.map_err(refuse::store) }).await?;
+                    within(async { self.0.database("deleted_job", self.0.store.deleted_job(&name)).await })
+                        .await?;
                 message::deleted_job(&deleted.ok_or_else(|| {
                     Status::not_found(format!(
                         "there is no job `{name}` and never was; ListJobs lists those that there are"

@@ -1,11 +1,11 @@
 //! Keys that the operator of the reconciler trusts, whatever the repository declares.
 
 use almanac_schemas::PublicKey;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A key of the configuration, `[[trusted-keys]]`. A commit that it signs may change what an admin may.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, try_from = "Fields")]
 pub struct TrustedKey {
     /// Whose it is, for findings and logs.

@@ -9,8 +9,6 @@ use std::{
 };
 
 use almanac_schemas::Size;
-use clap::Args;
-use serde::Deserialize;
 use thiserror::Error;
 
 use super::Location;
@@ -25,47 +23,25 @@ const MAX_REPOSITORY: u64 = 2 << 30;
 /// The user that forges expect beside a token: GitHub asks for this one, others take any.
 const TOKEN_USER: &str = "x-access-token";
 
-/// Flags about remote repositories, and the table `[git]` of the configuration file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct GitFlags {
-    /// The token or password for https: where it is, not what it is.
-    #[arg(long = "git-token", id = "git-token", value_name = "env:NAME|file:PATH")]
-    pub token: Option<SecretSource>,
-    /// The user for https, with `--git-token` as the password [default: x-access-token].
-    #[arg(long = "git-username", id = "git-username", value_name = "NAME")]
-    pub username: Option<String>,
-    /// Send the token as `Authorization: Bearer`, for servers that want it so.
-    #[arg(long = "git-bearer", id = "git-bearer")]
-    pub bearer: bool,
-    /// The certificates that https servers are trusted by, in PEM [default: those of the system].
-    #[arg(long = "git-ca-file", id = "git-ca-file", value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// The private key for ssh [default: those of the agent, and the user's].
-    #[arg(long = "git-ssh-key", id = "git-ssh-key", value_name = "FILE")]
-    pub ssh_key: Option<PathBuf>,
-    /// The host keys that ssh servers must have [default: the user's and the system's `known_hosts`].
-    #[arg(long = "git-known-hosts", id = "git-known-hosts", value_name = "FILE")]
-    pub known_hosts: Option<PathBuf>,
-    /// How long a fetch may take [default: 2m].
-    #[arg(long = "git-timeout", id = "git-timeout", value_name = "DURATION")]
-    pub timeout: Option<almanac_schemas::Duration>,
-    /// How much room the mirror of a remote repository may take [default: 2GiB].
-    #[arg(long = "max-repository-size", id = "max-repository-size", value_name = "SIZE")]
-    pub max_repository_size: Option<Size>,
-}
-
 /// How a remote repository is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    token: Option<SecretSource>,
-    username: String,
-    bearer: bool,
-    ca_file: Option<PathBuf>,
-    ssh_key: Option<PathBuf>,
-    known_hosts: Option<PathBuf>,
-    pub(super) timeout: Duration,
-    pub(super) max_size: u64,
+    /// The token or password for https.
+    pub token: Option<SecretSource>,
+    /// The user for https.
+    pub username: String,
+    /// Whether the token is sent as `Authorization: Bearer`.
+    pub bearer: bool,
+    /// The certificates that https servers are trusted by, in PEM; those of the system when absent.
+    pub ca_file: Option<PathBuf>,
+    /// The private key for ssh; those of the agent and of the user when absent.
+    pub ssh_key: Option<PathBuf>,
+    /// The host keys that ssh servers must have; those of the user and of the system when absent.
+    pub known_hosts: Option<PathBuf>,
+    /// How long a fetch may take.
+    pub timeout: Duration,
+    /// How much room the mirror may take.
+    pub max_size: Size,
 }
 
 /// Why a repository cannot be reached as it is configured.
@@ -79,29 +55,18 @@ pub enum AccessError {
     Plain(&'static str),
 }
 
-impl GitFlags {
-    /// What flags and the file come to; flags win.
-    pub fn resolve(self, file: Self) -> Access {
-        let absolute = |path: Option<PathBuf>| path.map(|path| std::path::absolute(&path).unwrap_or(path));
-        Access {
-            token: self.token.or(file.token),
-            username: self.username.or(file.username).unwrap_or_else(|| TOKEN_USER.to_owned()),
-            bearer: self.bearer || file.bearer,
-            ca_file: absolute(self.ca_file.or(file.ca_file)),
-            ssh_key: absolute(self.ssh_key.or(file.ssh_key)),
-            known_hosts: absolute(self.known_hosts.or(file.known_hosts)),
-            timeout: self.timeout.or(file.timeout).map_or(TIMEOUT, almanac_schemas::Duration::to_std),
-            max_size: self
-                .max_repository_size
-                .or(file.max_repository_size)
-                .map_or(MAX_REPOSITORY, Size::as_bytes),
-        }
-    }
-}
-
 impl Default for Access {
     fn default() -> Self {
-        GitFlags::default().resolve(GitFlags::default())
+        Self {
+            token: None,
+            username: TOKEN_USER.to_owned(),
+            bearer: false,
+            ca_file: None,
+            ssh_key: None,
+            known_hosts: None,
+            timeout: TIMEOUT,
+            max_size: Size::from_bytes(MAX_REPOSITORY),
+        }
     }
 }
 
@@ -226,17 +191,6 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_file_fills_in_for_flags() {
-        let file: GitFlags =
-            toml::from_str("token = \"env:A\"\ntimeout = \"10s\"\nmax-repository-size = \"1MiB\"\n").unwrap();
-        let flags = GitFlags { token: Some("env:B".parse().unwrap()), ..GitFlags::default() };
-        let access = flags.resolve(file);
-        assert_eq!(access.token, Some(SecretSource::Env("B".to_owned())));
-        assert_eq!((access.timeout, access.max_size), (Duration::from_secs(10), 1 << 20));
-        assert!(toml::from_str::<GitFlags>("token = \"hunter2\"\n").is_err());
-    }
 
     #[test]
     fn a_secret_stays_out_of_arguments_and_off_plain_connections() {

@@ -220,7 +220,7 @@ impl Mirror {
 
     fn check_size(&self) -> Result<(), MirrorError> {
         let max = self.access.max_size;
-        if size(&self.folder) > max { Err(MirrorError::TooLarge(Size::from_bytes(max))) } else { Ok(()) }
+        if size(&self.folder) > max.as_bytes() { Err(MirrorError::TooLarge(max)) } else { Ok(()) }
     }
 
     /// The packs that there are.

@@ -9,7 +9,7 @@ mod mirror;
 mod references;
 mod repository;
 
-pub use access::{Access, AccessError, GitFlags};
+pub use access::{Access, AccessError};
 pub use failure::Failure;
 pub use location::{Location, LocationError};
 pub use mirror::MirrorError;

@@ -1,13 +1,11 @@
 //! How each forge says what it delivers, and how it proves that it is the one who does.
 
 use axum::http::HeaderMap;
-use serde::Deserialize;
 
 use super::Proof;
 
 /// A kind of sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Forge {
     /// GitHub.
     Github,
@@ -45,13 +43,23 @@ impl Forge {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Github, Self::Gitlab, Self::Gitea, Self::Generic];
 
-    /// Its name in paths and in the configuration.
+    /// Its name in paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
             Self::Gitea => "gitea",
             Self::Generic => "generic",
+        }
+    }
+
+    /// The setting that says where its secret is.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Github => "webhook-github",
+            Self::Gitlab => "webhook-gitlab",
+            Self::Gitea => "webhook-gitea",
+            Self::Generic => "webhook-generic",
         }
     }
 

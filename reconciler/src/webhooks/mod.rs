@@ -14,5 +14,5 @@ mod signature;
 
 pub use forge::Forge;
 pub use router::Hooks;
-pub use settings::{WebhookFlags, WebhookSecret, WebhookSecrets};
+pub use settings::WebhookSecrets;
 pub use signature::{Proof, Unproven, verify};

@@ -176,10 +176,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, text) = match self {
             Self::NotConfigured(forge) => {
-                let name = forge.name();
-                let text = format!(
-                    "there is no secret for this webhook; give one with `--webhook-secret {name}=...`"
-                );
+                let setting = forge.setting();
+                let text = format!("there is no secret for this webhook; give one with `--{setting}`");
                 (StatusCode::NOT_FOUND, text)
             }
             Self::TooMany(wait) => {

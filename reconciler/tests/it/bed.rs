@@ -13,8 +13,9 @@ use almanac_proto::{
     v1::{self, testbed_service_client::TestbedServiceClient},
 };
 use almanac_reconciler::{
-    config::{ServeSettings, Settings},
+    config::{LogSettings, ServeSettings, Settings},
     follow::Intervals,
+    limits::Limits,
     serve::{self, Serving},
     source::{Access, Location},
     webhooks::WebhookSecrets,
@@ -133,7 +134,7 @@ impl Bed {
             data_dir: Some(self.path().join("data")),
             database: self.database.address().to_owned(),
             artifacts: None,
-            log: "info".to_owned(),
+            log: LogSettings::default(),
             access: Access::default(),
             trusted_keys: Vec::new(),
         }
@@ -149,6 +150,9 @@ impl Bed {
             tls: None,
             notify: Vec::new(),
             webhooks: WebhookSecrets::default(),
+            max_connections: std::num::NonZeroUsize::MAX,
+            otlp_endpoint: None,
+            limits: Limits::default(),
         }
     }
 

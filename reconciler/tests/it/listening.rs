@@ -1,6 +1,6 @@
 //! The port that everything is served on, and the end of serving.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use almanac_proto::{Endpoint, limits, v1};
 use tokio::time::{Instant, timeout};
@@ -13,7 +13,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::harness::{Ended, Testbed, event, instant, run_id};
+use crate::harness::{Certificate, Ended, Testbed, event, instant, run_id};
 
 async fn channel(testbed: &Testbed) -> Channel {
     Channel::from_shared(testbed.address().to_owned()).unwrap().connect().await.unwrap()
@@ -94,43 +94,12 @@ async fn sigterm_ends_everything_within_ten_seconds() {
     assert!(testbed.ask("bob").get_run(snapshot).await.is_ok());
 }
 
-/// A certificate of a name and the authority that signed it, made by `openssl`.
-struct Certificate {
-    authority: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-fn openssl(args: &[&str]) {
-    let ended = Ended::of(Command::new("openssl").args(args));
-    assert_eq!(ended.code, Some(0), "openssl {args:?}: {}", ended.stderr);
-}
-
-impl Certificate {
-    fn make(testbed: &Testbed, name: &str) -> Self {
-        let path = |part: &str| testbed.folder().join(format!("{name}.{part}"));
-        let text = |part: &str| path(part).to_str().unwrap().to_owned();
-        let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-        let authority = ["-x509", "-subj", "/CN=authority", "-days", "2", "-keyout", &text("ca.key")];
-        openssl(&[&new[..], &authority, &["-out", &text("ca.pem")]].concat());
-        openssl(
-            &[&new[..], &["-subj", "/CN=reconciler", "-keyout", &text("key"), "-out", &text("csr")]].concat(),
-        );
-        std::fs::write(path("ext"), "subjectAltName = IP:127.0.0.1, DNS:localhost\n").unwrap();
-        let sign =
-            ["x509", "-req", "-in", &text("csr"), "-days", "2", "-CAcreateserial", "-extfile", &text("ext")];
-        let by = ["-CA", &text("ca.pem"), "-CAkey", &text("ca.key"), "-out", &text("pem")];
-        openssl(&[&sign[..], &by].concat());
-        Self { authority: path("ca.pem"), certificate: path("pem"), key: path("key") }
-    }
-}
-
 #[tokio::test]
 async fn tls_is_served_and_its_authority_checked() {
     let mut testbed = Testbed::prepare();
     testbed.repository.push("users and nodes");
-    let ours = Certificate::make(&testbed, "ours");
-    let others = Certificate::make(&testbed, "others");
+    let ours = Certificate::make(testbed.folder(), "ours");
+    let others = Certificate::make(testbed.folder(), "others");
     let (certificate, key) = (ours.certificate.to_str().unwrap(), ours.key.to_str().unwrap());
     // An address that others reach needs no further word with TLS.
     testbed
@@ -153,7 +122,8 @@ async fn tls_is_served_and_its_authority_checked() {
 fn a_certificate_that_cannot_be_used_is_named() {
     let testbed = Testbed::prepare();
     testbed.repository.push("users and nodes");
-    let (ours, others) = (Certificate::make(&testbed, "ours"), Certificate::make(&testbed, "others"));
+    let (ours, others) =
+        (Certificate::make(testbed.folder(), "ours"), Certificate::make(testbed.folder(), "others"));
     let serve = |certificate: &PathBuf, key: Option<&PathBuf>| {
         let mut command = testbed.command(&["serve", "--listen", "127.0.0.1:0"]);
         command.arg("--tls-cert").arg(certificate);

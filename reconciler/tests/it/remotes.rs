@@ -9,7 +9,7 @@ use std::{
 use almanac_reconciler::{
     follow::chain,
     secret::SecretSource,
-    source::{Commit, GitFlags, Location, Repository, Target},
+    source::{Access, Commit, Location, Repository, Target},
 };
 use almanac_schemas::Size;
 use tokio_util::sync::CancellationToken;
@@ -37,20 +37,20 @@ impl Remote {
         self.path().join("almanac.db.mirror.git")
     }
 
-    fn at(&self, address: &str, flags: GitFlags) -> Repository {
+    fn at(&self, address: &str, flags: Access) -> Repository {
         self.branch_at("main", address, flags)
     }
 
-    fn branch_at(&self, branch: &str, address: &str, flags: GitFlags) -> Repository {
+    fn branch_at(&self, branch: &str, address: &str, flags: Access) -> Repository {
         Repository::new(address.parse().unwrap(), branch, "", self.path().join("almanac.db.mirror.git"))
-            .reached_by(flags.resolve(GitFlags::default()), CancellationToken::new())
+            .reached_by(flags, CancellationToken::new())
     }
 
     /// The path of the repository as an address, which Git fetches from as from any other.
-    fn by_path(&self, flags: GitFlags) -> Repository {
+    fn by_path(&self, flags: Access) -> Repository {
         let location = Location::Remote(self.origin.path().display().to_string());
         Repository::new(location, "main", "", self.path().join("almanac.db.mirror.git"))
-            .reached_by(flags.resolve(GitFlags::default()), CancellationToken::new())
+            .reached_by(flags, CancellationToken::new())
     }
 
     /// Runs Git in the mirror.
@@ -115,10 +115,10 @@ async fn ssh_takes_known_hosts_and_known_keys_alone() {
     let remote = Remote::new();
     let commit = remote.origin.push("first");
     let mut sshd = Sshd::start(remote.path()).await;
-    let flags = |key: &str| GitFlags {
+    let flags = |key: &str| Access {
         ssh_key: Some(sshd.key(key)),
         known_hosts: Some(sshd.known_hosts()),
-        ..GitFlags::default()
+        ..Access::default()
     };
     let (client, stranger) = (flags("client"), flags("stranger"));
     let address = sshd.address(remote.origin.path());
@@ -133,7 +133,7 @@ async fn ssh_takes_known_hosts_and_known_keys_alone() {
 
     // Nothing is learnt by itself: an unknown host stays unknown.
     let nobody = remote.path().join("nobody");
-    let unknown = GitFlags { known_hosts: Some(nobody.clone()), ..client.clone() };
+    let unknown = Access { known_hosts: Some(nobody.clone()), ..client.clone() };
     for _ in 0..2 {
         let said = refusal(remote.at(&address, unknown.clone())).await;
         assert!(said.contains("is not known") && said.contains("ssh-keyscan"), "{said}");
@@ -153,16 +153,16 @@ async fn https_takes_a_password_or_a_token_from_a_file() {
     let remote = Remote::new();
     let commit = remote.origin.push("first");
     let server = GitHttps::start(remote.path()).await;
-    let ca = GitFlags { ca_file: Some(server.authority()), ..GitFlags::default() };
-    let with = |secret: &Path, user: Option<&str>, bearer| GitFlags {
+    let ca = Access { ca_file: Some(server.authority()), ..Access::default() };
+    let with = |secret: &Path, user: Option<&str>, bearer| Access {
         token: Some(SecretSource::File(secret.to_owned())),
-        username: user.map(str::to_owned),
+        username: user.map_or_else(|| Access::default().username, str::to_owned),
         bearer,
         ..ca.clone()
     };
     let open = server.address("open", "testbed.git");
     assert_eq!(id(remote.at(&open, ca.clone())).await, commit);
-    let said = refusal(remote.at(&open, GitFlags::default())).await;
+    let said = refusal(remote.at(&open, Access::default())).await;
     assert!(said.contains("certificate") && said.contains("--git-ca-file"), "{said}");
     let said = refusal(remote.at(&server.address("open", "nowhere.git"), ca.clone())).await;
     assert!(said.contains("no such repository"), "{said}");
@@ -206,14 +206,14 @@ async fn a_secret_is_in_no_argument_of_any_process() {
     proxy.is(Network::Silent);
     let address = format!("https://127.0.0.1:{}/basic/testbed.git", proxy.port());
     let stop = CancellationToken::new();
-    let flags = GitFlags {
+    let flags = Access {
         token: Some(SecretSource::File(server.secret("password", git_https::PASSWORD))),
         ca_file: Some(server.authority()),
-        ..GitFlags::default()
+        ..Access::default()
     };
     let repository =
         Repository::new(address.parse().unwrap(), "main", "", remote.path().join("almanac.db.mirror.git"))
-            .reached_by(flags.resolve(GitFlags::default()), stop.clone());
+            .reached_by(flags, stop.clone());
     let looking = tokio::spawn(look(repository));
     let commands = || {
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -238,7 +238,7 @@ async fn a_second_fetch_brings_what_is_new() {
     remote.origin.write("large.bin", noise(1, 4 << 20));
     remote.origin.push("large");
     let server = GitHttps::start(remote.path()).await;
-    let ca = GitFlags { ca_file: Some(server.authority()), ..GitFlags::default() };
+    let ca = Access { ca_file: Some(server.authority()), ..Access::default() };
     let address = server.address("open", "testbed.git");
     id(remote.at(&address, ca.clone())).await;
     let before = remote.packed();
@@ -259,12 +259,12 @@ async fn a_bad_network_fails_in_time_and_the_next_look_recovers() {
     let proxy = Proxy::to(server.port()).await;
     let address = format!("https://127.0.0.1:{}/open/testbed.git", proxy.port());
     let timeout = 2;
-    let flags = GitFlags {
+    let flags = Access {
         ca_file: Some(server.authority()),
-        timeout: Some(almanac_schemas::Duration::from_secs(timeout)),
-        ..GitFlags::default()
+        timeout: Duration::from_secs(timeout),
+        ..Access::default()
     };
-    let patient = GitFlags { timeout: None, ..flags.clone() };
+    let patient = Access { timeout: Access::default().timeout, ..flags.clone() };
     id(remote.at(&address, patient.clone())).await;
     for (number, network) in
         [Network::Silent, Network::Dripping, Network::CutAfter(1 << 20)].into_iter().enumerate()
@@ -291,10 +291,10 @@ async fn what_is_not_there_says_what_to_do() {
     let remote = Remote::new();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for address in [format!("https://{closed}/a.git"), format!("ssh://git@{closed}/a.git")] {
-        let said = refusal(remote.at(&address, GitFlags::default())).await;
+        let said = refusal(remote.at(&address, Access::default())).await;
         assert!(said.contains("does not answer") && said.contains(&closed.to_string()), "{said}");
     }
-    let token = GitFlags { token: Some("env:ALMANAC_NOT_SET".parse().unwrap()), ..GitFlags::default() };
+    let token = Access { token: Some("env:ALMANAC_NOT_SET".parse().unwrap()), ..Access::default() };
     let said = refusal(remote.at("https://example.invalid/a.git", token.clone())).await;
     assert!(said.contains("`ALMANAC_NOT_SET` is not set"), "{said}");
     let said = refusal(remote.at("http://example.invalid/a.git", token)).await;
@@ -305,7 +305,7 @@ async fn what_is_not_there_says_what_to_do() {
 async fn a_mirror_that_grows_too_large_is_cut_back() {
     let remote = Remote::new();
     let first = remote.origin.push("small");
-    let flags = GitFlags { max_repository_size: Some(Size::from_bytes(2 << 20)), ..GitFlags::default() };
+    let flags = Access { max_size: Size::from_bytes(2 << 20), ..Access::default() };
     assert_eq!(id(remote.by_path(flags.clone())).await, first);
     let before = remote.packed();
     remote.origin.write("large.bin", noise(1, 16 << 20));
@@ -317,14 +317,14 @@ async fn a_mirror_that_grows_too_large_is_cut_back() {
     remote.git(&["fsck", "--full", "--strict"]);
     assert_eq!(remote.git(&["rev-parse", "main"]), first);
 
-    assert_eq!(id(remote.by_path(GitFlags::default())).await, second);
+    assert_eq!(id(remote.by_path(Access::default())).await, second);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_fetch_left_behind_stops_nobody() {
     let remote = Remote::new();
     remote.origin.push("first");
-    id(remote.by_path(GitFlags::default())).await;
+    id(remote.by_path(Access::default())).await;
     for file in [
         "refs/heads/main.lock",
         "refs/almanac/fetched.lock",
@@ -337,7 +337,7 @@ async fn what_a_killed_fetch_left_behind_stops_nobody() {
         fs::write(remote.mirror().join(file), "").unwrap();
     }
     let commit = remote.origin.push("second");
-    assert_eq!(id(remote.by_path(GitFlags::default())).await, commit);
+    assert_eq!(id(remote.by_path(Access::default())).await, commit);
     assert_eq!(remote.leftovers(), Vec::<String>::new());
 }
 
@@ -346,7 +346,7 @@ async fn what_a_killed_fetch_left_behind_stops_nobody() {
 async fn nothing_is_run_because_of_a_repository() {
     let remote = Remote::new();
     remote.origin.push("first");
-    id(remote.by_path(GitFlags::default())).await;
+    id(remote.by_path(Access::default())).await;
     let marker = remote.path().join("ran");
     let script = format!("#!/bin/sh\ntouch {}\n", marker.display());
     let hooks = remote.mirror().join("hooks");
@@ -358,12 +358,12 @@ async fn nothing_is_run_because_of_a_repository() {
         fs::set_permissions(&path, executable).unwrap();
     }
     let commit = remote.origin.push("second");
-    assert_eq!(id(remote.by_path(GitFlags::default())).await, commit);
+    assert_eq!(id(remote.by_path(Access::default())).await, commit);
     assert!(!marker.exists());
     // An address that the configuration turns into a program.
     let ran = format!("ext::touch {}", marker.display());
     remote.git(&["config", &format!("url.{ran}.insteadOf"), remote.origin.path().to_str().unwrap()]);
-    let said = refusal(remote.by_path(GitFlags::default())).await;
+    let said = refusal(remote.by_path(Access::default())).await;
     assert!(said.contains("transport 'ext' not allowed"), "{said}");
     assert!(!marker.exists());
 }

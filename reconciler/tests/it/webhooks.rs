@@ -212,7 +212,7 @@ async fn a_forge_without_a_secret_is_not_listened_to() {
     let hooked = Hooked { bed: Bed::serving().await };
     for forge in ["github", "gitlab", "gitea", "generic"] {
         let (status, _, text) = hooked.post(&format!("/hooks/{forge}"), &[("X-Gitlab-Token", "")], b"").await;
-        assert!(status == 404 && text.contains(&format!("--webhook-secret {forge}=")), "{text}");
+        assert!(status == 404 && text.contains(&format!("--webhook-{forge}")), "{text}");
     }
 }
 

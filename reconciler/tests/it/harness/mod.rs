@@ -1,5 +1,6 @@
 //! What the tests of this binary share. [`Testbed`] is where to start.
 
+mod certificate;
 mod database;
 pub(crate) mod git_https;
 pub(crate) mod manifest;
@@ -15,6 +16,7 @@ mod testbed;
 mod tool;
 mod wire;
 
+pub(crate) use certificate::Certificate;
 pub(crate) use database::Database;
 pub(crate) use git_https::GitHttps;
 pub(crate) use mount::Mount;

@@ -49,6 +49,13 @@ impl Daemon {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// How much memory it holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.borrow().id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// Fails the test when the program has ended.
     pub(crate) fn check(&self) {
         if let Some(status) = self.child.borrow_mut().try_wait().unwrap() {
@@ -68,8 +75,8 @@ impl Daemon {
         wait_for("the reconciler to listen", async || {
             self.check();
             let log = self.log();
-            let (_, after) = log.split_once("address=")?;
-            let (_, port) = after.split_once(char::is_whitespace)?.0.rsplit_once(':')?;
+            let after = log.split_once("address=").or_else(|| log.split_once("\"address\":\""))?.1;
+            let (_, port) = after.split_once([' ', '\n', '"'])?.0.rsplit_once(':')?;
             port.parse().ok()
         })
         .await

@@ -32,7 +32,7 @@ impl<'a> Replica<'a> {
     /// noticed: every interval is an hour.
     pub(crate) async fn start_at(testbed: &'a Testbed, name: &str, database: &str) -> Self {
         let mut command = testbed.command(&["serve", "--poll-interval", "1h", "--drift-interval", "1h"]);
-        command.args(["--listen", "127.0.0.1:0", "--database", database, "--data-dir"]);
+        command.env("ALMANAC_RECONCILER_DATABASE", database).args(["--listen", "127.0.0.1:0", "--data-dir"]);
         command.arg(testbed.folder().join(name));
         let daemon = Daemon::spawn(command, &testbed.folder().join(format!("{name}.log")));
         let address = format!("http://127.0.0.1:{}", daemon.port().await);

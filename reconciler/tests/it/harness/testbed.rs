@@ -12,6 +12,7 @@ use almanac_proto::{
     v1::{self, node_service_client::NodeServiceClient, testbed_service_client::TestbedServiceClient},
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Daemon, Database, Repository, Server, manifest, wait_for};
 
@@ -131,7 +132,8 @@ impl Testbed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_almanac-reconciler"));
         command.args(subcommand);
         command.arg("--repo").arg(self.repository.path());
-        command.arg("--database").arg(self.database());
+        // An address with a password is not taken from the command line.
+        command.env("ALMANAC_RECONCILER_DATABASE", self.database());
         command.arg("--data-dir").arg(self.folder().join("data"));
         command.arg("--artifacts").arg(self.store());
         command
@@ -157,7 +159,7 @@ impl Testbed {
     }
 
     /// Starts a reconciler, and finds its port in the log.
-    async fn spawn(&mut self, scheme: &str, command: Command) {
+    pub(crate) async fn spawn(&mut self, scheme: &str, command: Command) {
         let daemon = Daemon::spawn(command, &self.folder().join("reconciler.log"));
         self.address = format!("{scheme}://127.0.0.1:{}", daemon.port().await);
         self.daemon = Some(daemon);
@@ -176,6 +178,27 @@ impl Testbed {
     /// The most memory that the reconciler has taken so far, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.daemon.as_ref().unwrap().peak_memory()
+    }
+
+    /// How much memory the reconciler holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.daemon.as_ref().unwrap().memory()
+    }
+
+    /// Where it listens, without a scheme.
+    pub(crate) fn socket(&self) -> &str {
+        self.address.split_once("://").unwrap().1
+    }
+
+    /// The status and the body of what a plain listener answers over HTTP.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = tokio::net::TcpStream::connect(self.socket()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: almanac\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Takes the reconciler, to end it in one way or another.
