@@ -199,7 +199,7 @@ fn look(
         _ => None,
     };
     let tree = repository.read(head)?;
-    let mut report = almanac_validate::check(&tree.sources, now);
+    let mut report = repository.check(&tree, now);
     if let Some(commit) = applied.commit().filter(|_| applied.testbed.config.commits.require_signed) {
         let change = signatures::Change {
             applied: commit,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use almanac_validate::{
-    Source,
+    Checker, Report, Source,
     revision::{Cache, read_tree},
 };
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::{Location, MirrorError, mirror};
 use crate::signatures::{self, Verified};
 
-/// A repository, a branch of it, and what was parsed of it already.
+/// A repository, a branch of it, and what was parsed and compared of it already.
 #[derive(Debug)]
 pub struct Repository {
     location: Location,
@@ -25,6 +25,7 @@ pub struct Repository {
     subdir: String,
     mirror: PathBuf,
     cache: Cache,
+    checker: Checker,
 }
 
 /// A commit.
@@ -103,6 +104,7 @@ impl Repository {
             subdir: subdir.split('/').filter(plain).collect::<Vec<_>>().join("/"),
             mirror: mirror::folder(beside),
             cache: Cache::default(),
+            checker: Checker::default(),
         }
     }
 
@@ -173,6 +175,11 @@ impl Repository {
         };
         let sources = read_tree(&repository, &tree, &mut self.cache).map_err(broken)?;
         Ok(Tree { commit, sources })
+    }
+
+    /// Checks the manifests of a commit. What was compared for an earlier commit is not compared again.
+    pub fn check(&mut self, tree: &Tree, now: DateTime<Utc>) -> Report {
+        self.checker.check(&tree.sources, now)
     }
 
     /// Checks the signatures of the commits that lead from what is in force to a new head.
