@@ -162,22 +162,22 @@ impl<'a> Reader<'a> {
             }
             _ if !self.selection.includes(&path) => {}
             _ if std::str::from_utf8(entry.name_bytes()).is_err() => self.put(&path, Entry::NotUtf8Name),
-            _ => self.file(path, id)?,
+            _ => self.file(&path, id)?,
         }
         Ok(())
     }
 
-    fn file(&mut self, path: String, id: Oid) -> Result<(), git2::Error> {
-        if let Some(known) = self.known.get(&path).filter(|(of, _)| *of == id) {
+    fn file(&mut self, path: &str, id: Oid) -> Result<(), git2::Error> {
+        if let Some(known) = self.known.get(path).filter(|(of, _)| *of == id) {
             self.found.push(known.clone());
             return Ok(());
         }
         // Only the header, so that a huge file costs nothing.
         let (size, _) = self.odb.read_header(id)?;
         let source = if size > MAX_FILE {
-            Source::read(&path, Entry::TooLarge(size as u64))
+            Source::read(path, Entry::TooLarge(size as u64))
         } else {
-            Source::read(&path, Entry::File(self.odb.read(id)?.data()))
+            Source::read(path, Entry::File(self.odb.read(id)?.data()))
         };
         self.found.push((id, Arc::new(source)));
         Ok(())
