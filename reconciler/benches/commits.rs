@@ -195,7 +195,9 @@ fn signed_commits(criterion: &mut Criterion) {
     let testbed = Bed::testbed(&bed.sources(first, &mut cache));
     for count in [1, 1_000] {
         bed.git.reference("refs/heads/main", first, true, "bench").unwrap();
-        (0..count).for_each(|commit| drop(bed.change(commit, commit % JOBS, 3)));
+        for commit in 0..count {
+            bed.change(commit, commit % JOBS, 3);
+        }
         let head = bed.head();
         let sources = bed.sources(head, &mut cache);
         let (applied, head) = (first.to_string(), head.to_string());
