@@ -12,7 +12,7 @@ use almanac_reconciler::{
     source::{Location, Repository, Target, Tree},
 };
 use almanac_validate::{
-    Source, Testbed, check,
+    Checker, Source, Testbed, check,
     plan::Plan,
     revision::{Cache, read_tree},
 };
@@ -168,6 +168,12 @@ fn one_change(criterion: &mut Criterion) {
     });
     group.bench_function("check what is parsed, anew", |bencher| {
         bencher.iter(|| check(black_box(&after), now()).findings.len());
+    });
+    let mut checker = Checker::default();
+    checker.check(&before, now());
+    let mut trees = [&after, &before].into_iter().cycle();
+    group.bench_function("check what is parsed, one job changed", |bencher| {
+        bencher.iter(|| checker.check(trees.next().unwrap(), now()).findings.len());
     });
     let report = check(&after, now());
     group.bench_function("make the testbed", |bencher| {

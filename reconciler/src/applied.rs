@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use almanac_schemas::{JobName, NodeName, PrincipalName, PublicKey, RunRole};
+use almanac_schemas::{JobName, JobSpec, NodeName, PrincipalName, PublicKey, RunRole};
 use almanac_validate::{
     Testbed,
     plan::{Edit, Plan},
@@ -135,48 +135,75 @@ impl Applied {
     }
 
     /// What follows when a commit with another testbed is put in force. `plan` leads from the
-    /// testbed in force to the new one.
+    /// testbed in force to the new one; what it does not touch stays as it is.
     pub fn next(&self, testbed: &Arc<Testbed>, plan: &Plan<'_>, commit: &str, now: DateTime<Utc>) -> Next {
-        let before = self.since();
-        let rescheduled: BTreeSet<&JobName> = plan
-            .jobs
-            .iter()
-            .filter(|change| !matches!(change.edit, Edit::Changed(a, b) if a.schedule == b.schedule))
-            .map(|change| change.name)
-            .collect();
-        let mut assignments: BTreeMap<NodeName, Vec<Assigned>> = BTreeMap::new();
-        let mut put = Vec::new();
-        let mut kept = BTreeSet::new();
-        for assignment in testbed.assignments() {
-            let key = (assignment.node, assignment.job, assignment.role);
-            let since = before.get(&key).copied().filter(|_| !rescheduled.contains(assignment.job));
-            let assigned =
-                Assigned { job: assignment.job.clone(), role: assignment.role, since: since.unwrap_or(now) };
-            if since.is_none() {
-                put.push((assignment.node.clone(), assigned.clone()));
+        self.next_with(testbed, plan, &BTreeSet::new(), commit, now)
+    }
+
+    /// The same, where assignments of `lost` jobs are missing here though these jobs are in force.
+    pub fn next_with(
+        &self,
+        testbed: &Arc<Testbed>,
+        plan: &Plan<'_>,
+        lost: &BTreeSet<JobName>,
+        commit: &str,
+        now: DateTime<Utc>,
+    ) -> Next {
+        let mut assignments = self.assignments.clone();
+        let mut placements = self.placements.clone();
+        let (mut put, mut gone, mut touched) = (Vec::new(), Vec::new(), self.touched_nodes(plan));
+        for (job, edit) in moved(testbed, plan, lost) {
+            let rescheduled =
+                edit.is_some_and(|edit| !matches!(edit, Edit::Changed(a, b) if a.schedule == b.schedule));
+            let before = placements.remove(job).unwrap_or_default();
+            let spec = testbed.jobs.get(job);
+            let after: Vec<(NodeName, RunRole)> = spec
+                .into_iter()
+                .flat_map(|spec| testbed.places(spec).map(|(node, role)| (node.clone(), role)))
+                .collect();
+            if edit.is_some() {
+                touched.extend(before.iter().chain(&after).map(|(node, _)| node.clone()));
             }
-            kept.insert(key);
-            assignments.entry(assignment.node.clone()).or_default().push(assigned);
+            let mut since = BTreeMap::new();
+            for (node, role) in before {
+                if let Some(parts) = assignments.get_mut(&node) {
+                    for part in parts.extract_if(.., |part| part.job == *job && part.role == role) {
+                        since.insert((node.clone(), role), part.since);
+                    }
+                }
+            }
+            for (node, role) in &after {
+                let known = since.remove(&(node.clone(), *role)).filter(|_| !rescheduled);
+                let part = Assigned { job: job.clone(), role: *role, since: known.unwrap_or(now) };
+                if known.is_none() {
+                    put.push((node.clone(), part.clone()));
+                }
+                let parts = assignments.entry(node.clone()).or_default();
+                let place = parts.partition_point(|other| (&other.job, other.role) <= (job, *role));
+                parts.insert(place, part);
+            }
+            gone.extend(since.into_keys().map(|(node, role)| (node, job.clone(), role)));
+            if !after.is_empty() {
+                placements.insert(job.clone(), after);
+            }
         }
-        let gone: Vec<_> = before
-            .keys()
-            .filter(|key| !kept.contains(*key))
-            .map(|(node, job, role)| ((*node).clone(), (*job).clone(), *role))
-            .collect();
-        let touched = self.touched(&assignments, plan);
+        assignments.retain(|_, parts| !parts.is_empty());
+        touched.extend(put.iter().map(|(node, _)| node.clone()));
+        touched.extend(gone.iter().map(|(node, ..)| node.clone()));
         let mut generations = self.generations.clone();
         let mut generations_since = self.generations_since.clone();
         for node in &touched {
             *generations.entry(node.clone()).or_default() += 1;
             generations_since.insert(node.clone(), now);
         }
+        let same_keys = plan.users.is_empty() && plan.nodes.is_empty();
         let applied = Self {
             epoch: Arc::clone(&self.epoch),
             sync: None,
             testbed: Arc::clone(testbed),
             origins: self.origins_after(plan, commit, now),
-            placements: placements(testbed),
-            keys: KeyIndex::of(testbed),
+            placements,
+            keys: if same_keys { self.keys.clone() } else { KeyIndex::of(testbed) },
             assignments,
             generations,
             generations_since,
@@ -184,36 +211,14 @@ impl Applied {
         Next { applied, put, gone, touched, restored: BTreeSet::new(), config: false }
     }
 
-    fn since(&self) -> BTreeMap<(&NodeName, &JobName, RunRole), DateTime<Utc>> {
-        let entries = self.assignments.iter().flat_map(|(node, assigned)| {
-            assigned.iter().map(move |part| ((node, &part.job, part.role), part.since))
-        });
-        entries.collect()
-    }
-
-    /// The declared nodes whose desired state differs: their own spec, the testbed's part of it, the
-    /// set of their assignments, or a job among them.
-    fn touched(
-        &self,
-        assignments: &BTreeMap<NodeName, Vec<Assigned>>,
-        plan: &Plan<'_>,
-    ) -> BTreeSet<NodeName> {
-        let everybody = plan.config.is_some_and(|(before, after)| before.network != after.network);
-        let edited: BTreeSet<&JobName> = plan.jobs.iter().map(|change| change.name).collect();
-        let mut touched = BTreeSet::new();
-        for change in &plan.nodes {
-            if !matches!(change.edit, Edit::Changed(a, b) if a.spec == b.spec) {
-                touched.insert(change.name.clone());
-            }
-        }
-        let nodes: BTreeSet<&NodeName> = self.assignments.keys().chain(assignments.keys()).collect();
-        for node in nodes {
-            let (old, new) = (self.assignments.get(node), assignments.get(node));
-            if old != new || new.is_some_and(|new| new.iter().any(|part| edited.contains(&part.job))) {
-                touched.insert(node.clone());
-            }
-        }
-        if everybody {
+    /// The nodes whose own spec differs, or all of them when the testbed's part of their desired state does.
+    fn touched_nodes(&self, plan: &Plan<'_>) -> BTreeSet<NodeName> {
+        let changed = plan
+            .nodes
+            .iter()
+            .filter(|change| !matches!(change.edit, Edit::Changed(a, b) if a.spec == b.spec));
+        let mut touched: BTreeSet<NodeName> = changed.map(|change| change.name.clone()).collect();
+        if plan.config.is_some_and(|(before, after)| before.network != after.network) {
             touched.extend(self.testbed.nodes.keys().cloned());
         }
         touched
@@ -247,6 +252,22 @@ impl Next {
     }
 }
 
+/// The jobs that may run elsewhere, or by another schedule: those that a plan changes, with how, and those
+/// that select their nodes when the labels of nodes differ; and those whose assignments were lost.
+fn moved<'a>(
+    testbed: &'a Testbed,
+    plan: &Plan<'a>,
+    lost: &'a BTreeSet<JobName>,
+) -> BTreeMap<&'a JobName, Option<Edit<'a, JobSpec>>> {
+    let relabelled =
+        plan.nodes.iter().any(|change| !matches!(change.edit, Edit::Changed(a, b) if a.labels == b.labels));
+    let selecting = testbed.jobs.iter().filter(|(_, spec)| relabelled && spec.node_selector.is_some());
+    let mut moved: BTreeMap<_, _> = selecting.map(|(name, _)| (name, None)).collect();
+    moved.extend(lost.iter().map(|name| (name, None)));
+    moved.extend(plan.jobs.iter().map(|change| (change.name, Some(change.edit))));
+    moved
+}
+
 /// Where each job runs.
 pub(crate) fn placements(testbed: &Testbed) -> BTreeMap<JobName, Vec<(NodeName, RunRole)>> {
     let mut placements: BTreeMap<JobName, Vec<(NodeName, RunRole)>> = BTreeMap::new();
@@ -259,7 +280,7 @@ pub(crate) fn placements(testbed: &Testbed) -> BTreeMap<JobName, Vec<(NodeName, 
 
 /// The declared keys by fingerprint, with those whose keys they are.
 #[derive(Debug, Clone, Default)]
-pub struct KeyIndex(HashMap<String, DeclaredKey>);
+pub struct KeyIndex(Arc<HashMap<String, DeclaredKey>>);
 
 /// A declared key.
 #[derive(Debug, Clone)]
@@ -285,7 +306,7 @@ impl KeyIndex {
                 entry.principals.push(principal.clone());
             }
         }
-        Self(index)
+        Self(Arc::new(index))
     }
 
     /// The key with a fingerprint.

@@ -219,7 +219,7 @@ impl Reconciler {
         let restored = stored.applied.raise(&self.applied.borrow());
         let plan = Plan::between(&stored.applied.testbed, &testbed);
         let ended_at = clock::now();
-        let mut next = stored.applied.next(&testbed, &plan, &commit.id, ended_at);
+        let mut next = stored.applied.next_with(&testbed, &plan, &stored.lost, &commit.id, ended_at);
         next.gone.extend(stored.strays);
         next.restored = restored.into_iter().filter(|node| testbed.nodes.contains_key(node)).collect();
         next.config = stored.config_unreadable;
@@ -398,7 +398,7 @@ fn look(
     }
     let meant = repository.says(&head.id, in_force.commit(), prune::TRAILER, "yes")?;
     let tree = repository.read(head)?;
-    let mut report = almanac_validate::check(&tree.sources, now);
+    let mut report = repository.check(&tree, now);
     let mut signer = None;
     if let (Some(commit), Some(trusted)) = (in_force.commit(), trusted)
         && in_force.testbed.config.commits.require_signed

@@ -9,7 +9,7 @@ use crate::{
     allow::Allowances,
     flood,
     places::Positions,
-    rules::{self, Context, Draft, Place},
+    rules::{self, Context, Draft, Place, Quiet},
     text::readable,
 };
 
@@ -63,12 +63,31 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
 pub fn check_change(sources: &[Arc<Source>], base: &[Arc<Source>], now: DateTime<Utc>) -> Report {
     let sources = sorted(sources);
     let context = Context::new(&sources, now).since(&Context::new(&sorted(base), now));
-    let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources: &sources };
+    report(&sources, &context, &mut Quiet::default())
+}
+
+/// Checks one tree after another, such as the commits of a branch. What is found is what [`check`] finds;
+/// nodes whose jobs stay as they are are not compared again.
+#[derive(Debug, Default)]
+pub struct Checker {
+    quiet: Quiet,
+}
+
+impl Checker {
+    /// Checks the next tree.
+    pub fn check(&mut self, sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
+        let sources = sorted(sources);
+        report(&sources, &Context::new(&sources, now), &mut self.quiet)
+    }
+}
+
+fn report(sources: &[&Source], context: &Context<'_>, quiet: &mut Quiet) -> Report {
+    let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources };
 
     let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();
-    let mut allowances = Allowances::new(&sources);
+    let mut allowances = Allowances::new(sources);
     let mut silenced = 0;
-    for draft in rules::check(&context) {
+    for draft in rules::check(context, quiet) {
         if allowances.silences(&draft) {
             silenced += 1;
         } else {

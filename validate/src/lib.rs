@@ -48,7 +48,7 @@ mod wording;
 pub mod words;
 mod yaml;
 
-pub use check::{Report, check, check_change};
+pub use check::{Checker, Report, check, check_change};
 pub use codeowners::codeowners;
 pub use declared::{Declared, Key};
 pub use finding::{Edit, Finding, Fix, Location, Related, Severity};

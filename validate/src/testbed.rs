@@ -57,10 +57,14 @@ impl Testbed {
     /// nodes, a job's server last.
     pub fn assignments(&self) -> impl Iterator<Item = Assignment<'_>> {
         self.jobs.iter().flat_map(move |(job, spec)| {
-            let server = spec.server.as_ref().map(|server| (&server.node, RunRole::Server));
-            let clients = self.clients(spec).map(|node| (node, RunRole::Client));
-            clients.chain(server).map(move |(node, role)| Assignment { job, spec, node, role })
+            self.places(spec).map(move |(node, role)| Assignment { job, spec, node, role })
         })
+    }
+
+    /// Every node that a job needs, its server's last.
+    pub fn places<'a>(&'a self, spec: &'a JobSpec) -> impl Iterator<Item = (&'a NodeName, RunRole)> {
+        let server = spec.server.as_ref().map(|server| (&server.node, RunRole::Server));
+        self.clients(spec).map(|node| (node, RunRole::Client)).chain(server)
     }
 
     /// The nodes that a job's clients run on, in the order of their names.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use almanac_validate::{
-    Source,
+    Checker, Report, Source,
     revision::{Cache, check_whole, read_tree},
 };
 use chrono::{DateTime, Utc};
@@ -20,7 +20,7 @@ use crate::signatures::{self, Verified};
 /// How many commits back a trailer is looked for. A push of more is not made by people.
 const MOST_TRAILERS: usize = 1_000;
 
-/// A repository, a branch of it, and what was parsed of it already.
+/// A repository, a branch of it, and what was parsed and compared of it already.
 #[derive(Debug)]
 pub struct Repository {
     location: Location,
@@ -29,6 +29,7 @@ pub struct Repository {
     subdir: String,
     mirror: Mirror,
     cache: Cache,
+    checker: Checker,
 }
 
 /// A commit.
@@ -150,6 +151,7 @@ impl Repository {
             subdir: subdir.split('/').filter(plain).collect::<Vec<_>>().join("/"),
             mirror: Mirror::at(mirror),
             cache: Cache::default(),
+            checker: Checker::default(),
         }
     }
 
@@ -333,6 +335,11 @@ impl Repository {
         let sources = read_tree(&repository, &tree, &mut self.cache);
         let sources = sources.map_err(|source| self.unreadable(commit.id.clone(), source))?;
         Ok(Tree { commit, sources })
+    }
+
+    /// Checks the manifests of a commit. What was compared for an earlier commit is not compared again.
+    pub fn check(&mut self, tree: &Tree, now: DateTime<Utc>) -> Report {
+        self.checker.check(&tree.sources, now)
     }
 
     /// Checks the signatures of the commits that lead from what is in force to a new head.

@@ -1,6 +1,10 @@
 //! Reading what is in force, and what was.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+    sync::Arc,
+};
 
 use almanac_schemas::{JobName, JobSpec, NodeName, RunRole, UserName};
 use almanac_validate::{NodeEntry, Testbed};
@@ -48,6 +52,8 @@ pub struct Loaded {
     pub applied: Applied,
     /// Assignments that nothing in force accounts for.
     pub strays: Vec<(NodeName, JobName, RunRole)>,
+    /// Jobs in force of which an assignment is missing.
+    pub lost: BTreeSet<JobName>,
     /// What cannot be read, and was passed over.
     pub unreadable: Vec<StoreError>,
     /// Whether the settings are among it.
@@ -152,10 +158,14 @@ impl Store {
                 Err(error) => unreadable.push(error),
             }
         }
+        let mut lost = BTreeSet::new();
         // In the order in which a testbed lists them, which is the one that comparisons rely on.
         for part in testbed.assignments() {
             let key = (part.node.clone(), part.job.clone(), part.role);
-            let Some(since) = since.remove(&key) else { continue };
+            let Some(since) = since.remove(&key) else {
+                lost.insert(part.job.clone());
+                continue;
+            };
             let assigned = Assigned { job: part.job.clone(), role: part.role, since };
             applied.assignments.entry(part.node.clone()).or_default().push(assigned);
         }
@@ -165,7 +175,7 @@ impl Store {
         for error in &unreadable {
             tracing::warn!(error = chain(error), "passed over; it is put right from the commit in force");
         }
-        Ok(Loaded { applied, strays: since.into_keys().collect(), unreadable, config_unreadable })
+        Ok(Loaded { applied, strays: since.into_keys().collect(), lost, unreadable, config_unreadable })
     }
 
     /// Removed jobs in the order of names.

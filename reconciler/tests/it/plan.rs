@@ -1,9 +1,12 @@
 //! The plan: it leads from one testbed to another, and says so.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use almanac_reconciler::{applied::Applied, plan::Recorded};
-use almanac_schemas::Manifest;
+use almanac_reconciler::{
+    applied::{Applied, Assigned},
+    plan::Recorded,
+};
+use almanac_schemas::{JobName, Manifest, NodeName};
 use almanac_validate::{
     NodeEntry, Testbed,
     plan::{Change, Edit, Plan},
@@ -24,13 +27,19 @@ fn testbed() -> impl Strategy<Value = Testbed> {
         }
         for (name, variant) in nodes {
             let spec = format!("{{ owner: u0, coordinates: {{ latitude: 51.{variant}, longitude: -0.127{variant} }} }}");
-            let Manifest::Node(node) = manifest("Node", &format!("n{name}"), &spec) else { unreachable!() };
+            let name = format!("n{name}, labels: {{ kind: v{} }}", variant % 2);
+            let Manifest::Node(node) = manifest("Node", &name, &spec) else { unreachable!() };
             testbed.nodes.insert(node.metadata.name, NodeEntry { labels: node.metadata.labels, spec: node.spec });
         }
         for (name, variant) in jobs {
+            let place = match name % 3 {
+                0 => format!("nodeSelector: {{ kind: v{} }}", name % 2),
+                1 => format!("nodes: [n{variant}, n5]"),
+                _ => format!("nodes: [n1], server: {{ node: n{}, container: {{ image: b }}, ready: {{ tcp: 1 }} }}", variant % 2),
+            };
             let spec = format!(
-                "{{ owner: u0, nodes: [n{}], container: {{ image: a }}, schedule: {{ cron: \"{} * * * *\", end: 2030-01-01T00:00:00Z, length: 1m }} }}",
-                name % 3, variant
+                "{{ owner: u0, {place}, container: {{ image: a }}, schedule: {{ cron: \"{} * * * *\", end: 2030-01-01T00:00:00Z, length: 1m }} }}",
+                variant / 2
             );
             let Manifest::Job(job) = manifest("Job", &format!("j{name}"), &spec) else { unreachable!() };
             testbed.jobs.insert(job.metadata.name, job.spec);
@@ -114,6 +123,31 @@ proptest! {
             let grown = next.applied.generation(node) - before.generation(node);
             prop_assert_eq!(grown, u64::from(next.touched.contains(node)));
         }
+        // What is brought forward is what would be made anew.
+        let anew = nothing.next(&b, &Plan::between(&Testbed::empty(), &b), "2", at(1)).applied;
+        prop_assert_eq!(&next.applied.placements, &anew.placements);
+        let parts = |applied: &Applied| -> Vec<_> {
+            let parts = applied.assignments.iter();
+            parts.flat_map(|(node, parts)| parts.iter().map(|part| (node.clone(), part.job.clone(), part.role))).collect()
+        };
+        prop_assert_eq!(parts(&next.applied), parts(&anew));
+        // So the rows that are written lead from the ones to the others.
+        let rows = |applied: &Applied| -> BTreeSet<_> {
+            let parts = applied.assignments.iter();
+            parts.flat_map(|(node, parts)| parts.iter().map(|part| (node.clone(), part.clone()))).collect()
+        };
+        let mut written = rows(&before);
+        let is = |row: &(NodeName, Assigned), node: &NodeName, job: &JobName, role| {
+            (&row.0, &row.1.job, row.1.role) == (node, job, role)
+        };
+        for (node, job, role) in &next.gone {
+            written.retain(|row| !is(row, node, job, *role));
+        }
+        for (node, part) in &next.put {
+            written.retain(|row| !is(row, node, &part.job, part.role));
+            written.insert((node.clone(), part.clone()));
+        }
+        prop_assert_eq!(written, rows(&next.applied));
         for (node, parts) in &next.applied.assignments {
             for part in parts {
                 let same = |testbed: &Testbed| testbed.jobs.get(&part.job).map(|job| job.schedule.clone());

@@ -297,9 +297,12 @@ fn only_the_key_says_who_it_was() {
     );
 }
 
+/// What is made of the object of a commit.
+type Forgery = fn(&Branch, String) -> String;
+
 #[test]
 fn signatures_that_are_none() {
-    let cases: [(&str, fn(&Branch, String) -> String, &str); 11] = [
+    let cases: [(&str, Forgery, &str); 11] = [
         ("no signature", |_, object| unsigned(&object).1, "is not signed"),
         (
             "OpenPGP",

@@ -4,12 +4,14 @@
 //! (no hook, filter, text conversion or `core.fsmonitor`, whatever its configuration says), and there
 //! is no network.
 
+mod difference;
 mod error;
 mod loose;
 mod repository;
 mod tree;
 
+pub use difference::{Difference, read_difference};
 pub use error::RevisionError;
 pub use loose::check_whole;
 pub use repository::{Commit, Repository};
-pub use tree::{Cache, Difference, read_difference, read_tree};
+pub use tree::{Cache, read_tree};

@@ -18,9 +18,10 @@ mod targets;
 use rayon::prelude::*;
 
 pub(crate) use context::{Context, Draft, Place};
+pub(crate) use overlap::Quiet;
 
-/// Applies every rule.
-pub(crate) fn check(context: &Context<'_>) -> Vec<Draft> {
+/// Applies every rule. `quiet` is what is known of an earlier tree.
+pub(crate) fn check(context: &Context<'_>, quiet: &mut Quiet) -> Vec<Draft> {
     const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] = &[
         paths::check,
         names::check,
@@ -34,12 +35,19 @@ pub(crate) fn check(context: &Context<'_>) -> Vec<Draft> {
         container::check,
         ranges::check,
         settings::check,
-        overlap::check,
     ];
     let drafts = |check: &fn(&Context<'_>, &mut Vec<Draft>)| {
         let mut drafts = Vec::new();
         check(context, &mut drafts);
         drafts
     };
-    CHECKS.par_iter().flat_map_iter(drafts).collect()
+    let overlaps = || {
+        let mut drafts = Vec::new();
+        overlap::check(context, quiet, &mut drafts);
+        drafts
+    };
+    let (mut drafts, overlaps) =
+        rayon::join(|| CHECKS.par_iter().flat_map_iter(drafts).collect::<Vec<_>>(), overlaps);
+    drafts.extend(overlaps);
+    drafts
 }

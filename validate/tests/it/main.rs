@@ -14,6 +14,7 @@ mod fixes;
 mod formats;
 mod git;
 mod hook;
+mod incremental;
 mod nasty;
 mod order;
 mod outputs;

@@ -1,6 +1,6 @@
 //! `--rev` and `--base`, on real repositories.
 
-use std::{collections::BTreeSet, fs, sync::Arc};
+use std::{collections::BTreeSet, ffi::OsStr, fs, os::unix::ffi::OsStrExt, sync::Arc};
 
 use almanac_validate::{
     Source,
@@ -451,15 +451,30 @@ fn the_difference_of_two_trees_is_what_reading_both_shows() {
     fs::create_dir(repo.path.join(".almanacignore")).unwrap();
     repo.write(".almanacignore/x", "x");
     commit();
+    // Two names that are put into words alike.
+    for byte in [0xfe, 0xff] {
+        fs::write(repo.path.join(OsStr::from_bytes(&[b'n', byte, b'.', b'y', b'm', b'l'])), "x").unwrap();
+        commit();
+    }
 
     let git = git2::Repository::open(&repo.path).unwrap();
     let tree = |commit: &Option<String>| {
         let commit = commit.as_ref()?;
         Some(git.find_commit(commit.parse().unwrap()).unwrap().tree().unwrap())
     };
-    let keys = |sources: &[Arc<Source>]| -> BTreeSet<(String, String)> {
-        sources.iter().map(|source| (source.path().to_owned(), source.text().to_owned())).collect()
+    // How often each is there.
+    let keys = |sources: &[Arc<Source>]| {
+        let mut files = BTreeSet::new();
+        for source in sources {
+            let same = |number: &usize| {
+                !files.contains(&(source.path().to_owned(), source.text().to_owned(), *number))
+            };
+            let number = (0..).find(same).unwrap();
+            files.insert((source.path().to_owned(), source.text().to_owned(), number));
+        }
+        files
     };
+    let mut cache = Cache::default();
     for (from, to) in commits.iter().flat_map(|from| commits.iter().map(move |to| (from, to))) {
         let (before, after) = (tree(from), tree(to));
         let all = |tree: &Option<git2::Tree<'_>>| match tree {
@@ -471,8 +486,17 @@ fn the_difference_of_two_trees_is_what_reading_both_shows() {
         let (gone, come) = (keys(&found.before), keys(&found.after));
         // More may be read than differs, when the list of what is passed over changed.
         assert!(gone.is_subset(&old) && come.is_subset(&new), "{from:?} {to:?}");
-        assert!(old.difference(&new).all(|file| gone.contains(file)), "{from:?} {to:?}");
-        assert!(new.difference(&old).all(|file| come.contains(file)), "{from:?} {to:?}");
+        let holds = |files: &BTreeSet<(String, String, usize)>, file: &(String, String, usize)| {
+            files.contains(&(file.0.clone(), file.1.clone(), 0))
+        };
+        assert!(old.difference(&new).all(|file| holds(&gone, file)), "{from:?} {to:?}");
+        assert!(new.difference(&old).all(|file| holds(&come, file)), "{from:?} {to:?}");
+        // What was read of one tree leads to the other.
+        for (tree, files) in [(&before, &old), (&after, &new)] {
+            if let Some(tree) = tree {
+                assert_eq!(&keys(&read_tree(&git, tree, &mut cache).unwrap()), files, "{from:?} {to:?}");
+            }
+        }
         if from == to {
             assert!(gone.is_empty() && come.is_empty(), "{from:?} {to:?}");
         }

@@ -2,6 +2,7 @@
 //! maintenance windows keep out of each other's way.
 
 mod advice;
+mod quiet;
 mod wording;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 use super::{Context, Draft, Place, schedule::resolved};
 use crate::conflict::{Claim, Clash, Holder, clashes};
 use advice::Advice;
+pub(crate) use quiet::Quiet;
 
 /// How many conflicts of a job with jobs that are declared before it are shown one by one.
 const MAX_CONFLICTS: usize = 8;
@@ -49,7 +51,7 @@ struct Conflict<'a> {
     count: u64,
 }
 
-pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
+pub(super) fn check(context: &Context<'_>, quiet: &mut Quiet, drafts: &mut Vec<Draft>) {
     let mut jobs: Vec<Exclusive<'_>> = context
         .whole_jobs()
         .filter(|(job, _)| job.spec.exclusive)
@@ -62,8 +64,10 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     // What a node's claims are computed to is dropped again with the node.
     let found: Vec<_> = calendars
         .par_iter()
+        .filter(|(_, calendar)| !quiet.holds(calendar, &jobs, context.now))
         .map(|(_, calendar)| (calendar, clashes(&calendar.claims(&jobs, context.now))))
         .collect();
+    quiet.keep(&calendars, &jobs, context.now, &found);
     let mut conflicts: BTreeMap<(Party<'_>, Party<'_>), Conflict<'_>> = BTreeMap::new();
     for (calendar, clashes) in found {
         for mut clash in clashes {
@@ -86,6 +90,9 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         }
     }
 
+    if conflicts.is_empty() {
+        return;
+    }
     // With hundreds of jobs at the same time, each with each would be a flood in which nobody finds anything.
     let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
     let mut advice = Advice::new(&jobs, &calendars, context.now);
