@@ -16,6 +16,7 @@ mod fence;
 mod harness;
 mod history;
 mod listening;
+mod migration;
 mod occurrences;
 mod plan;
 mod postgres;
