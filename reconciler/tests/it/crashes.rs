@@ -239,20 +239,14 @@ impl<'a> History<'a> {
     }
 }
 
-/// The program of `examples/crash_at.rs`, made anew if it is out of date.
+/// The program of `examples/crash_at.rs`, which `cargo test` makes with the tests unless it is told to make one
+/// of them only.
 fn program() -> PathBuf {
     // The tests lie in `target/PROFILE/deps`.
     let tests = std::env::current_exe().unwrap();
-    let profile = tests.parent().unwrap().parent().unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo.args(["build", "--quiet", "--locked", "--package", "almanac-reconciler", "--example", "crash_at"]);
-    cargo.arg("--target-dir").arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().unwrap().success());
-    profile.join("examples/crash_at")
+    let program = tests.parent().unwrap().with_file_name("examples").join("crash_at");
+    assert!(program.exists(), "make it with `cargo build -p almanac-reconciler --example crash_at`");
+    program
 }
 
 fn factor() -> usize {

@@ -14,8 +14,10 @@ use almanac_validate::plan::Action;
 
 use crate::bed::{Bed, job, snapshot};
 
-/// What somebody did to the database, and what is recorded when it is put right.
-const TAMPERED: &[(&str, &str, &[(&str, Action)])] = &[
+/// What somebody did to the database, how, and what is recorded when it is put right.
+type Tampered = (&'static str, &'static str, &'static [(&'static str, Action)]);
+
+const TAMPERED: &[Tampered] = &[
     (
         "a job's spec",
         r#"UPDATE jobs SET spec = REPLACE(spec, '"length":"1m"', '"length":"2m"') WHERE name = 'ping'"#,

@@ -22,6 +22,7 @@ mod history;
 mod limits;
 mod listening;
 mod metrics;
+mod migration;
 mod notifications;
 mod occurrences;
 mod odd_repositories;

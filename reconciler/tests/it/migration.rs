@@ -1,0 +1,82 @@
+//! A database of the version before: everything in it is kept, and the reconciler goes on with it.
+
+use almanac_reconciler::{
+    clock,
+    source::Repository,
+    store::{RunFilter, Store, SyncCause, SyncOutcome},
+    sync::{Reconciler, Round},
+};
+use almanac_schemas::{Phase, RunRole};
+use sqlx::SqlitePool;
+
+use crate::bed::Bed;
+
+/// What the version before wrote for [`MANIFESTS`], with the commit's hash to be filled in.
+const ROWS: &str = include_str!("data/0001.sql");
+
+/// What its repository declared.
+const MANIFESTS: &str = include_str!("data/0001.yaml");
+
+/// A database as the first migration left it, with the rows of the version before. PostgreSQL came later.
+async fn old_database(bed: &Bed, commit: &str) {
+    let migrations = bed.path().join("migrations");
+    std::fs::create_dir(&migrations).unwrap();
+    let first = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_initial.sql");
+    std::fs::copy(first, migrations.join("0001_initial.sql")).unwrap();
+    let pool = SqlitePool::connect(&format!("{}?mode=rwc", bed.settings().database)).await.unwrap();
+    sqlx::migrate::Migrator::new(migrations).await.unwrap().run(&pool).await.unwrap();
+    let rows = ROWS.replace("COMMIT", commit);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_database_of_the_version_before_is_migrated_and_gone_on_with() {
+    let bed = Bed::new_on_sqlite();
+    bed.git(&["rm", "-rfq", "--ignore-unmatch", "."]);
+    for folder in ["users", "nodes"] {
+        std::fs::remove_dir_all(bed.repo().join(folder)).unwrap();
+    }
+    bed.write("testbed.yaml", MANIFESTS);
+    let commit = bed.commit("everything");
+    old_database(&bed, &commit).await;
+
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let loaded = store.load().await.unwrap();
+    assert!(loaded.unreadable.is_empty() && loaded.strays.is_empty(), "{loaded:?}");
+    assert_eq!(loaded.applied.epoch.as_ref(), "7c1e5f0a-0000-4000-8000-000000000001");
+    assert_eq!(loaded.applied.generation(&"london-01".parse().unwrap()), 7);
+    let syncs = store.syncs(None, 10).await.unwrap();
+    let kept: Vec<_> = syncs.iter().map(|sync| (sync.id, sync.outcome, sync.cause)).collect();
+    assert_eq!(
+        kept,
+        [(2, SyncOutcome::Applied, SyncCause::Commit), (1, SyncOutcome::Rejected, SyncCause::Commit)]
+    );
+    assert_eq!(store.findings(1).await.unwrap().len(), 1);
+    assert_eq!(store.changes(2).await.unwrap().len(), 1);
+    let runs = store.runs(&RunFilter::default(), 10).await.unwrap();
+    assert_eq!((runs.len(), runs[0].state.phase), (1, Phase::Completed));
+    assert_eq!(store.steps(runs[0].id, RunRole::Client).await.unwrap().len(), 2);
+    assert_eq!(store.artifacts(runs[0].id).await.unwrap()[0].name, "run.log");
+    let heartbeats = store.heartbeats().await.unwrap();
+    assert_eq!((heartbeats.len(), heartbeats[0].held_generation), (1, 7));
+
+    let settings = bed.settings();
+    let repository = Repository::new(settings.location, "main", "", bed.path().join("mirror.git"));
+    let mut reconciler = Reconciler::new(repository, store.clone()).await.unwrap();
+    let round = reconciler.round(clock::now()).await.unwrap();
+    assert!(matches!(round, Round::Unchanged(ref sync) if sync.id == 2), "applied before: {round:?}");
+    let drift = reconciler.put_right(clock::now()).await.unwrap();
+    assert!(drift.is_none(), "what the version before wrote is what this one would: {drift:?}");
+
+    bed.write(
+        "more.yaml",
+        "apiVersion: almanac/v1\nkind: User\nmetadata: { name: erin }\nspec: { role: user, keys: [] }\n",
+    );
+    bed.commit("one more");
+    let round = reconciler.round(clock::now()).await.unwrap();
+    assert!(matches!(round, Round::Recorded(ref sync, _) if sync.id == 3 && sync.added == 1), "{round:?}");
+    store.close().await;
+    // It is a database of this version now.
+    Store::open(&bed.settings().database).await.unwrap();
+}
