@@ -18,33 +18,39 @@ const AT_LEAST: usize = 10;
 /// A removal that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// What is removed: how many of how many, and of what.
-    parts: Vec<(usize, usize, &'static str)>,
+    parts: Vec<Part>,
     /// Whether nothing would be left.
     everything: bool,
 }
+
+/// What is removed of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    what: &'static str,
+    /// Of how many.
+    total: usize,
+    gone: Vec<String>,
+}
+
+/// How many of each kind are named, so that whoever approves sees what is meant.
+const NAMED: usize = 3;
 
 /// Whether what a plan removes from what is in force waits for a human, by the rules that are in force:
 /// a commit cannot lift the guard for itself.
 pub fn guard(in_force: &Testbed, plan: &Plan<'_>, rules: &Prune) -> Option<Removal> {
     let parts = [
-        (removed(&plan.users), in_force.users.len(), "users"),
-        (removed(&plan.nodes), in_force.nodes.len(), "nodes"),
-        (removed(&plan.jobs), in_force.jobs.len(), "jobs"),
+        Part { what: "users", total: in_force.users.len(), gone: removed(&plan.users) },
+        Part { what: "nodes", total: in_force.nodes.len(), gone: removed(&plan.nodes) },
+        Part { what: "jobs", total: in_force.jobs.len(), gone: removed(&plan.jobs) },
     ];
-    let total: usize = parts.iter().map(|(_, total, _)| total).sum();
-    let gone: usize = parts.iter().map(|(gone, ..)| gone).sum();
+    let total: usize = parts.iter().map(|part| part.total).sum();
+    let gone: usize = parts.iter().map(|part| part.gone.len()).sum();
     let added = plan.counts().added;
     let everything = total > 0 && gone == total && added == 0;
-    let too_many = |(gone, total, _): &(usize, usize, &str)| {
-        *gone >= AT_LEAST && share(*gone, *total) > rules.max_fraction
+    let too_many = |part: &Part| {
+        let gone = part.gone.len();
+        gone > 0 && (everything || gone >= AT_LEAST && share(gone, part.total) > rules.max_fraction)
     };
-    if everything {
-        return Some(Removal {
-            parts: parts.into_iter().filter(|(gone, ..)| *gone > 0).collect(),
-            everything,
-        });
-    }
     let parts: Vec<_> = parts.into_iter().filter(too_many).collect();
     (!parts.is_empty()).then_some(Removal { parts, everything })
 }
@@ -55,14 +61,25 @@ fn share(gone: usize, total: usize) -> f64 {
     gone as f64 / total as f64
 }
 
-fn removed<N, S>(changes: &[Change<'_, N, S>]) -> usize {
-    changes.iter().filter(|change| change.edit.action() == Action::Removed).count()
+fn removed<N: fmt::Display, S>(changes: &[Change<'_, N, S>]) -> Vec<String> {
+    let gone = changes.iter().filter(|change| change.edit.action() == Action::Removed);
+    gone.map(|change| change.name.to_string()).collect()
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.gone.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+        write!(f, "{} of {} {} ({}", self.gone.len(), self.total, self.what, names.join(", "))?;
+        match self.gone.len().saturating_sub(NAMED) {
+            0 => f.write_str(")"),
+            more => write!(f, " and {more} more)"),
+        }
+    }
 }
 
 impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> =
-            self.parts.iter().map(|(gone, total, what)| format!("{gone} of {total} {what}")).collect();
+        let parts: Vec<String> = self.parts.iter().map(Part::to_string).collect();
         f.write_str(if self.everything { "it leaves nothing: it removes " } else { "it removes " })?;
         match parts.split_last() {
             Some((last, [])) => f.write_str(last),
@@ -101,15 +118,24 @@ mod tests {
     #[test]
     fn more_than_the_share_and_ten_at_least() {
         assert_eq!(held(20, 10, 0.5), None, "half is not more than half");
-        assert_eq!(held(20, 9, 0.5).as_deref(), Some("it removes 11 of 20 users"));
+        assert_eq!(
+            held(20, 9, 0.5).as_deref(),
+            Some("it removes 11 of 20 users (`user-10`, `user-11`, `user-12` and 8 more)")
+        );
         assert_eq!(held(18, 9, 0.1), None, "nine are fewer than ten");
-        assert_eq!(held(30, 20, 0.0).as_deref(), Some("it removes 10 of 30 users"));
+        assert_eq!(
+            held(30, 20, 0.0).as_deref(),
+            Some("it removes 10 of 30 users (`user-20`, `user-21`, `user-22` and 7 more)")
+        );
         assert_eq!(held(30, 1, 1.0), None, "nothing is more than all");
     }
 
     #[test]
     fn an_empty_tree_waits_however_small_the_testbed_is() {
-        assert_eq!(held(2, 0, 1.0).as_deref(), Some("it leaves nothing: it removes 2 of 2 users"));
+        assert_eq!(
+            held(2, 0, 1.0).as_deref(),
+            Some("it leaves nothing: it removes 2 of 2 users (`user-0`, `user-1`)")
+        );
         assert_eq!(held(0, 0, 0.0), None);
     }
 
