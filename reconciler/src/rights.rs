@@ -167,7 +167,8 @@ impl std::fmt::Display for Action<'_> {
             Self::ListRunsOf(owner) => write!(f, "see the runs of `{owner}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
             Self::SyncNow => f.write_str("start a sync"),
-            Self::Steer(deed) => write!(f, "{deed} a sync"),
+            Self::Steer(deed @ (Deed::Suspend | Deed::Resume)) => write!(f, "{deed} the syncs"),
+            Self::Steer(deed) => write!(f, "{deed} a commit"),
             Self::ActAs(node) => write!(f, "act as node `{node}`"),
         }
     }

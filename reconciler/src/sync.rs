@@ -141,8 +141,8 @@ impl Reconciler {
         if let Some(hold) = intent.suspended {
             return Ok(Round::Suspended(hold));
         }
-        let target = intent.pinned.map_or(Target::Branch, |hold| Target::Commit(hold.commit));
-        let branch = target == Target::Branch;
+        let pinned = intent.pinned;
+        let target = pinned.as_ref().map_or(Target::Branch, |hold| Target::Commit(hold.commit.clone()));
         let latest = self.store.latest_commit_sync().await?;
         let head = self.blocking(move |repository| repository.find(&target)).await??;
         self.steps.over(Step::Looked);
@@ -155,14 +155,14 @@ impl Reconciler {
                 None
             }
             // A pinned commit lies wherever it lies; only what a branch lost is worth telling.
-            Some(sync) if branch => Some(sync.commit.id),
+            Some(sync) if pinned.is_none() => Some(sync.commit.id),
             _ => None,
         };
         let in_force = Arc::clone(&self.applied.borrow());
         let base = Arc::clone(&in_force);
         let look = self.blocking(move |repository| look(repository, head, before, &base, now)).await??;
         self.steps.over(Step::Checked);
-        let (sync, news) = self.settle(look, &in_force, approved_by, now).await?;
+        let (sync, news) = self.settle(look, &in_force, pinned.as_ref(), approved_by, now).await?;
         Ok(Round::Recorded(sync, news))
     }
 
@@ -227,6 +227,7 @@ impl Reconciler {
         &mut self,
         look: Look,
         in_force: &Applied,
+        pinned: Option<&Hold>,
         approved_by: Option<String>,
         now: DateTime<Utc>,
     ) -> Result<(SyncRow, News), RoundError> {
@@ -264,6 +265,10 @@ impl Reconciler {
                 message = format!("{message}, as the trailer `{}` says is meant", prune::TRAILER);
             }
             sync.approved_by = approved_by;
+        }
+        // Whoever made the commit long ago is not who put it in force now.
+        if let Some(hold) = pinned {
+            message = format!("{message}; pinned {hold}");
         }
         sync.message = with(rewritten, message);
         let text = plan.to_string();

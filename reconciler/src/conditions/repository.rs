@@ -79,6 +79,9 @@ fn stalled(standing: &Standing<'_>) -> (bool, Reason, String) {
         _ if standing.intent.suspended.is_some() => {
             (true, Reason::Suspended, "`almanac sync resume` goes on".to_owned())
         }
+        Some(SyncOutcome::Rejected) if standing.intent.pinned.is_some() => {
+            (true, Reason::Rejected, "`almanac sync unpin` follows the branch again".to_owned())
+        }
         Some(SyncOutcome::Rejected) => (
             true,
             Reason::Rejected,

@@ -85,7 +85,7 @@ pub enum LookError {
         others: String,
     },
     /// There is no such commit.
-    #[error("the repository {location} has no commit {commit}")]
+    #[error("the repository {location} has no commit {commit}; is it pushed, and the hash right?")]
     NoCommit {
         /// The repository.
         location: Location,
