@@ -122,3 +122,94 @@ async fn jobs_and_nodes_are_paged_and_filtered() {
     let request = v1::GetNodeRequest { name: "never".to_owned() };
     assert_eq!(testbed.ask("bob").get_node(request).await.unwrap_err().code(), tonic::Code::NotFound);
 }
+
+/// Commits and pushes as somebody.
+fn push_as(testbed: &Testbed, author: &str, message: &str) -> String {
+    testbed.repository.git(&["add", "--all"]);
+    testbed.repository.git(&["commit", "--quiet", "--author", author, "-m", message]);
+    testbed.repository.git(&["push", "--quiet", "origin", "main"]);
+    testbed.repository.git(&["rev-parse", "HEAD"])
+}
+
+#[tokio::test]
+async fn whoever_changed_a_job_is_named() {
+    const BOB: &str = "Bob <bob@example.org>";
+    const CAROL: &str = "Carol <carol@example.org>";
+    let testbed = Testbed::with_jobs().await;
+    let mut commits = vec![];
+    for (author, schedule) in [(BOB, manifest::HOURLY), (CAROL, manifest::DAILY)] {
+        testbed.write_job("dns", "bob", "london-01", schedule);
+        commits.push(push_as(&testbed, author, "dns"));
+        testbed.wait_applied(commits.last().unwrap()).await;
+    }
+    // A commit about something else is no part of its history, nor is one that came to nothing.
+    testbed.write_job("mtr", "bob", "london-01", manifest::HOURLY);
+    testbed.push("mtr").await;
+    testbed.write_job("dns", "mallory", "london-01", manifest::HOURLY);
+    testbed.push_and_look("bad").await;
+    testbed.repository.remove("jobs/dns.yaml");
+    commits.push(push_as(&testbed, BOB, "no dns"));
+    testbed.wait_applied(commits.last().unwrap()).await;
+    testbed.write_job("dns", "bob", "paris-01", manifest::HOURLY);
+    commits.push(push_as(&testbed, CAROL, "dns again"));
+    testbed.wait_applied(commits.last().unwrap()).await;
+    commits.reverse();
+
+    let mut seen = vec![];
+    let mut request = v1::ListChangesRequest {
+        kind: "Job".to_owned(),
+        name: "dns".to_owned(),
+        page_size: 1,
+        ..Default::default()
+    };
+    loop {
+        let page = testbed.ask("dave").list_changes(request.clone()).await.unwrap().into_inner();
+        assert_eq!(page.changes.len(), 1);
+        seen.extend(page.changes);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let sync = |change: &v1::RecordedChange| change.sync.clone().unwrap();
+    assert_eq!(seen.iter().map(|change| sync(change).commit).collect::<Vec<_>>(), commits);
+    assert_eq!(
+        seen.iter().map(|change| sync(change).author).collect::<Vec<_>>(),
+        [CAROL, BOB, CAROL, BOB].map(str::to_owned)
+    );
+    let changes: Vec<_> = seen.into_iter().map(|change| change.change.unwrap()).collect();
+    let actions: Vec<_> = changes.iter().map(v1::Change::action).collect();
+    use v1::ChangeAction::{Added, Changed, Removed};
+    assert_eq!(actions, [Added, Removed, Changed, Added]);
+    let cron = |json: &str| {
+        let manifest: serde_json::Value = serde_json::from_str(json).ok()?;
+        Some(manifest["spec"]["schedule"]["cron"].as_str()?.to_owned())
+    };
+    let (hourly, daily) = (Some("0 * * * *".to_owned()), Some("0 12 * * *".to_owned()));
+    let crons: Vec<_> = changes.iter().map(|change| (cron(&change.before), cron(&change.after))).collect();
+    assert_eq!(
+        crons,
+        [(None, hourly.clone()), (daily.clone(), None), (hourly.clone(), daily), (None, hourly)]
+    );
+
+    for (kind, name, code) in [
+        ("Job", "never", tonic::Code::NotFound),
+        ("Node", "dns", tonic::Code::NotFound),
+        ("Config", "global", tonic::Code::InvalidArgument),
+        ("", "dns", tonic::Code::InvalidArgument),
+    ] {
+        let request =
+            v1::ListChangesRequest { kind: kind.to_owned(), name: name.to_owned(), ..Default::default() };
+        assert_eq!(
+            testbed.ask("dave").list_changes(request).await.unwrap_err().code(),
+            code,
+            "{kind} {name}"
+        );
+    }
+    for (kind, name) in [("Node", "london-01"), ("User", "bob")] {
+        let request =
+            v1::ListChangesRequest { kind: kind.to_owned(), name: name.to_owned(), ..Default::default() };
+        let changes = testbed.ask("dave").list_changes(request).await.unwrap().into_inner().changes;
+        assert_eq!(changes.len(), 1, "{kind} {name}");
+    }
+}

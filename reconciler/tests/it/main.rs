@@ -8,8 +8,10 @@
 
 mod applying;
 mod bed;
+mod conditions;
 mod database;
 mod desired;
+mod guard;
 mod harness;
 mod history;
 mod listening;
@@ -21,4 +23,5 @@ mod rights;
 mod runs;
 mod server;
 mod startup;
+mod steering;
 mod transfers;

@@ -31,6 +31,13 @@ enum Call {
     GetSyncStatus,
     ListSyncs,
     GetSync,
+    ListChanges,
+    ListSyncActions,
+    Suspend,
+    Resume,
+    Pin,
+    Unpin,
+    Approve,
     Watch,
     Heartbeat,
     Report,
@@ -135,6 +142,18 @@ impl Wire {
             Call::GetSyncStatus => ask!(people.get_sync_status(v1::GetSyncStatusRequest {})),
             Call::ListSyncs => ask!(people.list_syncs(v1::ListSyncsRequest::default())),
             Call::GetSync => ask!(people.get_sync(v1::GetSyncRequest::default())),
+            Call::ListChanges => ask!(people.list_changes(v1::ListChangesRequest {
+                kind: name("Job"),
+                name: name("ping"),
+                ..Default::default()
+            })),
+            Call::ListSyncActions => ask!(people.list_sync_actions(v1::ListSyncActionsRequest::default())),
+            // Without a reason, and with nothing to take back: of whoever may, nothing comes either.
+            Call::Suspend => ask!(people.suspend_sync(v1::SuspendSyncRequest::default())),
+            Call::Resume => ask!(people.resume_sync(v1::ResumeSyncRequest {})),
+            Call::Pin => ask!(people.pin_sync(v1::PinSyncRequest::default())),
+            Call::Unpin => ask!(people.unpin_sync(v1::UnpinSyncRequest {})),
+            Call::Approve => ask!(people.approve_sync(v1::ApproveSyncRequest::default())),
             Call::Watch => ask!(agents.watch_desired_state(v1::WatchDesiredStateRequest {
                 node: name("london-01"),
                 ..Default::default()
@@ -168,11 +187,15 @@ mod code {
     pub(super) const NO: Code = Code::PermissionDenied;
     /// What one may not see is answered like what is not there, so that ids cannot be probed.
     pub(super) const HI: Code = Code::NotFound;
+    /// They may, and the question is not complete.
+    pub(super) const IN: Code = Code::InvalidArgument;
+    /// They may, and there is nothing to do it to.
+    pub(super) const NF: Code = Code::FailedPrecondition;
 }
 
 #[tokio::test]
 async fn every_call_by_every_caller() {
-    use code::{HI, NO, OK};
+    use code::{HI, IN, NF, NO, OK};
     let testbed = Testbed::with_jobs().await;
     let wire = Wire::prepare(&testbed).await;
     let callers = ["bob", "dave", "carol", "alice", "london-01", "paris-01"];
@@ -197,6 +220,13 @@ async fn every_call_by_every_caller() {
         (Call::GetSyncStatus,    [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::ListSyncs,        [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::GetSync,          [OK,         OK,    OK,                OK,           NO,     NO]),
+        (Call::ListChanges,      [OK,         OK,    OK,                OK,           NO,     NO]),
+        (Call::ListSyncActions,  [OK,         OK,    OK,                OK,           NO,     NO]),
+        (Call::Suspend,          [NO,         NO,    NO,                IN,           NO,     NO]),
+        (Call::Resume,           [NO,         NO,    NO,                NF,           NO,     NO]),
+        (Call::Pin,              [NO,         NO,    NO,                IN,           NO,     NO]),
+        (Call::Unpin,            [NO,         NO,    NO,                NF,           NO,     NO]),
+        (Call::Approve,          [NO,         NO,    NO,                NF,           NO,     NO]),
         (Call::Watch,            [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::Heartbeat,        [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::Report,           [NO,         NO,    NO,                NO,           OK,     NO]),

@@ -108,10 +108,22 @@ impl Testbed {
         self.serve_with("http", &["--listen", "127.0.0.1:0"]).await;
     }
 
-    /// Serves with other flags, and finds the port in the log.
+    /// The same, but looks at the repository as often as is said.
+    pub(crate) async fn serve_polling(&mut self, interval: &str) {
+        let mut command = self.command(&["serve", "--poll-interval", interval]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        self.spawn("http", command).await;
+    }
+
+    /// Serves with other flags.
     pub(crate) async fn serve_with(&mut self, scheme: &str, flags: &[&str]) {
         let mut command = self.command(&["serve", "--poll-interval", "1h"]);
         command.args(flags);
+        self.spawn(scheme, command).await;
+    }
+
+    /// Starts a reconciler, and finds its port in the log.
+    async fn spawn(&mut self, scheme: &str, command: Command) {
         let daemon = Daemon::spawn(command, &self.folder().join("reconciler.log"));
         self.address = wait_for("the reconciler to listen", async || {
             daemon.check();
@@ -203,6 +215,47 @@ impl Testbed {
             Some(alice.get_sync(request).await.ok()?.into_inner())
         })
         .await
+    }
+
+    /// How the testbed follows its repository.
+    pub(crate) async fn status(&self) -> v1::GetSyncStatusResponse {
+        self.ask("alice").get_sync_status(v1::GetSyncStatusRequest {}).await.unwrap().into_inner()
+    }
+
+    /// Looks at the repository, and says what came of it.
+    pub(crate) async fn look(&self) -> v1::Sync {
+        self.ask("alice").sync_now(v1::SyncNowRequest {}).await.unwrap().into_inner().sync.unwrap()
+    }
+
+    /// The names of the jobs in force.
+    pub(crate) async fn jobs(&self) -> Vec<String> {
+        let request = v1::ListJobsRequest::default();
+        let jobs = self.ask("alice").list_jobs(request).await.unwrap().into_inner().jobs;
+        jobs.into_iter().map(|job| job.name).collect()
+    }
+
+    /// What people did to the syncs, the latest first: who, what, and to which commit.
+    pub(crate) async fn actions(&self) -> Vec<(String, String, String)> {
+        let request = v1::ListSyncActionsRequest::default();
+        let actions = self.ask("bob").list_sync_actions(request).await.unwrap().into_inner().actions;
+        actions.into_iter().map(|action| (action.actor, action.action, action.commit)).collect()
+    }
+
+    /// A node says what it holds.
+    pub(crate) async fn beat(&self, node: &str, epoch: &str, generation: u64) {
+        let beat = v1::HeartbeatRequest {
+            node: node.to_owned(),
+            epoch: epoch.to_owned(),
+            generation,
+            ..Default::default()
+        };
+        self.agent(node).heartbeat(beat).await.unwrap();
+    }
+
+    /// Watches a node's desired state.
+    pub(crate) async fn watch(&self, node: &str) -> tonic::Streaming<v1::WatchDesiredStateResponse> {
+        let request = v1::WatchDesiredStateRequest { node: node.to_owned(), ..Default::default() };
+        self.agent(node).watch_desired_state(request).await.unwrap().into_inner()
     }
 
     /// Reports events of a node, and says how many were accepted.

@@ -1,0 +1,240 @@
+//! Conditions of the repository, of nodes and of jobs, with each reason that can be reached from outside.
+
+use std::fs;
+
+use almanac_proto::v1;
+use chrono::{SecondsFormat, TimeDelta, Utc};
+
+use crate::harness::{Testbed, manifest};
+
+/// `Ready`, `Stalled` and `Stale`: whether each holds, and why.
+type Conditions = [(bool, String); 3];
+
+fn told(conditions: &[v1::Condition]) -> Conditions {
+    let [ready, stalled, stale] = conditions else { panic!("{conditions:?}") };
+    let names = [ready, stalled, stale].map(|condition| condition.r#type.as_str());
+    assert_eq!(names, ["Ready", "Stalled", "Stale"]);
+    assert!(conditions.iter().all(|condition| condition.since.is_some()), "{conditions:?}");
+    [ready, stalled, stale].map(|condition| (condition.status, condition.reason.clone()))
+}
+
+fn are(ready: (bool, &str), stalled: (bool, &str), stale: (bool, &str)) -> Conditions {
+    [ready, stalled, stale].map(|(status, reason)| (status, reason.to_owned()))
+}
+
+async fn repository(testbed: &Testbed) -> Conditions {
+    told(&testbed.status().await.conditions)
+}
+
+async fn node(testbed: &Testbed, name: &str) -> v1::Node {
+    let request = v1::GetNodeRequest { name: name.to_owned() };
+    testbed.ask("bob").get_node(request).await.unwrap().into_inner().node.unwrap()
+}
+
+async fn job(testbed: &Testbed, name: &str) -> v1::Job {
+    let request = v1::GetJobRequest { name: name.to_owned() };
+    testbed.ask("bob").get_job(request).await.unwrap().into_inner().job.unwrap()
+}
+
+async fn epoch(testbed: &Testbed, node: &str) -> String {
+    testbed.watch(node).await.message().await.unwrap().unwrap().snapshot.unwrap().epoch
+}
+
+/// Silence counts within seconds.
+fn hasty(testbed: &Testbed) {
+    let config = "apiVersion: almanac/v1\nkind: Config\nmetadata: { name: global }\n\
+                  spec: { heartbeat: { interval: 1s, staleAfter: 5s, offlineAfter: 8s } }\n";
+    testbed.repository.write("config.yaml", config);
+}
+
+const PROGRESSING: (bool, &str) = (false, "Progressing");
+
+#[tokio::test]
+async fn of_the_repository() {
+    let testbed = Testbed::with_jobs().await;
+    let looked = (false, "Looked");
+    assert_eq!(repository(&testbed).await, are((true, "AsDeclared"), PROGRESSING, looked));
+    let ready = testbed.status().await.conditions[0].clone();
+
+    testbed.write_job("dns", "mallory", "london-01", manifest::HOURLY);
+    let bad = testbed.push_and_look("bad").await.sync.unwrap();
+    assert_eq!(repository(&testbed).await, are((false, "Rejected"), (true, "Rejected"), looked));
+    let rejected = testbed.status().await.conditions[0].clone();
+    assert_eq!(rejected.message, bad.message);
+    let micros = |condition: &v1::Condition| {
+        let since = condition.since.unwrap();
+        (since.seconds, since.nanos)
+    };
+    assert!(micros(&rejected) > micros(&ready), "since it became so");
+    testbed.look().await;
+    assert_eq!(testbed.status().await.conditions[0].since, rejected.since, "another look does not change it");
+
+    let mut alice = testbed.ask("alice");
+    let request = v1::PinSyncRequest {
+        commit: testbed.status().await.applied_commit,
+        reason: "compare".to_owned(),
+        until: None,
+    };
+    alice.pin_sync(request).await.unwrap();
+    assert_eq!(repository(&testbed).await, are((true, "Pinned"), PROGRESSING, looked));
+    alice.unpin_sync(v1::UnpinSyncRequest {}).await.unwrap();
+
+    let request = v1::SuspendSyncRequest { reason: "rest".to_owned(), until: None };
+    alice.suspend_sync(request).await.unwrap();
+    let suspended = are((false, "Suspended"), (true, "Suspended"), (false, "Suspended"));
+    assert_eq!(repository(&testbed).await, suspended);
+    alice.resume_sync(v1::ResumeSyncRequest {}).await.unwrap();
+
+    testbed.repository.git(&["rm", "-r", "--quiet", "--cached", "."]);
+    testbed.repository.git(&["commit", "--quiet", "-m", "nothing"]);
+    testbed.repository.git(&["push", "--quiet", "origin", "main"]);
+    let commit = testbed.repository.git(&["rev-parse", "HEAD"]);
+    testbed.wait_looked(&commit).await;
+    assert_eq!(repository(&testbed).await, are((false, "Waiting"), (true, "Waiting"), looked));
+}
+
+#[tokio::test]
+async fn of_a_repository_that_cannot_be_looked_at() {
+    let mut testbed = Testbed::prepare();
+    let commit = testbed.repository.push("users and nodes");
+    testbed.serve_polling("1s").await;
+    testbed.wait_applied(&commit).await;
+    let away = testbed.folder().join("away");
+    fs::rename(testbed.repository.path(), &away).unwrap();
+    // At once it is known that a look failed, and after three intervals that nothing is known.
+    let failed = testbed.look().await;
+    assert_eq!(failed.outcome(), v1::SyncOutcome::Failed);
+    let status = testbed.status().await;
+    assert_eq!(told(&status.conditions)[0], (false, "LookFailed".to_owned()));
+    assert_eq!(status.conditions[0].message, status.look_error);
+    testbed
+        .wait_for("the repository to be stale", async || {
+            let stale = are((false, "LookFailed"), PROGRESSING, (true, "NotLooked"));
+            (repository(&testbed).await == stale).then_some(())
+        })
+        .await;
+    assert_eq!(testbed.status().await.applied_commit, commit, "what was in force still is");
+    fs::rename(&away, testbed.repository.path()).unwrap();
+    testbed
+        .wait_for("the repository to be looked at", async || {
+            let well = are((true, "AsDeclared"), PROGRESSING, (false, "Looked"));
+            (repository(&testbed).await == well).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn of_a_node_that_takes_its_state_and_one_that_does_not() {
+    let mut testbed = Testbed::prepare();
+    hasty(&testbed);
+    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+    let commit = testbed.repository.push("users, nodes and a job");
+    testbed.serve().await;
+    testbed.wait_applied(&commit).await;
+    let london = async || told(&node(&testbed, "london-01").await.conditions);
+    let never = are((false, "NeverHeard"), PROGRESSING, (true, "NeverHeard"));
+    assert_eq!(london().await, never);
+
+    let epoch = epoch(&testbed, "london-01").await;
+    testbed.beat("london-01", &epoch, 1).await;
+    assert_eq!(london().await, are((true, "AsDeclared"), PROGRESSING, (false, "Heard")));
+
+    testbed.write_job("dns", "bob", "london-01", manifest::HOURLY);
+    testbed.push("another job").await;
+    // What it holds of another database counts for nothing.
+    testbed.beat("london-01", "another", 2).await;
+    assert_eq!(london().await, are((false, "Lagging"), PROGRESSING, (false, "Heard")));
+    let status = testbed.status().await;
+    assert_eq!((status.nodes, status.nodes_current), (2, 0));
+    testbed
+        .wait_for("the node to be stalled", async || {
+            testbed.beat("london-01", &epoch, 1).await;
+            let stalled = are((false, "Lagging"), (true, "NotTaken"), (false, "Heard"));
+            (london().await == stalled).then_some(())
+        })
+        .await;
+    testbed.beat("london-01", &epoch, 2).await;
+    assert_eq!(london().await, are((true, "AsDeclared"), PROGRESSING, (false, "Heard")));
+
+    let key = fs::read_to_string(testbed.folder().join("london-01.pub")).unwrap();
+    let cordoned = manifest::node("london-01", key.trim(), "  cordoned: true\n");
+    testbed.repository.write("nodes/london-01.yaml", cordoned);
+    testbed.push("cordon London").await;
+    testbed.beat("london-01", &epoch, 3).await;
+    assert_eq!(london().await, are((false, "Cordoned"), PROGRESSING, (false, "Heard")));
+
+    testbed
+        .wait_for("the node to be stale", async || {
+            let silent = are((false, "Silent"), PROGRESSING, (true, "Silent"));
+            (london().await == silent).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn nodes_that_lag_are_named_and_why() {
+    let testbed = Testbed::with_jobs().await;
+    let epoch = epoch(&testbed, "london-01").await;
+    let lagging = async || {
+        let status = testbed.status().await;
+        let named: Vec<_> = status.lagging.into_iter().map(|node| (node.name, node.reason)).collect();
+        (status.nodes_current, named)
+    };
+    let why = |name: &str, reason: &str| (name.to_owned(), reason.to_owned());
+    assert_eq!(lagging().await, (0, vec![why("london-01", "NeverHeard"), why("paris-01", "NeverHeard")]));
+    testbed.beat("london-01", &epoch, 1).await;
+    testbed.beat("paris-01", &epoch, 1).await;
+    assert_eq!(lagging().await, (2, vec![]));
+    testbed.write_job("dns", "bob", "paris-01", manifest::HOURLY);
+    testbed.push("a job in Paris").await;
+    // The commit is in force, and not yet carried out everywhere.
+    assert_eq!(repository(&testbed).await[0], (true, "AsDeclared".to_owned()));
+    assert_eq!(lagging().await, (1, vec![why("paris-01", "Lagging")]));
+    let message = testbed.status().await.lagging.remove(0).message;
+    assert_eq!(message, "it holds generation 1 of its state, and 2 is in force");
+    testbed.beat("paris-01", &epoch, 2).await;
+    assert_eq!(lagging().await, (2, vec![]));
+}
+
+#[tokio::test]
+async fn of_a_job() {
+    let testbed = Testbed::with_jobs().await;
+    let declared = (false, "AsDeclared");
+    let epoch = epoch(&testbed, "london-01").await;
+    let ping = async || told(&job(&testbed, "ping").await.conditions);
+    // A node that was never heard of holds nothing, whatever else may be true of it.
+    assert_eq!(ping().await, are((false, "NodesNotReady"), PROGRESSING, (true, "Lagging")));
+    let message = job(&testbed, "ping").await.conditions[0].message.clone();
+    assert_eq!(message, "1 of 1 nodes: `london-01`: its agent was never heard of");
+    testbed.beat("london-01", &epoch, 1).await;
+    assert_eq!(ping().await, are((true, "AsDeclared"), PROGRESSING, declared));
+
+    let soon = (Utc::now() + TimeDelta::seconds(8)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    testbed.write_job("once", "bob", "london-01", &format!("{{ at: {soon}, length: 10s }}"));
+    testbed.push("a job that is soon over").await;
+    assert_eq!(ping().await, are((false, "NodesNotReady"), PROGRESSING, (true, "Lagging")));
+    testbed.beat("london-01", &epoch, 2).await;
+    assert_eq!(ping().await, are((true, "AsDeclared"), PROGRESSING, declared));
+    testbed
+        .wait_for("the job to end", async || {
+            let once = told(&job(&testbed, "once").await.conditions);
+            (once == are((false, "Ended"), (true, "Ended"), declared)).then_some(())
+        })
+        .await;
+
+    testbed.repository.remove("jobs/ping.yaml");
+    testbed.push("without ping").await;
+    assert_eq!(job(&testbed, "ping").await.conditions, []);
+}
+
+#[tokio::test]
+async fn of_a_job_that_no_node_matches() {
+    let testbed = Testbed::with_jobs().await;
+    let text = manifest::job("dns", "bob", "london-01", manifest::HOURLY);
+    let selector = text.replace("nodes: [london-01]", "nodeSelector: { city: oslo }");
+    testbed.repository.write("jobs/dns.yaml", selector);
+    let sync = testbed.push_and_look("a selector of nothing").await;
+    assert_eq!(sync.sync.unwrap().outcome(), v1::SyncOutcome::Applied, "{:?}", sync.findings);
+    let dns = job(&testbed, "dns").await.conditions;
+    assert_eq!(told(&dns), are((false, "NoNodes"), (true, "NoNodes"), (false, "AsDeclared")));
+}
