@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
-use almanac_schemas::{JobName, NodeName, Phase, PrincipalName, RunRole, UserName, When};
+use almanac_schemas::{Duration, JobName, NodeName, Phase, PrincipalName, RunRole, UserName, When};
 
 use crate::{output::Format, settings::Given};
 
@@ -101,10 +101,18 @@ pub enum Nodes {
         #[command(flatten)]
         limit: Limit,
     },
-    /// Show a node
+    /// Show a node, and how it is
     Show {
         /// Its name
         name: NodeName,
+    },
+    /// List the commits that changed a node, the latest first
+    History {
+        /// Its name; also of one that was removed
+        name: NodeName,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
     },
 }
 
@@ -126,10 +134,18 @@ pub enum Jobs {
         #[command(flatten)]
         limit: Limit,
     },
-    /// Show a job
+    /// Show a job, and how it is
     Show {
         /// Its name
         name: JobName,
+    },
+    /// List the commits that changed a job, the latest first
+    History {
+        /// Its name; also of one that was removed
+        name: JobName,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
     },
 }
 
@@ -256,7 +272,7 @@ pub struct Schedule {
 /// How the testbed follows its repository.
 #[derive(Debug, Subcommand)]
 pub enum Sync {
-    /// Show which commit is in force and what came of the latest
+    /// Show which commit is in force, what came of the latest, and which nodes lag
     Status,
     /// List syncs, the latest first
     List {
@@ -272,12 +288,61 @@ pub enum Sync {
     },
     /// Look at the repository now, and wait for what comes of it
     Now,
+    /// Let a commit pass that waits because of how much it removes
+    Approve {
+        /// Its hash, or 7 digits of it at least; the one that waits now if absent
+        #[arg(value_name = "COMMIT", default_value = "", hide_default_value = true)]
+        commit: String,
+    },
+    /// Put nothing in force until it is resumed, or for a while
+    Suspend {
+        /// Why.
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// End a suspension, and look at the repository now
+    Resume,
+    /// Put a commit in force and stay on it, whatever the branch does
+    Pin {
+        /// Its hash, or 7 digits of it at least
+        #[arg(value_name = "COMMIT")]
+        commit: String,
+        /// Why.
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Follow the branch again, and look at it now
+    Unpin,
+    /// List what people did to the syncs, the latest first, and 1,000 of it at most
+    Actions {
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+}
+
+/// Why the syncs are to be held, and for how long.
+#[derive(Debug, Args)]
+pub struct Wish {
+    /// Why: `sync status` shows it to whoever wonders
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// It ends by itself after this time, such as `90s`, `2h` or `1d12h`; absent: it does not
+    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
+    pub length: Option<Duration>,
 }
 
 /// A phase, in either case.
 fn phase() -> impl TypedValueParser<Value = Phase> {
     PossibleValuesParser::new(Phase::ALL.iter().map(|phase| phase.as_str()))
         .try_map(|word| word.to_uppercase().parse::<Phase>())
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    match text.parse::<Duration>() {
+        Ok(length) if length.is_zero() => Err("it would be over at once".to_owned()),
+        length => length.map_err(|error| error.to_string()),
+    }
 }
 
 fn role() -> impl TypedValueParser<Value = RunRole> {

@@ -77,6 +77,9 @@ pub enum CallError {
     /// The question is wrong.
     #[error("{0}")]
     Refused(String),
+    /// The question is right, and there is nothing that it could be carried out on.
+    #[error("{0}")]
+    Inapplicable(String),
     /// The reconciler is there and cannot answer now.
     #[error("{server} cannot answer now: {message}")]
     Busy {
@@ -142,9 +145,8 @@ impl Caller {
             Code::Unauthenticated => CallError::Unknown { message, me: Box::new(self.me.clone()) },
             Code::PermissionDenied => CallError::Forbidden(message),
             Code::NotFound => CallError::NotFound(message),
-            Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange | Code::AlreadyExists => {
-                CallError::Refused(message)
-            }
+            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists => CallError::Refused(message),
+            Code::FailedPrecondition => CallError::Inapplicable(message),
             Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::Cancelled => {
                 CallError::Busy { server, message }
             }
@@ -222,7 +224,9 @@ impl CallError {
                 "is its version the same as yours? `almanac --version` says yours"
             }
             Self::Internal { .. } => "its log says more",
-            Self::Forbidden(_) | Self::NotFound(_) | Self::Refused(_) => return None,
+            Self::Forbidden(_) | Self::NotFound(_) | Self::Inapplicable(_) | Self::Refused(_) => {
+                return None;
+            }
         };
         Some(help.to_owned())
     }
@@ -232,7 +236,7 @@ impl CallError {
         match self {
             Self::Unreachable { .. } | Self::Late { .. } | Self::Busy { .. } => Exit::Unavailable,
             Self::Unknown { .. } | Self::Forbidden(_) => Exit::Unauthorised,
-            Self::NotFound(_) => Exit::Negative,
+            Self::NotFound(_) | Self::Inapplicable(_) => Exit::Negative,
             Self::Refused(_) => Exit::Usage,
             Self::Unimplemented(_) | Self::Internal { .. } | Self::Answer(_) => Exit::Failed,
         }

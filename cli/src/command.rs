@@ -2,6 +2,7 @@
 
 mod completions;
 mod download;
+mod history;
 mod jobs;
 mod nodes;
 mod runs;

@@ -10,6 +10,7 @@ use crate::{
     fetch::FetchError,
     output::Output,
     settings::SettingsError,
+    view::Outcome,
 };
 
 /// Why a command did not do what was asked.
@@ -33,12 +34,21 @@ pub enum Failure {
     /// A download covered several runs, and some failed. Each was told about already.
     #[error("{0} of {1} runs could not be downloaded")]
     Incomplete(usize, usize),
-    /// The latest commit is not in force. What came of it was shown already.
-    #[error("the commit is not in force")]
-    NotApplied,
+    /// The commit did not come into force. What came of it was shown already.
+    #[error("{}", not_applied(*.0))]
+    NotApplied(Outcome),
     /// Standard output does not take what is written.
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
+}
+
+const fn not_applied(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Suspended => "nothing was looked at: the syncs are suspended",
+        Outcome::Failed => "the repository could not be put in force",
+        Outcome::Waiting => "the commit is not in force: it waits for an approval",
+        Outcome::Rejected | Outcome::Applied => "the commit is not in force",
+    }
 }
 
 impl Failure {
@@ -48,7 +58,7 @@ impl Failure {
             Self::Settings(_) | Self::Connect(_) => Exit::Usage,
             Self::Call(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
-            Self::NoLog(_) | Self::NotApplied => Exit::Negative,
+            Self::NoLog(_) | Self::NotApplied(_) => Exit::Negative,
             // Whoever reads has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Output(_) | Self::Incomplete(..) => Exit::Failed,
@@ -61,7 +71,17 @@ impl Failure {
             Self::Connect(error) => error.help(),
             Self::Call(error) => error.help(),
             Self::Fetch(error) => error.help(),
-            Self::NotApplied => Some("`almanac sync show` says why".to_owned()),
+            Self::NotApplied(outcome) => Some(
+                match outcome {
+                    Outcome::Waiting => "`almanac sync approve` lets it pass",
+                    Outcome::Failed => {
+                        "what was in force still is; mend what the message says, or wait for the next look"
+                    }
+                    Outcome::Suspended => "`almanac sync resume` ends the suspension",
+                    Outcome::Rejected | Outcome::Applied => "`almanac sync show` says why",
+                }
+                .to_owned(),
+            ),
             Self::Incomplete(..) => Some("the same command again goes on where this one stopped".to_owned()),
             Self::NoLog(_) | Self::Output(_) => None,
         }

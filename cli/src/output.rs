@@ -109,6 +109,8 @@ impl Output<'_> {
 
     /// Says something that is no data.
     pub fn note(&mut self, text: &str) {
+        // On a terminal it is to stand below what it is about.
+        let _ = self.out.flush();
         // Where standard error is closed there is nobody to tell.
         let _ = writeln!(self.err, "{text}");
     }

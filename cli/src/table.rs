@@ -20,10 +20,16 @@ pub enum Fit {
     Shorten,
     /// It is left out; the lowest rank first.
     Drop(u8),
+    /// Its texts go on in the lines below, after all columns that may be left out are and before any is
+    /// cut. For what is to be read in full.
+    Wrap,
 }
 
 /// The least that a shortened cell keeps, so that it can still be told from others.
 const LEAST: usize = 8;
+
+/// The least that a line of a text that goes on below has.
+const LEAST_WRAPPED: usize = 24;
 
 /// The room between two columns.
 const GAP: usize = 2;
@@ -53,8 +59,14 @@ pub enum Tone {
 impl Cell {
     /// A text of some tone.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: printable(&text.into()), tone }
     }
+}
+
+/// A text without what steers a terminal: anybody may write anything into a commit's message.
+pub fn printable(text: &str) -> String {
+    let escaped = |c: char| c.escape_default().collect::<String>();
+    text.chars().map(|c| if c.is_control() { escaped(c) } else { c.to_string() }).collect()
 }
 
 impl<T: Into<String>> From<T> for Cell {
@@ -82,9 +94,14 @@ pub fn table(columns: &[Column], mut rows: Vec<Vec<Cell>>, style: Style) -> Stri
     draw(Some(titles), rows, style)
 }
 
-/// Draws pairs of a label and a value, one a line.
+/// Draws pairs of a label and a value, one a line. A value that is too long goes on below.
 pub fn details(pairs: Vec<(&'static str, Cell)>, style: Style) -> String {
-    draw(None, pairs.into_iter().map(|(label, cell)| vec![label.into(), cell]).collect(), style)
+    let mut rows: Vec<_> = pairs.into_iter().map(|(label, cell)| vec![label.into(), cell]).collect();
+    let column = |fit| Column { title: "", fit };
+    if let Some(width) = style.width {
+        fit(&mut vec![column(Fit::Keep), column(Fit::Wrap)], &mut rows, width);
+    }
+    draw(None, rows, style)
 }
 
 fn draw(titles: Option<Vec<Styled>>, rows: Vec<Vec<Cell>>, style: Style) -> String {
@@ -126,7 +143,7 @@ fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
     let drops = |columns: &[Column]| {
         let ranks = columns.iter().enumerate().filter_map(|(index, column)| match column.fit {
             Fit::Drop(rank) => Some((rank, index)),
-            Fit::Keep | Fit::Shorten => None,
+            Fit::Keep | Fit::Shorten | Fit::Wrap => None,
         });
         ranks.min().map(|(_, index)| index)
     };
@@ -136,6 +153,15 @@ fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
         columns.remove(index);
         for row in &mut *rows {
             row.remove(index);
+        }
+    }
+    let too_long = line(columns, rows).saturating_sub(width);
+    if too_long > 0
+        && let Some(index) = columns.iter().position(|column| column.fit == Fit::Wrap)
+    {
+        let room = extent(columns, rows, index).saturating_sub(too_long).max(LEAST_WRAPPED);
+        for cell in rows.iter_mut().map(|row| &mut row[index]) {
+            cell.text = wrap(&cell.text, room);
         }
     }
     while line(columns, rows) > width {
@@ -153,6 +179,22 @@ fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
     }
 }
 
+/// Breaks a text at spaces into lines of so many characters. A longer word is not broken: it may be
+/// something to copy.
+fn wrap(text: &str, room: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// Cuts a text to so many characters, the last of which then says that something is missing.
 fn shorten(text: &mut String, length: usize) {
     if text.chars().count() > length {
@@ -161,8 +203,8 @@ fn shorten(text: &mut String, length: usize) {
 }
 
 fn extent(columns: &[Column], rows: &[Vec<Cell>], index: usize) -> usize {
-    let cells = rows.iter().map(|row| row[index].text.chars().count());
-    cells.chain([columns[index].title.len()]).max().unwrap_or_default()
+    let lines = rows.iter().flat_map(|row| row[index].text.split('\n'));
+    lines.map(|line| line.chars().count()).chain([columns[index].title.len()]).max().unwrap_or_default()
 }
 
 fn line(columns: &[Column], rows: &[Vec<Cell>]) -> usize {
@@ -186,6 +228,32 @@ mod tests {
         };
         let rows = vec![row("1", "a-rather-long-name"), row("2", "b")];
         table(&columns, rows, Style { width, colour: false })
+    }
+
+    #[test]
+    fn a_text_to_be_read_in_full_goes_on_below() {
+        let columns =
+            [Column { title: "ID", fit: Fit::Shorten }, Column { title: "MESSAGE", fit: Fit::Wrap }];
+        let text = "it holds less than what is in force";
+        let at = |width| {
+            let rows = vec![vec![Cell::from("a-rather-long-name"), text.into()]];
+            table(&columns, rows, Style { width: Some(width), colour: false })
+        };
+        let wide = format!("ID                  MESSAGE\na-rather-long-name  {text}\n");
+        assert_eq!(at(55), wide);
+        let narrow = "ID                  MESSAGE\na-rather-long-name  it holds less than what\n                    is in force\n";
+        assert_eq!(at(44), narrow);
+        assert!(at(40).starts_with("ID               MESSAGE\na-rather-long-…  it holds"), "{}", at(40));
+        let pairs = || vec![("reason", Cell::from(text))];
+        let at = |width| details(pairs(), Style { width: Some(width), colour: false });
+        assert_eq!(at(43), format!("reason  {text}\n"));
+        assert_eq!(at(33), "reason  it holds less than what\n        is in force\n");
+        assert_eq!(at(1), at(33), "a word is not broken, and a line has some room");
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\u{9b}é\n"), "a\\u{1b}[31m\\u{9b}é\\n");
     }
 
     #[test]

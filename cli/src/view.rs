@@ -1,21 +1,31 @@
 //! What is shown of each thing. The JSON form of these types is a promise (docs/cli.md): a field
 //! may be added, none is renamed or left out, and what is not known is `null`.
 
+mod change;
+mod condition;
+mod finding;
 mod identity;
 mod job;
 mod node;
 mod occurrence;
 mod run;
 mod saved;
+mod status;
+mod steering;
 mod sync;
 
+pub use change::{Action, Change, RecordedChange};
+pub use condition::Condition;
+pub use finding::{Finding, Severity};
 pub use identity::Identity;
 pub use job::Job;
 pub use node::{Liveness, Node};
 pub use occurrence::Occurrence;
 pub use run::{Artifact, Run, RunDetail, Step};
 pub use saved::{Saved, State};
-pub use sync::{Action, Change, Finding, Outcome, Severity, Sync, SyncDetail, SyncStatus};
+pub use status::{LaggingNode, SyncStatus};
+pub use steering::{Hold, Pinned, SyncAction};
+pub use sync::{Outcome, Sync, SyncDetail};
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;

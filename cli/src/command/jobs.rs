@@ -35,6 +35,9 @@ pub(super) async fn run(command: Jobs, caller: &Caller, output: &mut Output<'_>)
             let job = answer.job.ok_or_else(|| FieldError::missing("job")).and_then(Job::try_from);
             output.one(&job.map_err(CallError::from)?)?;
         }
+        Jobs::History { name, limit } => {
+            super::history::list("Job", name.as_str(), limit, caller, output).await?;
+        }
     }
     Ok(())
 }

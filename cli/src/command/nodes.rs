@@ -29,6 +29,9 @@ pub(super) async fn run(command: Nodes, caller: &Caller, output: &mut Output<'_>
             let node = answer.node.ok_or_else(|| FieldError::missing("node")).and_then(Node::try_from);
             output.one(&node.map_err(CallError::from)?)?;
         }
+        Nodes::History { name, limit } => {
+            super::history::list("Node", name.as_str(), limit, caller, output).await?;
+        }
     }
     Ok(())
 }

@@ -1,15 +1,24 @@
 //! `almanac sync`.
 
-use almanac_proto::{convert::FieldError, v1};
+use almanac_proto::{
+    convert::{FieldError, timestamp},
+    v1,
+};
+use almanac_schemas::Duration;
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
 
 use crate::{
     args::Sync as Command,
     call::{CallError, Caller, request},
     failure::Failure,
-    output::Output,
+    output::{Listing, Output},
     pages,
-    view::{Outcome, Sync, SyncDetail, SyncStatus},
+    view::{Hold, Outcome, Pinned, Sync, SyncAction, SyncDetail, SyncStatus},
 };
+
+/// The most that the reconciler lists of what people did.
+const MOST_ACTIONS: usize = 1_000;
 
 pub(super) async fn run(command: Command, caller: &Caller, output: &mut Output<'_>) -> Result<(), Failure> {
     let explain = |status| caller.explain(&status);
@@ -35,14 +44,66 @@ pub(super) async fn run(command: Command, caller: &Caller, output: &mut Output<'
             output.one(&SyncDetail::try_from(answer).map_err(CallError::from)?)?;
         }
         Command::Now => {
-            let answer = client.sync_now(request(v1::SyncNowRequest {})).await.map_err(explain)?.into_inner();
-            let sync = answer.sync.ok_or_else(|| FieldError::missing("sync")).and_then(Sync::try_from);
-            let sync = sync.map_err(CallError::from)?;
-            output.one(&sync)?;
-            if sync.outcome != Outcome::Applied {
-                return Err(Failure::NotApplied);
-            }
+            let answer = client.sync_now(request(v1::SyncNowRequest {})).await.map_err(explain)?;
+            outcome(answer.into_inner().sync, output)?;
+        }
+        Command::Approve { commit } => {
+            let question = v1::ApproveSyncRequest { commit };
+            let answer = client.approve_sync(request(question)).await.map_err(explain)?;
+            outcome(answer.into_inner().sync, output)?;
+        }
+        Command::Suspend { wish } => {
+            let until = until(wish.length, output.look.now);
+            let question = v1::SuspendSyncRequest { reason: wish.reason, until };
+            let answer = client.suspend_sync(request(question)).await.map_err(explain)?.into_inner();
+            let hold = answer.suspended.ok_or_else(|| FieldError::missing("suspended"));
+            output.one(&hold.and_then(Hold::try_from).map_err(CallError::from)?)?;
+        }
+        Command::Resume => {
+            let answer = client.resume_sync(request(v1::ResumeSyncRequest {})).await.map_err(explain)?;
+            outcome(answer.into_inner().sync, output)?;
+        }
+        Command::Pin { commit, wish } => {
+            let until = until(wish.length, output.look.now);
+            let question = v1::PinSyncRequest { commit, reason: wish.reason, until };
+            let answer = client.pin_sync(request(question)).await.map_err(explain)?.into_inner();
+            let pinned = Pinned::try_from(answer).map_err(CallError::from)?;
+            output.one(&pinned)?;
+            in_force(pinned.sync.outcome)?;
+        }
+        Command::Unpin => {
+            let answer = client.unpin_sync(request(v1::UnpinSyncRequest {})).await.map_err(explain)?;
+            outcome(answer.into_inner().sync, output)?;
+        }
+        Command::Actions { limit } => {
+            let wanted = if limit.limit == 0 { MOST_ACTIONS } else { limit.limit.min(MOST_ACTIONS) };
+            // One more is asked for, to see whether there is more.
+            let page_size = i32::try_from(wanted + 1).unwrap_or_default();
+            let question = v1::ListSyncActionsRequest { page_size };
+            let answer = client.list_sync_actions(request(question)).await.map_err(explain)?.into_inner();
+            let mut items = answer.actions;
+            let more = items.len() > wanted;
+            items.truncate(wanted);
+            let listing = Listing { items, more }.try_map(SyncAction::try_from);
+            output.list(&listing.map_err(CallError::from)?)?;
         }
     }
     Ok(())
+}
+
+/// Shows what came of a look at the repository.
+fn outcome(sync: Option<v1::Sync>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let sync = sync.ok_or_else(|| FieldError::missing("sync")).and_then(Sync::try_from);
+    let sync = sync.map_err(CallError::from)?;
+    output.one(&sync)?;
+    in_force(sync.outcome)
+}
+
+/// The answer is no unless the commit is in force.
+fn in_force(outcome: Outcome) -> Result<(), Failure> {
+    if outcome == Outcome::Applied { Ok(()) } else { Err(Failure::NotApplied(outcome)) }
+}
+
+fn until(length: Option<Duration>, now: DateTime<Utc>) -> Option<Timestamp> {
+    length.map(|length| timestamp(now + length.to_delta()))
 }

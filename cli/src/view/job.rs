@@ -10,7 +10,7 @@ use crate::{
     output::{Look, Row, View},
     relative::distance,
     table::{Cell, Column, Fit, Tone, details},
-    view::{self, Spec},
+    view::{self, Condition, Spec, condition},
 };
 
 /// A declared experiment.
@@ -33,6 +33,8 @@ pub struct Job {
     pub deleted_at: Option<Instant>,
     /// When it runs next.
     pub next_run: Option<Instant>,
+    /// How it is; empty when it was removed.
+    pub conditions: Vec<Condition>,
     /// The `spec` of its manifest.
     pub spec: Spec,
 }
@@ -50,6 +52,7 @@ impl TryFrom<v1::Job> for Job {
             updated_at: view::maybe_instant("updated_at", job.updated_at.as_ref())?,
             deleted_at: view::maybe_instant("deleted_at", job.deleted_at.as_ref())?,
             next_run: view::maybe_instant("next_run", job.next_run.as_ref())?,
+            conditions: condition::all(job.conditions)?,
             spec: view::spec("spec", &job.spec)?,
         })
     }
@@ -80,6 +83,7 @@ impl Row for Job {
         Column { title: "NODES", fit: Fit::Shorten },
         Column { title: "SCHEDULE", fit: Fit::Shorten },
         Column { title: "NEXT RUN", fit: Fit::Keep },
+        Column { title: "READY", fit: Fit::Keep },
         Column { title: "COMMIT", fit: Fit::Drop(1) },
     ];
 
@@ -90,6 +94,7 @@ impl Row for Job {
             self.nodes.join(",").into(),
             self.schedule().into(),
             self.next(now),
+            condition::ready(&self.conditions),
             view::short(&self.commit).into(),
         ]
     }
@@ -110,6 +115,6 @@ impl View for Job {
         if self.deleted_at.is_some() {
             pairs.push(("removed", view::both(self.deleted_at, look.now).into()));
         }
-        details(pairs, look.style) + &view::spec_text(&self.spec)
+        details(pairs, look.style) + &condition::text(&self.conditions, look) + &view::spec_text(&self.spec)
     }
 }

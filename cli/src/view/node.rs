@@ -11,7 +11,7 @@ use almanac_schemas::Instant;
 use crate::{
     output::{Look, Row, View},
     table::{Cell, Column, Fit, Tone, details},
-    view::{self, Spec},
+    view::{self, Condition, Spec, condition},
 };
 
 /// A host that runs an agent.
@@ -38,6 +38,8 @@ pub struct Node {
     pub held_generation: u64,
     /// When something is to run on it next.
     pub next_run: Option<Instant>,
+    /// How it is.
+    pub conditions: Vec<Condition>,
     /// The `spec` of its manifest.
     pub spec: Spec,
 }
@@ -96,6 +98,7 @@ impl TryFrom<v1::Node> for Node {
             generation: node.generation,
             held_generation: node.held_generation,
             next_run: view::maybe_instant("next_run", node.next_run.as_ref())?,
+            conditions: condition::all(node.conditions)?,
             spec: view::spec("spec", &node.spec)?,
         })
     }
@@ -125,6 +128,7 @@ impl Row for Node {
     const COLUMNS: &'static [Column] = &[
         Column { title: "NAME", fit: Fit::Shorten },
         Column { title: "STATUS", fit: Fit::Keep },
+        Column { title: "READY", fit: Fit::Keep },
         Column { title: "SEEN", fit: Fit::Keep },
         Column { title: "SCHEDULE", fit: Fit::Drop(2) },
         Column { title: "NEXT RUN", fit: Fit::Keep },
@@ -135,6 +139,7 @@ impl Row for Node {
         vec![
             self.name.as_str().into(),
             self.liveness(),
+            condition::ready(&self.conditions),
             view::ago(self.last_seen, now).into(),
             self.state(),
             view::ago(self.next_run, now).into(),
@@ -158,6 +163,6 @@ impl View for Node {
             ("generation", format!("{} held of {}", self.held_generation, self.generation).into()),
             ("next run", view::both(self.next_run, look.now).into()),
         ];
-        details(pairs, look.style) + &view::spec_text(&self.spec)
+        details(pairs, look.style) + &condition::text(&self.conditions, look) + &view::spec_text(&self.spec)
     }
 }

@@ -1,7 +1,5 @@
 //! Syncs: what came of looking at a commit.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -10,20 +8,27 @@ use almanac_schemas::Instant;
 
 use crate::{
     output::{Look, Row, View},
+    relative::span,
     table::{Cell, Column, Fit, Tone, details},
-    view::{self, Spec},
+    view::{self, Change, Finding},
 };
 
 /// What came of looking at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sync {
-    /// Its number.
+    /// Its number; 0 where nothing was recorded, since nothing was looked at.
     pub id: u64,
     /// The commit.
     pub commit: Option<String>,
+    /// Its tree.
+    pub tree: Option<String>,
+    /// `commit`, or `drift` for what was put right between commits.
+    pub cause: Option<String>,
     /// Who made the commit.
     pub author: Option<String>,
+    /// Whose signature it carries, where that was verified.
+    pub signer: Option<String>,
     /// The first line of its message.
     pub subject: Option<String>,
     /// When the commit was made.
@@ -44,6 +49,8 @@ pub struct Sync {
     pub removed: u32,
     /// How many findings there are.
     pub finding_count: u32,
+    /// Who let a large removal pass.
+    pub approved_by: Option<String>,
 }
 
 /// Whether a commit is in force.
@@ -56,6 +63,10 @@ pub enum Outcome {
     Rejected,
     /// It could not be looked at or stored.
     Failed,
+    /// It removes so much that it waits for a human's word.
+    Waiting,
+    /// Nothing was looked at, since somebody wants the syncs to rest.
+    Suspended,
 }
 
 /// A sync with what it found and changed.
@@ -70,90 +81,6 @@ pub struct SyncDetail {
     pub changes: Vec<Change>,
 }
 
-/// Something wrong or questionable in a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    /// The rule.
-    pub rule: String,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong.
-    pub message: String,
-    /// The file.
-    pub file: Option<String>,
-    /// From 1; `null` where it concerns a file as a whole.
-    pub line: Option<u32>,
-    /// From 1, in characters.
-    pub column: Option<u32>,
-    /// The line in which it ends.
-    pub end_line: Option<u32>,
-    /// The column before which it ends.
-    pub end_column: Option<u32>,
-    /// What to do.
-    pub help: Option<String>,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    /// The commit is rejected.
-    Error,
-    /// It is not.
-    Warning,
-}
-
-/// What a sync did to one user, node, job or to the configuration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Change {
-    /// `User`, `Node`, `Job` or `Config`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// What happened to it.
-    pub action: Action,
-    /// What it was.
-    pub before: Option<Spec>,
-    /// What it is.
-    pub after: Option<Spec>,
-}
-
-/// What happened to something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Action {
-    Added,
-    Changed,
-    Removed,
-}
-
-/// How far the testbed has followed its repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SyncStatus {
-    /// The repository.
-    pub repository: String,
-    /// The branch that is followed.
-    pub branch: String,
-    /// The commit in force.
-    pub applied_commit: Option<String>,
-    /// When it was applied.
-    pub applied_at: Option<Instant>,
-    /// The latest sync.
-    pub latest: Option<Sync>,
-    /// When the repository was looked at last.
-    pub last_look: Option<Instant>,
-    /// Why that failed.
-    pub look_error: Option<String>,
-    /// How many nodes there are.
-    pub nodes: u32,
-    /// How many of them hold what they should.
-    pub nodes_current: u32,
-}
-
 impl TryFrom<v1::Sync> for Sync {
     type Error = FieldError;
 
@@ -161,7 +88,10 @@ impl TryFrom<v1::Sync> for Sync {
         Ok(Self {
             id: sync.id,
             commit: view::text(sync.commit),
+            tree: view::text(sync.tree),
+            cause: view::text(sync.cause),
             author: view::text(sync.author),
+            signer: view::text(sync.signer),
             subject: view::text(sync.subject),
             committed_at: view::maybe_instant("committed_at", sync.committed_at.as_ref())?,
             started_at: view::maybe_instant("started_at", sync.started_at.as_ref())?,
@@ -172,6 +102,7 @@ impl TryFrom<v1::Sync> for Sync {
             changed: sync.changed,
             removed: sync.removed,
             finding_count: sync.findings,
+            approved_by: view::text(sync.approved_by),
         })
     }
 }
@@ -184,6 +115,8 @@ impl TryFrom<v1::SyncOutcome> for Outcome {
             v1::SyncOutcome::Applied => Ok(Self::Applied),
             v1::SyncOutcome::Rejected => Ok(Self::Rejected),
             v1::SyncOutcome::Failed => Ok(Self::Failed),
+            v1::SyncOutcome::Waiting => Ok(Self::Waiting),
+            v1::SyncOutcome::Suspended => Ok(Self::Suspended),
             v1::SyncOutcome::Unspecified => Err(FieldError::missing("outcome")),
         }
     }
@@ -201,90 +134,40 @@ impl TryFrom<v1::GetSyncResponse> for SyncDetail {
     }
 }
 
-impl From<v1::Finding> for Finding {
-    fn from(finding: v1::Finding) -> Self {
-        let known = |number: u32| (number > 0).then_some(number);
-        Self {
-            rule: finding.rule,
-            severity: if finding.severity == "warning" { Severity::Warning } else { Severity::Error },
-            message: finding.message,
-            file: view::text(finding.file),
-            line: known(finding.line),
-            column: known(finding.column),
-            end_line: known(finding.end_line),
-            end_column: known(finding.end_column),
-            help: view::text(finding.help),
-        }
-    }
-}
-
-impl TryFrom<v1::Change> for Change {
-    type Error = FieldError;
-
-    fn try_from(change: v1::Change) -> Result<Self, FieldError> {
-        let side = |field, json: String| view::text(json).map(|json| view::spec(field, &json)).transpose();
-        Ok(Self {
-            kind: change.kind,
-            name: change.name,
-            action: view::word::<v1::ChangeAction, _>("action", change.action)?,
-            before: side("before", change.before)?,
-            after: side("after", change.after)?,
-        })
-    }
-}
-
-impl TryFrom<v1::ChangeAction> for Action {
-    type Error = FieldError;
-
-    fn try_from(action: v1::ChangeAction) -> Result<Self, FieldError> {
-        match action {
-            v1::ChangeAction::Added => Ok(Self::Added),
-            v1::ChangeAction::Changed => Ok(Self::Changed),
-            v1::ChangeAction::Removed => Ok(Self::Removed),
-            v1::ChangeAction::Unspecified => Err(FieldError::missing("action")),
-        }
-    }
-}
-
-impl TryFrom<v1::GetSyncStatusResponse> for SyncStatus {
-    type Error = FieldError;
-
-    fn try_from(status: v1::GetSyncStatusResponse) -> Result<Self, FieldError> {
-        Ok(Self {
-            repository: status.repository,
-            branch: status.branch,
-            applied_commit: view::text(status.applied_commit),
-            applied_at: view::maybe_instant("applied_at", status.applied_at.as_ref())?,
-            latest: status.latest.map(Sync::try_from).transpose()?,
-            last_look: view::maybe_instant("last_look", status.last_look.as_ref())?,
-            look_error: view::text(status.look_error),
-            nodes: status.nodes,
-            nodes_current: status.nodes_current,
-        })
-    }
-}
-
 impl Sync {
-    fn outcome(&self) -> Cell {
+    pub(super) fn outcome(&self) -> Cell {
         match self.outcome {
             Outcome::Applied => Cell::toned("applied", Tone::Good),
             Outcome::Rejected => Cell::toned("rejected", Tone::Bad),
             Outcome::Failed => Cell::toned("failed", Tone::Bad),
+            Outcome::Waiting => Cell::toned("waiting", Tone::Odd),
+            Outcome::Suspended => Cell::toned("suspended", Tone::Odd),
         }
     }
 
-    fn commit(&self) -> String {
+    pub(super) fn commit(&self) -> String {
         self.commit.as_deref().map_or_else(|| "-".to_owned(), view::short)
     }
 
-    fn counts(&self) -> String {
+    /// What it changed, or would change once it is approved.
+    pub(super) fn counts(&self) -> String {
         match self.outcome {
-            Outcome::Applied => format!("+{} ~{} -{}", self.added, self.changed, self.removed),
-            Outcome::Rejected | Outcome::Failed => match self.finding_count {
+            Outcome::Applied | Outcome::Waiting => {
+                format!("+{} ~{} -{}", self.added, self.changed, self.removed)
+            }
+            Outcome::Rejected | Outcome::Failed | Outcome::Suspended => match self.finding_count {
                 0 => "-".to_owned(),
                 1 => "1 finding".to_owned(),
                 count => format!("{count} findings"),
             },
+        }
+    }
+
+    fn took(&self) -> String {
+        match (self.started_at, self.ended_at) {
+            (Some(start), Some(end)) if (end.0 - start.0).num_seconds() > 0 => span(end.0 - start.0),
+            (Some(start), Some(end)) => format!("{}ms", (end.0 - start.0).num_milliseconds()),
+            _ => "-".to_owned(),
         }
     }
 }
@@ -316,17 +199,29 @@ impl Row for Sync {
 
 impl View for Sync {
     fn text(&self, look: Look) -> String {
-        let pairs = vec![
+        let message = ("message", view::dash(self.message.as_deref()).into());
+        // Where no commit was looked at there is nothing else to say.
+        if self.commit.is_none() {
+            return details(vec![("outcome", self.outcome()), message], look.style);
+        }
+        let mut pairs = vec![
             ("sync", self.id.to_string().into()),
             ("outcome", self.outcome()),
+            ("cause", view::dash(self.cause.as_deref()).into()),
             ("commit", view::dash(self.commit.as_deref()).into()),
+            ("tree", view::dash(self.tree.as_deref()).into()),
             ("author", view::dash(self.author.as_deref()).into()),
+            ("signer", view::dash(self.signer.as_deref()).into()),
             ("subject", view::dash(self.subject.as_deref()).into()),
             ("committed", view::both(self.committed_at, look.now).into()),
-            ("synced", view::both(self.ended_at.or(self.started_at), look.now).into()),
+            ("started", view::both(self.started_at, look.now).into()),
+            ("took", self.took().into()),
             ("changes", self.counts().into()),
-            ("message", view::dash(self.message.as_deref()).into()),
         ];
+        if let Some(approver) = &self.approved_by {
+            pairs.push(("approved by", approver.as_str().into()));
+        }
+        pairs.push(message);
         details(pairs, look.style)
     }
 }
@@ -345,87 +240,5 @@ impl View for SyncDetail {
             text.push_str(&change.text());
         }
         text
-    }
-}
-
-impl Finding {
-    /// As a compiler would say it.
-    fn text(&self) -> String {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let place = [self.file.clone(), self.line.map(|n| n.to_string()), self.column.map(|n| n.to_string())];
-        let place: Vec<_> = place.into_iter().map_while(|part| part).collect();
-        let place = if place.is_empty() { String::new() } else { place.join(":") + " " };
-        let mut text = format!("{severity}[{}] {place}{}\n", self.rule, self.message);
-        if let Some(help) = &self.help {
-            text.push_str(&format!("  help: {help}\n"));
-        }
-        text
-    }
-}
-
-impl Change {
-    fn text(&self) -> String {
-        let (sign, fields) = match self.action {
-            Action::Added => ('+', String::new()),
-            Action::Removed => ('-', String::new()),
-            Action::Changed => ('~', format!(": {}", self.fields().join(", "))),
-        };
-        format!("  {sign} {} {}{fields}\n", self.kind, self.name)
-    }
-
-    /// The fields that differ, such as `spec.schedule`.
-    fn fields(&self) -> Vec<String> {
-        let mut fields = Vec::new();
-        differing(self.before.as_ref(), self.after.as_ref(), "", DEPTH, &mut fields);
-        fields
-    }
-}
-
-/// How deep fields are named: enough to tell a schedule from a container, and short enough to read.
-const DEPTH: u8 = 2;
-
-fn differing(before: Option<&Spec>, after: Option<&Spec>, path: &str, depth: u8, fields: &mut Vec<String>) {
-    if before == after {
-        return;
-    }
-    let mapping = |side: Option<&Spec>| side.and_then(Spec::as_mapping).cloned();
-    let (Some(old), Some(new)) = (mapping(before), mapping(after)) else {
-        return fields.push(path.to_owned());
-    };
-    if depth == 0 {
-        return fields.push(path.to_owned());
-    }
-    let names: BTreeSet<_> = old.keys().chain(new.keys()).filter_map(Spec::as_str).collect();
-    for name in names {
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        differing(old.get(name), new.get(name), &path, depth - 1, fields);
-    }
-}
-
-impl View for SyncStatus {
-    fn text(&self, look: Look) -> String {
-        let mut pairs = vec![
-            ("repository", self.repository.as_str().into()),
-            ("branch", self.branch.as_str().into()),
-            ("in force", view::dash(self.applied_commit.as_deref()).into()),
-            ("applied", view::both(self.applied_at, look.now).into()),
-            ("looked", view::both(self.last_look, look.now).into()),
-        ];
-        if let Some(error) = &self.look_error {
-            pairs.push(("problem", Cell::toned(error.as_str(), Tone::Bad)));
-        }
-        if let Some(latest) = &self.latest {
-            pairs.push(("latest", Cell::from(format!("sync {} of {}", latest.id, latest.commit()))));
-            pairs.push(("outcome", latest.outcome()));
-            pairs.push(("changes", latest.counts().into()));
-        }
-        pairs.push((
-            "nodes",
-            format!("{} of {} hold what they should", self.nodes_current, self.nodes).into(),
-        ));
-        details(pairs, look.style)
     }
 }

@@ -14,7 +14,13 @@ use crate::{
 #[tokio::test]
 async fn what_is_not_there_is_an_answer_of_no() {
     let desk = Desk::new(State::default()).await;
-    for command in ["nodes show pariss-01", "jobs show nothing", "runs show ffff", "sync show 99"] {
+    for command in [
+        "nodes show pariss-01",
+        "jobs show nothing",
+        "runs show ffff",
+        "sync show 99",
+        "jobs history nothing",
+    ] {
         let said = desk.type_(command).await;
         insta::assert_snapshot!(named(&format!("failure {command}")), said);
     }
@@ -25,6 +31,7 @@ async fn refusals_say_what_to_do() {
     let desk = Desk::new(State::default()).await;
     for (name, refusal, exit) in [
         ("permission", Status::permission_denied("only admins may do that"), Exit::Unauthorised),
+        ("precondition", Status::failed_precondition("no commit waits for an approval"), Exit::Negative),
         ("argument", Status::invalid_argument("`from` and `to` are more than 92 days apart"), Exit::Usage),
         ("unavailable", Status::unavailable("the reconciler is starting"), Exit::Unavailable),
         ("deadline", Status::deadline_exceeded("too slow"), Exit::Unavailable),
@@ -87,6 +94,10 @@ async fn what_is_typed_wrongly_is_explained() {
         "runs download 8d86 --job ping",
         "whoami --user bob",
         "runs lst",
+        "sync suspend",
+        "sync suspend --reason moving --for 2",
+        "sync suspend --reason moving --for 0s",
+        "sync pin --reason compare",
     ] {
         let said = desk.type_(line).await;
         assert_eq!(said.exit, Exit::Usage);

@@ -11,11 +11,15 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 17] = [
     "nodes list",
     "nodes show london-01",
+    "nodes show paris-01",
+    "nodes history london-01",
     "jobs list",
     "jobs show ping-london",
+    "jobs show congestion-control-bbr",
+    "jobs history ping-london",
     "runs list",
     "runs show 8d86",
     "schedule",
@@ -23,6 +27,7 @@ const COMMANDS: [&str; 12] = [
     "sync list",
     "sync show",
     "sync show 11",
+    "sync actions",
     "whoami",
 ];
 
@@ -64,6 +69,8 @@ async fn empty_lists_say_so_beside_the_data() {
         ("runs list", "no runs\n"),
         ("schedule", "nothing is scheduled in that time\n"),
         ("sync list", "no syncs\n"),
+        ("sync actions", "nobody did anything to the syncs\n"),
+        ("jobs history ping-london", "no changes\n"),
         ("runs download --job ping", "there is nothing to download\n"),
     ] {
         let said = desk.type_(command).await;
@@ -109,12 +116,54 @@ async fn logs_are_printed_as_they_are() {
     }
 }
 
+/// What may be typed that ends with a look at the repository.
+const LOOKS: [&str; 5] =
+    ["sync now", "sync resume", "sync unpin", "sync approve 7b110c5a", "sync pin 5a531c5a --reason compare"];
+
 #[tokio::test]
-async fn a_sync_that_is_rejected_is_an_answer_of_no() {
+async fn a_commit_that_does_not_come_into_force_is_an_answer_of_no() {
+    use almanac_proto::v1::SyncOutcome::{Applied, Failed, Rejected, Suspended, Waiting};
     let desk = Desk::new(State::default()).await;
-    insta::assert_snapshot!("sync_now_applied", desk.type_("sync now").await);
-    desk.reconciler.state.lock().unwrap().rejects = true;
-    insta::assert_snapshot!("sync_now_rejected", desk.type_("sync now").await);
+    for outcome in [Applied, Rejected, Failed, Waiting, Suspended] {
+        desk.reconciler.state.lock().unwrap().outcome = outcome;
+        let exit = if outcome == Applied { Exit::Done } else { Exit::Negative };
+        for line in LOOKS {
+            let said = desk.type_(line).await;
+            assert_eq!(said.exit, exit, "{line}: {said}");
+        }
+        let name = format!("sync_now_{outcome:?}").to_lowercase();
+        insta::assert_snapshot!(name, desk.type_("sync now").await);
+    }
+}
+
+#[tokio::test]
+async fn the_syncs_are_held_for_a_reason_and_a_while() {
+    let desk = Desk::new(State::default()).await;
+    for line in [
+        "sync suspend --reason moving",
+        "sync suspend --reason moving --for 1h30m",
+        "sync pin 5a531c5a --reason compare --for 2d",
+        "-o json sync suspend --reason moving --for 1h30m",
+        "-o json sync pin 5a531c5a --reason compare",
+    ] {
+        insta::assert_snapshot!(named(line), desk.type_(line).await);
+    }
+    desk.type_("sync approve").await;
+    desk.type_("jobs history ping-london").await;
+    desk.type_("nodes history london-01").await;
+    insta::assert_snapshot!("steering_questions", desk.reconciler.asked().join("\n"));
+}
+
+#[tokio::test]
+async fn what_people_did_is_listed_up_to_the_limit() {
+    let desk = Desk::new(State::default()).await;
+    let said = desk.type_("-o json sync actions --limit 2").await;
+    let actions: Vec<serde_json::Value> = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(actions.len(), 2);
+    assert_eq!(said.err, "there are more than these 2: ask for them with `--limit` (0 for all)\n");
+    for all in ["3", "0"] {
+        assert_eq!(desk.type_(&format!("sync actions --limit {all}")).await.err, "");
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(crate) const RUNNING: &str = "2f4f3c1f-1c5a-5f0e-9d5e-7b110c5a5a53";
 pub(crate) const MISSED: &str = "0c5a5a53-1c5a-5f0e-9d5e-2f4f3c1f7b11";
 
 const APPLIED: &str = "1f0e9d5e2f4f3c1f7b110c5a5a531c5a5f0e9d5e";
+const PINNED: &str = "5a531c5a5f0e9d5e2f4f3c1f7b110c5a1f0e9d5e";
 const REJECTED: &str = "7b110c5a5a531c5a5f0e9d5e2f4f3c1f1c5a5f0e";
 
 /// What the reconciler holds, and what it was asked.
@@ -42,8 +43,8 @@ pub(crate) struct State {
     pub(crate) refusal: Option<Status>,
     /// Lists are empty.
     pub(crate) empty: bool,
-    /// What `sync now` answers.
-    pub(crate) rejects: bool,
+    /// What comes of a look at the repository.
+    pub(crate) outcome: v1::SyncOutcome,
 }
 
 /// A stored file.
@@ -117,6 +118,28 @@ pub(crate) fn at(text: &str) -> Option<prost_types::Timestamp> {
     Some(timestamp(text.parse::<Instant>().unwrap().0))
 }
 
+/// `Ready`, `Stalled` and `Stale`, each with its status, reason and message.
+fn conditions(told: [(bool, &str, &str); 3]) -> Vec<v1::Condition> {
+    ["Ready", "Stalled", "Stale"]
+        .into_iter()
+        .zip(told)
+        .map(|(name, (status, reason, message))| v1::Condition {
+            r#type: name.to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            since: at("2027-01-10T11:30:00Z"),
+        })
+        .collect()
+}
+
+const WELL: [(bool, &str, &str); 3] =
+    [(true, "AsDeclared", ""), (false, "Progressing", ""), (false, "Heard", "")];
+
+const SILENT: &str = "silent: last heard of at 2027-01-10T11:55:00Z";
+
+const BEHIND: &str = "it holds generation 6 of its state, and 7 is in force";
+
 fn nodes() -> Vec<v1::Node> {
     let spec = |location: &str, cordoned: bool| {
         format!(r#"{{"owner":"alice","location":"{location}","guard":"5s","cordoned":{cordoned}}}"#)
@@ -135,6 +158,7 @@ fn nodes() -> Vec<v1::Node> {
             generation: 4,
             held_generation: 4,
             next_run: at("2027-01-10T12:15:00Z"),
+            conditions: conditions(WELL),
         },
         v1::Node {
             name: "paris-01".to_owned(),
@@ -144,6 +168,11 @@ fn nodes() -> Vec<v1::Node> {
             agent_version: "0.1.0".to_owned(),
             generation: 7,
             held_generation: 6,
+            conditions: conditions([
+                (false, "Silent", SILENT),
+                (false, "Progressing", ""),
+                (true, "Silent", SILENT),
+            ]),
             ..v1::Node::default()
         },
         v1::Node {
@@ -152,6 +181,11 @@ fn nodes() -> Vec<v1::Node> {
             liveness: v1::Liveness::Never.into(),
             generation: 1,
             next_run: at("2027-01-10T13:00:00Z"),
+            conditions: conditions([
+                (false, "NeverHeard", "its agent was never heard of"),
+                (false, "Progressing", ""),
+                (true, "NeverHeard", "its agent was never heard of"),
+            ]),
             ..v1::Node::default()
         },
     ]
@@ -173,10 +207,24 @@ fn jobs() -> Vec<v1::Job> {
     vec![
         v1::Job {
             next_run: at("2027-01-10T12:15:00Z"),
+            conditions: conditions(WELL),
             ..job("ping-london", &["london-01"], r#""cron":"*/15 * * * *""#)
         },
         v1::Job {
             next_run: at("2027-01-10T13:00:00Z"),
+            conditions: conditions([
+                (
+                    false,
+                    "NodesNotReady",
+                    "2 of 3 nodes: `paris-01`: silent: last heard of at 2027-01-10T11:55:00Z; `tromso-01`: its agent was never heard of",
+                ),
+                (false, "Progressing", ""),
+                (
+                    true,
+                    "Lagging",
+                    "2 of 3 nodes: `paris-01`: silent: last heard of at 2027-01-10T11:55:00Z; `tromso-01`: its agent was never heard of",
+                ),
+            ]),
             ..job("congestion-control-bbr", &["london-01", "paris-01", "tromso-01"], r#""cron":"0 * * * *""#)
         },
         v1::Job {
@@ -268,8 +316,10 @@ fn syncs() -> Vec<v1::Sync> {
         author: "Alice Example <alice@example.org>".to_owned(),
         subject: subject.to_owned(),
         committed_at: at("2027-01-10T11:50:00Z"),
-        started_at: at(ended),
+        started_at: at(ended).map(|end| prost_types::Timestamp { nanos: 0, seconds: end.seconds - 1 }),
         ended_at: at(ended),
+        tree: "9c46159374d0568b8c18f207abd73bee43034eb9".to_owned(),
+        cause: "commit".to_owned(),
         ..v1::Sync::default()
     };
     vec![
@@ -285,6 +335,9 @@ fn syncs() -> Vec<v1::Sync> {
             changed: 1,
             removed: 1,
             findings: 1,
+            signer: "alice".to_owned(),
+            approved_by: "carol".to_owned(),
+            message: "1 added, 1 changed, 1 removed".to_owned(),
             ..sync(11, APPLIED, "Add the comparison of congestion controls", "2027-01-09T12:00:00Z")
         },
     ]
@@ -302,6 +355,91 @@ fn finding(rule: &str, severity: &str, line: u32, message: &str, help: &str) -> 
         end_column: line.min(9),
         help: help.to_owned(),
     }
+}
+
+impl State {
+    /// What comes of a look at the repository.
+    fn look(&self) -> v1::Sync {
+        let suspended = "suspended by alice until 2027-01-10T14:00:00Z: the dish is being moved";
+        let recorded = |index: usize| syncs().remove(index);
+        match self.outcome {
+            v1::SyncOutcome::Unspecified | v1::SyncOutcome::Applied => recorded(1),
+            v1::SyncOutcome::Rejected => recorded(0),
+            v1::SyncOutcome::Waiting => v1::Sync {
+                outcome: v1::SyncOutcome::Waiting.into(),
+                message: "it removes 11 of 20 jobs (`job-01`, `job-02`, `job-03` and 8 more); if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `Almanac-Prune: yes`".to_owned(),
+                findings: 0,
+                removed: 11,
+                ..recorded(0)
+            },
+            v1::SyncOutcome::Failed | v1::SyncOutcome::Suspended => v1::Sync {
+                outcome: self.outcome.into(),
+                message: if self.outcome == v1::SyncOutcome::Suspended { suspended } else { "cannot look at the repository: there is no repository at /srv/testbed.git" }.to_owned(),
+                started_at: at(NOW),
+                ended_at: at(NOW),
+                ..v1::Sync::default()
+            },
+        }
+    }
+}
+
+fn suspension() -> v1::SyncHold {
+    v1::SyncHold {
+        actor: "alice".to_owned(),
+        reason: "the dish in London is being moved to the other roof".to_owned(),
+        since: at("2027-01-10T11:30:00Z"),
+        until: at("2027-01-10T14:00:00Z"),
+        commit: String::new(),
+    }
+}
+
+fn pin() -> v1::SyncHold {
+    v1::SyncHold {
+        actor: "carol".to_owned(),
+        reason: "compare with last week".to_owned(),
+        since: at("2027-01-10T11:20:00Z"),
+        until: None,
+        commit: PINNED.to_owned(),
+    }
+}
+
+fn actions() -> Vec<v1::SyncAction> {
+    let action = |when: &str, actor: &str, action: &str| v1::SyncAction {
+        at: at(when),
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        ..v1::SyncAction::default()
+    };
+    vec![
+        v1::SyncAction {
+            reason: suspension().reason + ", and nobody is to start anything there until it is back",
+            until: suspension().until,
+            ..action("2027-01-10T11:30:00Z", "alice", "suspend")
+        },
+        v1::SyncAction {
+            commit: PINNED.to_owned(),
+            reason: pin().reason,
+            ..action("2027-01-10T11:20:00Z", "carol", "pin")
+        },
+        v1::SyncAction { commit: APPLIED.to_owned(), ..action("2027-01-09T12:00:00Z", "carol", "approve") },
+    ]
+}
+
+fn changes() -> Vec<v1::Change> {
+    let change = |name: &str, action: v1::ChangeAction, before: &str, after: &str| v1::Change {
+        kind: "Job".to_owned(),
+        name: name.to_owned(),
+        action: action.into(),
+        before: before.to_owned(),
+        after: after.to_owned(),
+    };
+    let old = r#"{"spec":{"owner":"alice","schedule":{"cron":"0 * * * *"},"container":{"image":"registry.example.org/probes/ping@sha256:0123456789"}}}"#;
+    let new = r#"{"spec":{"owner":"alice","schedule":{"cron":"5 * * * *"},"exclusive":false,"container":{"image":"registry.example.org/probes/ping@sha256:abcdef"}}}"#;
+    vec![
+        change("congestion-control-bbr", v1::ChangeAction::Added, "", new),
+        change("ping-london", v1::ChangeAction::Changed, old, new),
+        change("once", v1::ChangeAction::Removed, old, ""),
+    ]
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -423,8 +561,75 @@ impl TestbedService for Reconciler {
 
     async fn sync_now(&self, request: Request<v1::SyncNowRequest>) -> Answer<v1::SyncNowResponse> {
         self.ask(&request)?;
-        let wanted = if self.state.lock().unwrap().rejects { 0 } else { 1 };
-        Ok(Response::new(v1::SyncNowResponse { sync: syncs().into_iter().nth(wanted) }))
+        let sync = Some(self.state.lock().unwrap().look());
+        Ok(Response::new(v1::SyncNowResponse { sync }))
+    }
+
+    async fn suspend_sync(
+        &self,
+        request: Request<v1::SuspendSyncRequest>,
+    ) -> Answer<v1::SuspendSyncResponse> {
+        self.ask(&request)?;
+        let v1::SuspendSyncRequest { reason, until } = request.into_inner();
+        let suspended = Some(v1::SyncHold { reason, until, since: at(NOW), ..suspension() });
+        Ok(Response::new(v1::SuspendSyncResponse { suspended }))
+    }
+
+    async fn resume_sync(&self, request: Request<v1::ResumeSyncRequest>) -> Answer<v1::ResumeSyncResponse> {
+        self.ask(&request)?;
+        let sync = Some(self.state.lock().unwrap().look());
+        Ok(Response::new(v1::ResumeSyncResponse { sync }))
+    }
+
+    async fn pin_sync(&self, request: Request<v1::PinSyncRequest>) -> Answer<v1::PinSyncResponse> {
+        self.ask(&request)?;
+        let v1::PinSyncRequest { reason, until, .. } = request.into_inner();
+        let pinned = Some(v1::SyncHold { reason, until, since: at(NOW), ..pin() });
+        let sync = Some(self.state.lock().unwrap().look());
+        Ok(Response::new(v1::PinSyncResponse { pinned, sync }))
+    }
+
+    async fn unpin_sync(&self, request: Request<v1::UnpinSyncRequest>) -> Answer<v1::UnpinSyncResponse> {
+        self.ask(&request)?;
+        let sync = Some(self.state.lock().unwrap().look());
+        Ok(Response::new(v1::UnpinSyncResponse { sync }))
+    }
+
+    async fn approve_sync(
+        &self,
+        request: Request<v1::ApproveSyncRequest>,
+    ) -> Answer<v1::ApproveSyncResponse> {
+        self.ask(&request)?;
+        let sync = Some(self.state.lock().unwrap().look());
+        Ok(Response::new(v1::ApproveSyncResponse { sync }))
+    }
+
+    async fn list_sync_actions(
+        &self,
+        request: Request<v1::ListSyncActionsRequest>,
+    ) -> Answer<v1::ListSyncActionsResponse> {
+        self.ask(&request)?;
+        let (actions, _) = self.page(actions(), request.get_ref().page_size, "");
+        Ok(Response::new(v1::ListSyncActionsResponse { actions }))
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<v1::ListChangesRequest>,
+    ) -> Answer<v1::ListChangesResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let kind = question.kind.to_lowercase();
+        if question.name == "nothing" {
+            return Err(Status::not_found(format!(
+                "no commit that was put in force ever declared a {kind} `nothing`"
+            )));
+        }
+        let sync = syncs().remove(1);
+        let change = |change| v1::RecordedChange { sync: Some(sync.clone()), change: Some(change) };
+        let (changes, next_page_token) = self.page(changes(), question.page_size, &question.page_token);
+        let changes = changes.into_iter().map(change).collect();
+        Ok(Response::new(v1::ListChangesResponse { changes, next_page_token }))
     }
 
     async fn get_sync_status(
@@ -442,6 +647,24 @@ impl TestbedService for Reconciler {
             look_error: "cannot reach the repository".to_owned(),
             nodes: 3,
             nodes_current: 1,
+            conditions: conditions([
+                (
+                    false,
+                    "Suspended",
+                    "suspended by alice until 2027-01-10T14:00:00Z: the dish in London is being moved to the other roof",
+                ),
+                (true, "Suspended", "`almanac sync resume` goes on"),
+                (false, "Suspended", "looks rest as long as the syncs do"),
+            ]),
+            suspended: Some(suspension()),
+            pinned: Some(pin()),
+            lagging: vec![v1::LaggingNode {
+                name: "paris-01".to_owned(),
+                reason: "Lagging".to_owned(),
+                message: BEHIND.to_owned(),
+                since: at("2027-01-10T11:58:00Z"),
+            }],
+            role: "leading (term 3)".to_owned(),
         };
         Ok(Response::new(status))
     }
@@ -471,21 +694,7 @@ impl TestbedService for Reconciler {
             ];
             return Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings, changes: vec![] }));
         }
-        let change = |name: &str, action: v1::ChangeAction, before: &str, after: &str| v1::Change {
-            kind: "Job".to_owned(),
-            name: name.to_owned(),
-            action: action.into(),
-            before: before.to_owned(),
-            after: after.to_owned(),
-        };
-        let old = r#"{"spec":{"owner":"alice","schedule":{"cron":"0 * * * *"}}}"#;
-        let new = r#"{"spec":{"owner":"alice","schedule":{"cron":"5 * * * *"},"exclusive":false}}"#;
-        let changes = vec![
-            change("congestion-control-bbr", v1::ChangeAction::Added, "", new),
-            change("ping-london", v1::ChangeAction::Changed, old, new),
-            change("once", v1::ChangeAction::Removed, old, ""),
-        ];
-        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes }))
+        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes: changes() }))
     }
 
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
