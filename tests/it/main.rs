@@ -10,3 +10,4 @@ mod crashes;
 mod experiments;
 mod isolation;
 mod schedule;
+mod steering;
