@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(held(20, 10, 0.5), None, "half is not more than half");
         assert_eq!(
             held(20, 9, 0.5).as_deref(),
-            Some("it removes 11 of 20 users (`user-17`, `user-18`, `user-19` and 8 more)")
+            Some("it removes 11 of 20 users (`user-10`, `user-11`, `user-12` and 8 more)")
         );
         assert_eq!(held(18, 9, 0.1), None, "nine are fewer than ten");
         assert_eq!(
