@@ -43,7 +43,7 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let nodes = numbers.next().unwrap_or(10_000);
     let seconds = Duration::from_secs(numbers.next().unwrap_or(10) as u64);
-    raise_files(nodes as u64 * 2 + 200);
+    raise_files(nodes as u64 + 500);
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path(), nodes);
     let program = Program::start(folder.path());
@@ -53,7 +53,7 @@ fn main() {
     runtime.block_on(measure(folder.path(), &program, nodes, seconds));
 }
 
-/// Every connection is a file, here and there. The program is started with the same limit.
+/// Every connection is a file, here and there: the program inherits the limit.
 fn raise_files(most: u64) {
     let now = getrlimit(Resource::Nofile);
     let hard = now.maximum.unwrap_or(most).max(most);
