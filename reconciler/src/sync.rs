@@ -26,7 +26,7 @@ use crate::{
     signatures::{self, TrustedKey},
     source::{Commit, LookError, Repository, Target, Tree},
     step::{Step, Steps},
-    store::{Apply, Base, Store, StoreError, SyncCause, SyncOutcome, SyncRow},
+    store::{Apply, Base, FindingRow, Store, StoreError, SyncCause, SyncOutcome, SyncRow},
 };
 
 /// What brings the database to what the repository says. One at a time runs rounds.
@@ -42,6 +42,8 @@ pub struct Reconciler {
     steps: Steps,
     /// In which term this reconciler leads; absent where there is only one.
     term: Option<i64>,
+    /// Whether this process has judged a commit, by its version and settings.
+    judged: bool,
 }
 
 /// What a round came to.
@@ -112,6 +114,7 @@ impl Reconciler {
             trusted: Arc::default(),
             steps: Steps::default(),
             term: None,
+            judged: false,
         })
     }
 
@@ -169,11 +172,20 @@ impl Reconciler {
         let head = self.blocking(find).await??;
         self.steps.over(Step::Looked);
         let approved_by = self.store.approver(&head.id).await?;
+        let mut same = None;
         let before = match latest {
-            Some(sync) if sync.commit.id == head.id => {
-                if sync.outcome != SyncOutcome::Waiting || approved_by.is_none() {
+            // Of the same commit, another folder may be meant than before.
+            Some(sync) if sync.commit.id == head.id && same_tree(&sync.commit, &head) => {
+                let again = match sync.outcome {
+                    SyncOutcome::Applied => false,
+                    SyncOutcome::Waiting => approved_by.is_some(),
+                    // Another version or other settings may have judged it.
+                    SyncOutcome::Rejected => !self.judged,
+                };
+                if !again {
                     return Ok(Round::Unchanged(sync));
                 }
+                same = Some(sync);
                 None
             }
             // A pinned commit lies wherever it lies; only what a branch lost is worth telling.
@@ -188,6 +200,13 @@ impl Reconciler {
             .blocking(move |repository| look(repository, head, before, &there, trusted.as_deref(), now))
             .await??;
         self.steps.over(Step::Checked);
+        self.judged = true;
+        if let Some(sync) = same
+            && sync.outcome == SyncOutcome::Rejected
+            && self.rejects_as_before(&look.report, &sync).await?
+        {
+            return Ok(Round::Unchanged(sync));
+        }
         let (sync, news) = self.settle(look, &in_force, base, pinned.as_ref(), approved_by, now).await?;
         Ok(Round::Recorded(sync, news))
     }
@@ -205,7 +224,8 @@ impl Reconciler {
             return Ok(None);
         }
         let Some(in_force) = self.store.applied_sync().await? else { return Ok(None) };
-        let target = Target::Commit(in_force.commit.id);
+        let recorded = in_force.commit;
+        let target = Target::Commit(recorded.id.clone());
         let read = self.blocking(move |repository| {
             let tree = repository.find(&target).and_then(|commit| repository.read(commit))?;
             let report = almanac_validate::check(&tree.sources, now);
@@ -214,6 +234,10 @@ impl Reconciler {
         // What was good when it was put in force may have become bad by a newer version's rules. That is
         // no drift, and what is in force stays.
         let (Some(testbed), commit) = read.await?? else { return Ok(None) };
+        // Another folder of it is meant now. That is for a round to judge, whose guards hold.
+        if !same_tree(&recorded, &commit) {
+            return Ok(None);
+        }
         let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
         let restored = stored.applied.raise(&self.applied.borrow());
@@ -307,6 +331,18 @@ impl Reconciler {
         let next = in_force.next(&testbed, &plan, &sync.commit.id, sync.ended_at);
         sync.id = self.put_in_force(&sync, &report.findings, &plan, next, base).await?;
         Ok((sync, News::Applied(text)))
+    }
+
+    /// Whether a commit that was rejected has the same errors still, so that there is nothing to record.
+    async fn rejects_as_before(&self, report: &Report, sync: &SyncRow) -> Result<bool, StoreError> {
+        if report.count(Severity::Error) == 0 {
+            return Ok(false);
+        }
+        let before = self.store.findings(sync.id).await?;
+        let same = |(row, finding): (&FindingRow, &Finding)| {
+            row.rule == finding.rule.as_str() && row.message == finding.message
+        };
+        Ok(before.len() == report.findings.len() && before.iter().zip(&report.findings).all(same))
     }
 
     async fn only_record(&self, sync: &SyncRow, report: &Report, base: Base) -> Result<i64, StoreError> {
@@ -415,6 +451,11 @@ fn look(
         report.add(verified.findings);
     }
     Ok(Look { tree, report, signer, rewritten, meant })
+}
+
+/// Whether a commit was recorded with the tree that it has now. Versions that kept no trees are trusted.
+fn same_tree(recorded: &Commit, found: &Commit) -> bool {
+    recorded.tree.is_empty() || recorded.tree == found.tree
 }
 
 /// A sync that puts a commit in force, as far as that is known at its start.
