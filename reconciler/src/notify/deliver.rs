@@ -159,12 +159,12 @@ impl Deliver {
     async fn tell(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let name = &row.notice.target;
         let Some((target, client)) = self.targets.get(name) else {
-            tracing::warn!(target = name, "a notice is dropped: the target is not configured any more");
+            tracing::warn!(to = name, "a notice is dropped: the target is not configured any more");
             return self.store.delivered(row.id).await.map(|()| true);
         };
         if now - row.created_at > WORTH {
             tracing::error!(
-                target = name,
+                to = name,
                 attempts = row.attempts,
                 error = row.error,
                 "a notice is dropped: it could not be told for a week"
@@ -176,7 +176,7 @@ impl Deliver {
             Err(error) => {
                 let error = chain(&error);
                 let wait = retry_after(row.attempts, random_share());
-                tracing::warn!(target = name, attempts = row.attempts + 1, %error, "cannot tell; trying again");
+                tracing::warn!(to = name, attempts = row.attempts + 1, %error, "cannot tell; trying again");
                 self.store.undelivered(row.id, &error, now + wait).await.map(|()| false)
             }
         }

@@ -15,7 +15,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::harness::{Testbed, manifest, wait_for};
+use almanac_reconciler::{clock, notify::Notice, store::Store};
+
+use crate::{
+    bed::Bed,
+    harness::{Testbed, manifest, wait_for},
+};
 
 /// A request that a receiver took.
 #[derive(Debug, Clone)]
@@ -163,6 +168,21 @@ async fn every_transition_is_told_once_it_happened_though_half_of_the_requests_f
         .collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "told in order, and once each: {ids:?}");
     assert!(!testbed.log().contains("canary"), "{}", testbed.log());
+}
+
+#[tokio::test]
+async fn a_delivery_has_a_number_that_no_other_had() {
+    let bed = Bed::new();
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let notice = Notice { target: "hook".to_owned(), body: "{}".to_owned() };
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        store.put_notices(std::slice::from_ref(&notice), clock::now()).await.unwrap();
+        let [row] = &store.outbox(10).await.unwrap()[..] else { panic!("one notice") };
+        numbers.push(row.id);
+        store.delivered(row.id).await.unwrap();
+    }
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
 }
 
 #[tokio::test]
