@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What stands in the place of a secret.
-const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 
 /// A text whose addresses have no passwords: of `scheme://user:password@host`, the password is
 /// replaced, and of `scheme://token@host` with anything but ssh, which has no secrets there, the token.
