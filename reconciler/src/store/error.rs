@@ -48,7 +48,9 @@ pub enum OpenError {
 const fn remedy(engine: &Engine) -> &'static str {
     match engine {
         Engine::Sqlite { .. } => "its folder must exist, and this program must be able to write there",
-        Engine::Postgres { .. } => "the server must run, and accept this user for this database",
+        Engine::Postgres { .. } => {
+            "the server must run, and let this user into this database; the password is that of PGPASSWORD, of `~/.pgpass`, or in the address"
+        }
     }
 }
 
