@@ -183,7 +183,8 @@ fn certificate(why: &str) -> String {
     match why {
         "UnknownIssuer" => "no authority that is trusted here has signed it".to_owned(),
         "Other(OtherError(CaUsedAsEndEntity))" => {
-            "it is that of an authority (`CA:TRUE`), which no server may show as its own".to_owned()
+            "it is that of an authority, which no server may show as its own; make one with `CA:FALSE`"
+                .to_owned()
         }
         other => other.to_owned(),
     }

@@ -95,6 +95,8 @@ struct Look {
     rewritten: Option<String>,
     /// Whether a large removal is said to be meant.
     meant: bool,
+    /// When the look began.
+    at: DateTime<Utc>,
 }
 
 impl Reconciler {
@@ -207,7 +209,7 @@ impl Reconciler {
         {
             return Ok(Round::Unchanged(sync));
         }
-        let (sync, news) = self.settle(look, &in_force, base, pinned.as_ref(), approved_by, now).await?;
+        let (sync, news) = self.settle(look, &in_force, base, pinned.as_ref(), approved_by).await?;
         Ok(Round::Recorded(sync, news))
     }
 
@@ -254,7 +256,7 @@ impl Reconciler {
         let mut sync = SyncRow {
             cause: SyncCause::Drift,
             message: format!(
-                "the database differed from the commit in force, and was put right: {}, and {} {} behind them",
+                "the database differed from the commit in force, and was put right: {}, and {} {} of assignments, generations or settings",
                 plan.summary(),
                 next.differing(),
                 plural(next.differing(), "row"),
@@ -285,13 +287,12 @@ impl Reconciler {
         base: Base,
         pinned: Option<&Hold>,
         approved_by: Option<String>,
-        now: DateTime<Utc>,
     ) -> Result<(SyncRow, News), RoundError> {
-        let Look { tree, report, signer, rewritten, meant } = look;
+        let Look { tree, report, signer, rewritten, meant, at } = look;
         let mut sync = SyncRow {
             signer,
             findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
-            ..new_sync(tree.commit, now, clock::now())
+            ..new_sync(tree.commit, at, clock::now())
         };
         let Some(testbed) = report.testbed(&tree.sources) else {
             let errors = report.count(Severity::Error);
@@ -450,7 +451,7 @@ fn look(
         signer = verified.signer;
         report.add(verified.findings);
     }
-    Ok(Look { tree, report, signer, rewritten, meant })
+    Ok(Look { tree, report, signer, rewritten, meant, at: now })
 }
 
 /// Whether a commit was recorded with the tree that it has now. Versions that kept no trees are trusted.

@@ -10,7 +10,7 @@ use super::Engine;
 pub enum OpenError {
     /// The address is not one of a database.
     #[error(
-        "`--database` is not the address of a database (it begins with `{0}`): expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"
+        "the address is not one of a database (it begins with `{0}`): expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"
     )]
     Address(String),
     /// The address of a PostgreSQL server cannot be read.
