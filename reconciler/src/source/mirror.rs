@@ -319,7 +319,7 @@ mod tests {
         let path = folder.path().join("token");
         fs::write(&path, "hunter2").unwrap();
         let secret = SecretSource::File(path).read().unwrap();
-        let said = "@@@@\nfatal: bad https://me:hunter2@example.org\n\n  hunter2\n";
+        let said = "@@@@\nfatal: bad https://me:hunter2@example.org.\n\n  hunter2\n";
         assert_eq!(tidy(said, Some(&secret)), "fatal: bad https://me:***@example.org; ***");
         assert!(tidy(&"ä".repeat(SAID), None).len() <= SAID + 4);
     }
