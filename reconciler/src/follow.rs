@@ -300,7 +300,10 @@ impl Follow {
                 Wake::Find(prefix, answer) => self.find(prefix, answer).await,
                 Wake::Refresh => {
                     self.refresh().await;
-                    poll = Instant::now() + self.intervals.poll;
+                    // The leader's next look stays when it is: it may be a soon one, after a failure.
+                    if !leads {
+                        poll = Instant::now() + self.intervals.poll;
+                    }
                     self.answer(&mut waiting).await;
                 }
                 Wake::Drift => self.put_right().await,

@@ -1,6 +1,6 @@
 //! What the program works with, once the sources were understood.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use almanac_schemas::{Duration, Size};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The repository.
     pub location: Location,
@@ -82,6 +82,18 @@ pub struct ServeSettings {
     pub webhooks: WebhookSecrets,
     /// Who is told what happens: the file's `[[notify]]`.
     pub notify: Vec<Target>,
+}
+
+impl fmt::Debug for Settings {
+    /// Without the password of the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("location", &self.location)
+            .field("branch", &self.branch)
+            .field("subdir", &self.subdir)
+            .field("database", &redact::passwords(&self.database))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {
