@@ -139,7 +139,7 @@ impl Store {
                 Ok((name, spec)) => {
                     let (created_at, updated_at) = (instant(created_at), instant(updated_at));
                     applied.origins.insert(name.clone(), JobOrigin { commit, created_at, updated_at });
-                    testbed.jobs.insert(name, spec);
+                    testbed.jobs.insert(name, Arc::new(spec));
                 }
                 Err(error) => unreadable.push(error),
             }
