@@ -1,6 +1,6 @@
 //! The plan: what turns one testbed into another.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
 
 use almanac_schemas::{JobName, JobSpec, Kind, NodeName, UserName, UserSpec, config::ConfigSpec};
 use thiserror::Error;
@@ -162,18 +162,27 @@ fn diff<'a, N: Ord, T: Alike, S>(
     to: &'a BTreeMap<N, T>,
     seen: impl Fn(&'a T) -> &'a S,
 ) -> Vec<Change<'a, N, S>> {
-    let gone = from.iter().filter(|(name, _)| !to.contains_key(name));
-    let gone = gone.map(|(name, before)| Change { name, edit: Edit::Removed(seen(before)) });
-    let other = to.iter().filter_map(|(name, after)| match from.get(name) {
-        None => Some(Change { name, edit: Edit::Added(seen(after)) }),
-        Some(before) if !before.is_like(after) => {
-            Some(Change { name, edit: Edit::Changed(seen(before), seen(after)) })
-        }
-        Some(_) => None,
-    });
-    let mut changes: Vec<_> = gone.chain(other).collect();
-    changes.sort_by_key(|change| change.name);
-    changes
+    // Both are in the order of names, so that one pass over the two together finds all.
+    let (mut before, mut after) = (from.iter().peekable(), to.iter().peekable());
+    let mut changes = Vec::new();
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+        };
+        let old = if order.is_le() { before.next() } else { None };
+        let new = if order.is_ge() { after.next() } else { None };
+        changes.extend(match (old, new) {
+            (Some((name, old)), None) => Some(Change { name, edit: Edit::Removed(seen(old)) }),
+            (None, Some((name, new))) => Some(Change { name, edit: Edit::Added(seen(new)) }),
+            (Some((_, old)), Some((name, new))) if !old.is_like(new) => {
+                Some(Change { name, edit: Edit::Changed(seen(old), seen(new)) })
+            }
+            _ => None,
+        });
+    }
 }
 
 /// What can be compared, and is the same at once where it is shared.
