@@ -503,7 +503,7 @@ impl Follow {
     }
 
     /// Takes over what another reconciler did.
-    async fn refresh(&self) {
+    async fn refresh(&mut self) {
         let look = async {
             self.reconciler.refresh().await?;
             self.store.look().await

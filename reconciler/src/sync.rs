@@ -26,7 +26,7 @@ use crate::{
     signatures::{self, TrustedKey},
     source::{Commit, LookError, Repository, Target, Tree},
     step::{Step, Steps},
-    store::{Apply, Base, Store, StoreError, SyncCause, SyncOutcome, SyncRow},
+    store::{Apply, Base, FindingRow, Store, StoreError, SyncCause, SyncOutcome, SyncRow},
 };
 
 /// What brings the database to what the repository says. One at a time runs rounds.
@@ -42,6 +42,18 @@ pub struct Reconciler {
     steps: Steps,
     /// In which term this reconciler leads; absent where there is only one.
     term: Option<i64>,
+    /// The commit that this program judged last.
+    judged: Option<Judged>,
+    /// Whether the settings in force could not be read, and those of a new testbed stand in their place.
+    unread: bool,
+}
+
+/// A commit that was judged. Another version of the program, another trusted key, or an admin who pins it may
+/// be reason to judge otherwise; what was judged with the same eyes is not judged again.
+#[derive(Debug, PartialEq, Eq)]
+struct Judged {
+    commit: String,
+    pinned: bool,
 }
 
 /// What a round came to.
@@ -81,6 +93,22 @@ pub enum RoundError {
     /// An earlier round panicked, and left the repository as nobody knows.
     #[error("an earlier round failed; restart the reconciler")]
     Gone,
+    /// The settings in force are not known, and a commit cannot be judged by others.
+    #[error(
+        "the settings in force cannot be read from the database, nor made anew from the commit in force; run the version of this program that wrote them, or pin a commit"
+    )]
+    Unreadable,
+}
+
+/// What is decided on, besides the commit.
+struct Decided<'a> {
+    in_force: &'a Applied,
+    base: Base,
+    pinned: Option<&'a Hold>,
+    /// Who let the removal pass for which the commit waited.
+    approved_by: Option<String>,
+    /// What was recorded about the same commit before.
+    again: Option<SyncRow>,
 }
 
 /// A commit that was read and checked.
@@ -102,8 +130,8 @@ impl Reconciler {
     ///
     /// When the database cannot be read.
     pub async fn new(repository: Repository, store: Store) -> Result<Self, StoreError> {
-        let applied = store.load().await?.applied;
-        let (applied, _) = watch::channel(Arc::new(applied));
+        let loaded = store.load().await?;
+        let (applied, _) = watch::channel(Arc::new(loaded.applied));
         Ok(Self {
             repository: Arc::new(Mutex::new(repository)),
             store,
@@ -112,6 +140,8 @@ impl Reconciler {
             trusted: Arc::default(),
             steps: Steps::default(),
             term: None,
+            judged: None,
+            unread: loaded.config_unreadable,
         })
     }
 
@@ -151,12 +181,19 @@ impl Reconciler {
     /// When the repository or the database could not be used; then nothing changed.
     pub async fn round(&mut self, now: DateTime<Utc>) -> Result<Round, RoundError> {
         self.refresh().await?;
+        if self.unread {
+            self.put_right(now).await?;
+        }
         let base = self.base().await?;
         let intent = self.store.intent().await?.at(now);
         if let Some(hold) = intent.suspended {
             return Ok(Round::Suspended(hold));
         }
         let pinned = intent.pinned;
+        // By the settings of a new testbed, no commit would need a signature.
+        if self.unread && pinned.is_none() {
+            return Err(RoundError::Unreadable);
+        }
         let target = pinned.as_ref().map_or(Target::Branch, |hold| Target::Commit(hold.commit.clone()));
         let latest = self.store.latest_commit_sync().await?;
         let find = move |repository: &mut Repository| {
@@ -168,17 +205,25 @@ impl Reconciler {
         };
         let head = self.blocking(find).await??;
         self.steps.over(Step::Looked);
-        let approved_by = self.store.approver(&head.id).await?;
-        let before = match latest {
-            Some(sync) if sync.commit.id == head.id => {
-                if sync.outcome != SyncOutcome::Waiting || approved_by.is_none() {
-                    return Ok(Round::Unchanged(sync));
-                }
-                None
-            }
+        let judged = Judged { commit: head.id.clone(), pinned: pinned.is_some() };
+        let (again, before) = match latest {
+            Some(sync) if sync.commit.id == head.id => (Some(sync), None),
             // A pinned commit lies wherever it lies; only what a branch lost is worth telling.
-            Some(sync) if pinned.is_none() => Some(sync.commit.id),
+            Some(sync) if pinned.is_none() => (None, Some(sync.commit.id)),
+            _ => (None, None),
+        };
+        let approved_by = match &again {
+            Some(sync) if sync.outcome == SyncOutcome::Waiting => self.store.approver(sync.id).await?,
             _ => None,
+        };
+        let again = match again {
+            Some(sync)
+                if sync.outcome == SyncOutcome::Applied
+                    || approved_by.is_none() && self.judged.as_ref() == Some(&judged) =>
+            {
+                return Ok(Round::Unchanged(sync));
+            }
+            again => again,
         };
         let in_force = Arc::clone(&self.applied.borrow());
         let there = Arc::clone(&in_force);
@@ -188,8 +233,10 @@ impl Reconciler {
             .blocking(move |repository| look(repository, head, before, &there, trusted.as_deref(), now))
             .await??;
         self.steps.over(Step::Checked);
-        let (sync, news) = self.settle(look, &in_force, base, pinned.as_ref(), approved_by, now).await?;
-        Ok(Round::Recorded(sync, news))
+        let decided = Decided { in_force: &in_force, base, pinned: pinned.as_ref(), approved_by, again };
+        let round = self.settle(look, decided, now).await?;
+        self.judged = Some(judged);
+        Ok(round)
     }
 
     /// Compares the database with the commit that is in force, and puts right what differs. Says what
@@ -213,7 +260,10 @@ impl Reconciler {
         });
         // What was good when it was put in force may have become bad by a newer version's rules. That is
         // no drift, and what is in force stays.
-        let (Some(testbed), commit) = read.await?? else { return Ok(None) };
+        let (Some(testbed), commit) = read.await?? else {
+            tracing::warn!("the commit in force has errors by this version's rules; nothing is compared with it");
+            return Ok(None);
+        };
         let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
         let restored = stored.applied.raise(&self.applied.borrow());
@@ -257,13 +307,11 @@ impl Reconciler {
     async fn settle(
         &mut self,
         look: Look,
-        in_force: &Applied,
-        base: Base,
-        pinned: Option<&Hold>,
-        approved_by: Option<String>,
+        decided: Decided<'_>,
         now: DateTime<Utc>,
-    ) -> Result<(SyncRow, News), RoundError> {
+    ) -> Result<Round, RoundError> {
         let Look { tree, report, signer, rewritten, meant } = look;
+        let Decided { in_force, base, pinned, approved_by, again } = decided;
         let mut sync = SyncRow {
             signer,
             findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
@@ -273,9 +321,12 @@ impl Reconciler {
             let errors = report.count(Severity::Error);
             let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
             (sync.outcome, sync.message) = (SyncOutcome::Rejected, with(rewritten, message));
+            if let Some(same) = self.same(again, &sync, &report).await? {
+                return Ok(Round::Unchanged(same));
+            }
             sync.id = self.only_record(&sync, &report, base).await?;
             let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
-            return Ok((sync, News::Rejected(shown)));
+            return Ok(Round::Recorded(sync, News::Rejected(shown)));
         };
         let testbed = Arc::new(testbed);
         let plan = Plan::between(&in_force.testbed, &testbed);
@@ -290,8 +341,11 @@ impl Reconciler {
                     prune::TRAILER
                 );
                 (sync.outcome, sync.message) = (SyncOutcome::Waiting, with(rewritten, message));
+                if let Some(same) = self.same(again, &sync, &report).await? {
+                    return Ok(Round::Unchanged(same));
+                }
                 sync.id = self.only_record(&sync, &report, base).await?;
-                return Ok((sync, News::Waiting(plan.to_string())));
+                return Ok(Round::Recorded(sync, News::Waiting(plan.to_string())));
             }
             if approved_by.is_none() {
                 message = format!("{message}, as the trailer `{}` says is meant", prune::TRAILER);
@@ -306,7 +360,23 @@ impl Reconciler {
         let text = plan.to_string();
         let next = in_force.next(&testbed, &plan, &sync.commit.id, sync.ended_at);
         sync.id = self.put_in_force(&sync, &report.findings, &plan, next, base).await?;
-        Ok((sync, News::Applied(text)))
+        Ok(Round::Recorded(sync, News::Applied(text)))
+    }
+
+    /// What was recorded when the same was found out about the same commit: it is not recorded once more. Texts of
+    /// findings may name instants that move on; their places do not.
+    async fn same(
+        &self,
+        again: Option<SyncRow>,
+        sync: &SyncRow,
+        report: &Report,
+    ) -> Result<Option<SyncRow>, StoreError> {
+        let Some(before) = again.filter(|before| before.outcome == sync.outcome) else { return Ok(None) };
+        let place = |finding: FindingRow| (finding.rule, finding.file, finding.line, finding.column);
+        let then = self.store.findings(before.id).await?.into_iter().map(place);
+        let same = then.eq(report.findings.iter().map(FindingRow::from).map(place));
+        // What else is said is that the branch was rewritten before.
+        Ok(Some(before).filter(|before| same && before.message.ends_with(&sync.message)))
     }
 
     async fn only_record(&self, sync: &SyncRow, report: &Report, base: Base) -> Result<i64, StoreError> {
@@ -322,7 +392,7 @@ impl Reconciler {
     }
 
     async fn put_in_force(
-        &self,
+        &mut self,
         sync: &SyncRow,
         findings: &[Finding],
         plan: &Plan<'_>,
@@ -341,15 +411,19 @@ impl Reconciler {
         next.applied.sync = Some(AppliedSync { id, commit: sync.commit.id.clone(), at: sync.ended_at });
         // Only now that it is in the database may anybody act on it.
         self.applied.send_replace(Arc::new(next.applied));
+        if next.config || plan.config.is_some() {
+            self.unread = false;
+        }
         self.steps.over(Step::Published);
         Ok(id)
     }
 
     /// What is decided from now on is decided on this.
     async fn base(&self) -> Result<Base, StoreError> {
+        let action = self.store.latest_action().await?;
         let latest = self.store.latest_sync().await?.map(|sync| sync.id);
         let sync = self.applied.borrow().sync.as_ref().map(|sync| sync.id);
-        Ok(Base { sync, latest, term: self.term })
+        Ok(Base { sync, latest, action, term: self.term })
     }
 
     /// Another process may have applied a commit to the same database.
@@ -357,12 +431,18 @@ impl Reconciler {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn refresh(&self) -> Result<(), StoreError> {
+    pub async fn refresh(&mut self) -> Result<(), StoreError> {
         let there = self.store.applied_sync().await?.map(|sync| sync.id);
         let here = self.applied.borrow().sync.as_ref().map(|sync| sync.id);
         if there != here {
-            let applied = self.store.load().await?.applied;
-            self.applied.send_replace(Arc::new(applied));
+            let mut loaded = self.store.load().await?;
+            let published = Arc::clone(&self.applied.borrow());
+            // A backup that was put back: agents refuse what is older than what they have.
+            if loaded.applied.epoch == published.epoch {
+                loaded.applied.raise(&published);
+            }
+            self.unread = loaded.config_unreadable;
+            self.applied.send_replace(Arc::new(loaded.applied));
         }
         Ok(())
     }
