@@ -261,7 +261,9 @@ impl Reconciler {
         // What was good when it was put in force may have become bad by a newer version's rules. That is
         // no drift, and what is in force stays.
         let (Some(testbed), commit) = read.await?? else {
-            tracing::warn!("the commit in force has errors by this version's rules; nothing is compared with it");
+            tracing::warn!(
+                "the commit in force has errors by this version's rules; nothing is compared with it"
+            );
             return Ok(None);
         };
         let testbed = Arc::new(testbed);

@@ -47,4 +47,4 @@ CREATE TABLE outbox (
     next_at    BIGINT NOT NULL,
     error      TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX outbox_by_time ON outbox (next_at);
+CREATE INDEX outbox_by_target ON outbox (target, id);

@@ -10,7 +10,7 @@ use almanac_validate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Change, Store, StoreError, SyncRow, lead, micros, outbox, rows::insert, syncs};
+use super::{Change, Store, StoreError, SyncRow, heartbeats, lead, micros, outbox, rows::insert, syncs};
 use crate::{
     applied::Next,
     hear::Heard,
@@ -173,6 +173,7 @@ async fn nodes(
                     now,
                 )
                 .await?;
+                heartbeats::forget(change, node.name).await?;
             }
         }
     }

@@ -455,5 +455,12 @@ pub(super) async fn insert_findings(
         "sync_id", "position", "rule", "severity", "message", "file", "line", "col", "end_line", "end_col",
         "help",
     ];
-    insert(change, "findings", columns, "", (0..).zip(findings.iter().map(FindingRow::from)).map(row).collect()).await
+    insert(
+        change,
+        "findings",
+        columns,
+        "",
+        (0..).zip(findings.iter().map(FindingRow::from)).map(row).collect(),
+    )
+    .await
 }

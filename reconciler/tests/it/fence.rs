@@ -88,9 +88,9 @@ fn a_password_is_never_shown() {
     let shown = [
         format!("{engine} {engine:?}"),
         format!("{error:?}"),
-        almanac_reconciler::follow::chain(&error),
+        almanac_reconciler::causes::chain(&error),
         format!("{wrong:?}"),
-        almanac_reconciler::follow::chain(&wrong),
+        almanac_reconciler::causes::chain(&wrong),
         format!("{settings:?}"),
     ];
     for text in shown {
