@@ -26,7 +26,7 @@ use crate::{
     limits::Streams,
     metrics::Metrics,
     notify::{About, Announcer, Deliver},
-    redact, routes,
+    routes,
     services::Context,
     source::Repository,
     store::Store,
@@ -93,7 +93,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         metrics: metrics.clone(),
         stop: stop.clone(),
     });
-    let shown = redact::passwords(&common.location.to_string()).into_owned();
+    let shown = common.location.to_string();
     let about = About { reconciler: &settings.name, repository: &shown, branch: &common.branch };
     let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
     let context = Context {

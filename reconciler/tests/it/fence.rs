@@ -163,7 +163,7 @@ fn a_password_is_never_shown() {
     assert!(matches!(error, OpenError::Open(..)), "{error}");
     let wrong = "postgres://almanac:s3cr%40t@127.0.0.1:port/almanac".parse::<Engine>().unwrap_err();
     let settings =
-        almanac_reconciler::config::Settings { database: address.to_owned(), ..Bed::new().settings() };
+        almanac_reconciler::config::Settings { database: address.to_owned().into(), ..Bed::new().settings() };
     let shown = [
         format!("{engine} {engine:?}"),
         format!("{error:?}"),
