@@ -254,7 +254,7 @@ async fn what_a_node_said_goes_with_it() {
     until("the heartbeat to be written", async || (written().await == 1).then_some(())).await;
     // The last thing that it says is not written when it is removed.
     bed.connect("paris-01").node().heartbeat(beat).await.unwrap();
-    std::fs::remove_file(bed.repo().join("nodes/paris-01.yaml")).unwrap();
+    fs::remove_file(bed.repo().join("nodes/paris-01.yaml")).unwrap();
     bed.applied(&bed.commit("without paris")).await;
     assert_eq!(written().await, 0);
     bed.stop().await;
