@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{follow::chain, notify::TargetError, tls::CertificateError};
+use crate::{causes::chain, notify::TargetError, tls::CertificateError};
 
 /// Something that is wrong with the configuration.
 #[derive(Debug, Error)]

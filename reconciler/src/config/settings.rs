@@ -10,7 +10,7 @@ use crate::{
     follow::Intervals,
     limits::Limits,
     notify::Target,
-    redact,
+    redact::{self, Address},
     signatures::TrustedKey,
     source::{Access, Location},
     tls::{self, TlsFiles},
@@ -27,7 +27,7 @@ pub struct Settings {
     /// The folder in it.
     pub subdir: String,
     /// The database's address.
-    pub database: String,
+    pub database: Address,
     /// The folder for this reconciler's own files.
     pub data_dir: Option<PathBuf>,
     /// Where artifacts go whatever the testbed's settings say.
@@ -75,7 +75,7 @@ pub struct ServeSettings {
     /// How many connections may be open at a time.
     pub max_connections: NonZeroUsize,
     /// Where traces go.
-    pub otlp_endpoint: Option<String>,
+    pub otlp_endpoint: Option<Address>,
     /// What a caller may take: the file's `[limits]`.
     pub limits: Limits,
     /// The secrets of webhooks.
@@ -112,7 +112,7 @@ impl Settings {
 
     fn from_sources(sources: &mut Sources) -> Option<Self> {
         let location = sources.require("repo", str::parse::<Location>);
-        let database = sources.require("database", words);
+        let database = sources.require("database", |text| words(text).map(Address::from));
         let exposed = |value: &super::Value| {
             value.origin == super::Origin::Flag && redact::passwords(&value.text) != value.text
         };
@@ -183,7 +183,7 @@ impl ServeSettings {
         let otlp_endpoint = sources.parse("otlp-endpoint", |text| {
             let scheme = text.starts_with("http://") || text.starts_with("https://");
             scheme
-                .then(|| text.to_owned())
+                .then(|| Address::from(text.to_owned()))
                 .ok_or_else(|| format!("`{}` is not an http:// or https:// address", redact::passwords(text)))
         });
         let certificate = sources.parse("tls-cert", file);

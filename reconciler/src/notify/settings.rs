@@ -81,8 +81,7 @@ impl Target {
         if self.name.is_empty() {
             return Some("`name` is empty");
         }
-        if forge
-            && !repository.is_some_and(|path| path.split('/').filter(|part| !part.is_empty()).count() >= 2)
+        if forge && repository.is_none_or(|path| path.split('/').filter(|part| !part.is_empty()).count() < 2)
         {
             return Some(
                 "`repository` is missing; it is the repository's path on the forge, such as `surrey/testbed`",

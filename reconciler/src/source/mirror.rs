@@ -21,7 +21,7 @@ use super::{
     failure::Failure,
     git::{self, Cut, Ended},
 };
-use crate::secret::Secret;
+use crate::{redact, secret::Secret};
 
 /// How long what stays on this machine may take.
 const LOCAL: Duration = Duration::from_secs(60);
@@ -298,6 +298,7 @@ fn tidy(said: &str, secret: Option<&Secret>) -> String {
         None => said.to_owned(),
     };
     let plain = |line: &&str| !line.is_empty() && !line.starts_with('@');
+    let said = redact::passwords(&said);
     let mut said = said.lines().map(str::trim).filter(plain).collect::<Vec<_>>().join("; ");
     if said.len() > SAID {
         let cut = (0..=SAID).rev().find(|index| said.is_char_boundary(*index)).unwrap_or(0);

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::{Store, StoreError, instant};
 use crate::{
     applied::{Applied, AppliedSync, Assigned, JobOrigin, KeyIndex, placements},
-    follow::chain,
+    causes::chain,
 };
 
 /// A job that was removed from the repository.
