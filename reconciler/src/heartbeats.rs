@@ -8,12 +8,17 @@ use std::{
 };
 
 use almanac_schemas::{NodeName, config};
+use almanac_validate::Testbed;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    follow::chain,
+    applied::Applied,
+    causes::chain,
     metrics::Metrics,
     store::{Engine, HeartbeatRow, Store, StoreError},
 };
@@ -93,8 +98,23 @@ impl Heartbeats {
         self.lock().unwritten.len()
     }
 
-    /// The task that writes them. It ends when `stop` is cancelled, after a last write.
-    pub async fn run(self, store: Store, metrics: Metrics, stop: CancellationToken) {
+    /// Forgets what nodes said that are not declared any more.
+    pub fn keep(&self, declared: &Testbed) {
+        let mut seen = self.lock();
+        let Seen { rows, unwritten } = &mut *seen;
+        rows.retain(|node, _| declared.nodes.contains_key(node));
+        unwritten.retain(|node| rows.contains_key(node));
+    }
+
+    /// The task that writes them, for as long as their nodes are declared. It ends when `stop` is cancelled, after a
+    /// last write.
+    pub async fn run(
+        self,
+        store: Store,
+        applied: watch::Receiver<Arc<Applied>>,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -103,7 +123,9 @@ impl Heartbeats {
                 () = stop.cancelled() => true,
                 _ = tick.tick() => false,
             };
-            let exchanged = timeout(FLUSH, self.exchange(&store, &metrics)).await.map_err(StoreError::from);
+            let declared = Arc::clone(&applied.borrow().testbed);
+            let exchanged =
+                timeout(FLUSH, self.exchange(&store, &declared, &metrics)).await.map_err(StoreError::from);
             if let Err(error) = exchanged.and_then(|exchanged| exchanged) {
                 tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
             }
@@ -114,14 +136,15 @@ impl Heartbeats {
     }
 
     /// Writes what was heard here, and takes over what other reconcilers of the same database heard.
-    async fn exchange(&self, store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
+    async fn exchange(&self, store: &Store, declared: &Testbed, metrics: &Metrics) -> Result<(), StoreError> {
+        self.keep(declared);
         self.flush(store, metrics).await?;
         if matches!(store.engine(), Engine::Postgres { .. }) {
             let rows = metrics.database("heartbeats", store.heartbeats()).await?;
             let mut seen = self.lock();
             for row in rows {
                 let older = seen.rows.get(&row.node).is_none_or(|mine| mine.last_seen < row.last_seen);
-                if older {
+                if older && declared.nodes.contains_key(&row.node) {
                     seen.rows.insert(row.node.clone(), row);
                 }
             }

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    follow::chain,
+    causes::chain,
     store::{Engine, LEASE, LeaderLock, Store, StoreError},
 };
 

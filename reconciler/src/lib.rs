@@ -12,9 +12,9 @@
 //! |---|---|---|---|---|
 //! | [`lead::Lead`] | [`serve`] | the lock of the leader | [`lead::Leadership`] (`watch`) | at `stop`, giving the lock back |
 //! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`] | at `stop` |
-//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](source::backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
+//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](backoff::Backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
 //! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
-//! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory | rows | at `stop`, after a last write |
+//! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory, [`applied::Applied`] (`watch`) | rows | at `stop`, after a last write |
 //! | [`connections::Connections::run`] | [`serve`] | connections | answers, by a task for each connection | at `stop`, when its calls have ended, or after 5 s |
 //! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
 //! | [`routes::end_health`] | [`serve`] | | the end of every watch of the health | at `stop` |
@@ -26,6 +26,8 @@
 pub mod applied;
 pub mod artifacts;
 pub mod auth;
+pub mod backoff;
+pub mod causes;
 pub mod clock;
 pub mod conditions;
 pub mod config;

@@ -5,9 +5,9 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 
 use almanac_reconciler::{
+    causes::chain,
     config::{self, Command, Invocation, ServeSettings, Settings},
     exit::Exit,
-    follow::chain,
     once, redact, serve, telemetry,
 };
 

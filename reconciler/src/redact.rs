@@ -1,9 +1,39 @@
 //! Texts without the secrets that may stand in them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, ops::Deref};
 
 /// What stands in the place of a secret.
 pub const HIDDEN: &str = "***";
+
+/// An address that may carry a password, which is not shown by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(String);
+
+impl From<String> for Address {
+    fn from(address: String) -> Self {
+        Self(address)
+    }
+}
+
+impl Deref for Address {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&passwords(&self.0))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        passwords(&self.0).fmt(f)
+    }
+}
 
 /// A text whose addresses have no passwords: of `scheme://user:password@host`, the password is
 /// replaced, and of `scheme://token@host` with anything but ssh, which has no secrets there, the token.

@@ -13,7 +13,11 @@ use axum::{
     routing::get,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, server::NamedService, service::Routes};
+use tonic::{
+    Request, Status,
+    server::NamedService,
+    service::{Routes, interceptor::InterceptedService},
+};
 use tonic_health::server::HealthReporter;
 
 use crate::{
@@ -24,6 +28,9 @@ use crate::{
     services::{Context, NodeCalls, TestbedCalls},
     webhooks::Hooks,
 };
+
+/// The largest message of whoever need not say who they are: the name of a service.
+const MAX_ANYBODYS: usize = 16 << 10;
 
 /// Everything that is served on the port.
 ///
@@ -47,7 +54,14 @@ pub async fn all(
         .max_decoding_message_size(limits::MAX_MESSAGE);
     let testbed = TestbedServiceServer::new(TestbedCalls::new(context.clone()))
         .max_decoding_message_size(limits::MAX_MESSAGE);
-    let grpc = Routes::new(health_service).add_service(reflection).add_service(node).add_service(testbed);
+    let known = {
+        let context = context.clone();
+        move |request: Request<()>| context.known(request.metadata()).map(|()| request)
+    };
+    let grpc = Routes::new(health_service.max_decoding_message_size(MAX_ANYBODYS))
+        .add_service(reflection.max_decoding_message_size(MAX_ANYBODYS))
+        .add_service(InterceptedService::new(node, known.clone()))
+        .add_service(InterceptedService::new(testbed, known));
     let started_at = readiness.started_at;
     let nudge = context.follower.clone();
     let hooks = hooks.router(move || nudge.nudge());

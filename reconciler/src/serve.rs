@@ -18,7 +18,7 @@ use crate::{
     config::ServeSettings,
     connections::Connections,
     data::Data,
-    follow::Follow,
+    follow::{self, Follow},
     health::Readiness,
     hear::{self, Ears},
     heartbeats::Heartbeats,
@@ -26,7 +26,7 @@ use crate::{
     limits::Streams,
     metrics::Metrics,
     notify::{About, Announcer, Deliver},
-    redact, routes,
+    routes,
     services::Context,
     source::Repository,
     store::Store,
@@ -78,21 +78,22 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let reconciler = reconciler.with_trusted(common.trusted_keys.clone());
     let applied = reconciler.applied();
+    let declared = applied.clone();
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
     let leading = leadership.clone();
     let ears = Arc::new(Ears::default());
-    let (follow, follower) = Follow::new(
+    let (follow, follower) = Follow::new(follow::Parts {
         reconciler,
-        store.clone(),
-        Announcer::new(&settings.notify),
-        watched.as_deref(),
-        settings.intervals,
+        store: store.clone(),
+        announcer: Announcer::new(&settings.notify),
+        watched: watched.as_deref(),
+        intervals: settings.intervals,
         leadership,
-        Arc::clone(&ears),
-        metrics.clone(),
-        stop.clone(),
-    );
-    let shown = redact::passwords(&common.location.to_string()).into_owned();
+        ears: Arc::clone(&ears),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    });
+    let shown = common.location.to_string();
     let about = About { reconciler: &settings.name, repository: &shown, branch: &common.branch };
     let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
     let context = Context {
@@ -128,7 +129,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     tasks.spawn(hear::listen(store.engine().clone(), ears, stop.clone()));
     tasks.spawn(deliver.run());
     tasks.spawn(routes::end_health(health, stop.clone()));
-    tasks.spawn(heartbeats.run(store.clone(), metrics, stop.clone()));
+    tasks.spawn(heartbeats.run(store.clone(), declared, metrics, stop.clone()));
     if let Some(certificate) = certificate {
         tasks.spawn(certificate.follow(stop.clone()));
     }

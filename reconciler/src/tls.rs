@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::follow::chain;
+use crate::causes::chain;
 
 /// How often the files are looked at. Looking costs two system calls, and works on every file system
 /// and for links that are exchanged, as container platforms do it.

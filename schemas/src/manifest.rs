@@ -1,6 +1,6 @@
 //! Documents: what is common to all kinds, and how YAML becomes one of them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -29,8 +29,8 @@ pub struct Envelope<K, M, S> {
     pub kind: K,
     /// What identifies it.
     pub metadata: M,
-    /// What it says.
-    pub spec: S,
+    /// What it says. It is shared by whoever works with it: one commit differs little from the next.
+    pub spec: Arc<S>,
 }
 
 /// What identifies a document.

@@ -1,23 +1,23 @@
 //! A checked testbed: what the manifests of a tree without errors declare.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use almanac_schemas::{
     JobName, JobSpec, NodeName, NodeSpec, RunRole, UserName, UserSpec, config::ConfigSpec, job::Targets,
     node::Labels,
 };
 
-/// Everything that is declared, by name.
+/// Everything that is declared, by name. Specs are shared, so that a testbed costs little to make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Testbed {
     /// The users.
-    pub users: BTreeMap<UserName, UserSpec>,
+    pub users: BTreeMap<UserName, Arc<UserSpec>>,
     /// The nodes.
     pub nodes: BTreeMap<NodeName, NodeEntry>,
     /// The jobs.
-    pub jobs: BTreeMap<JobName, JobSpec>,
+    pub jobs: BTreeMap<JobName, Arc<JobSpec>>,
     /// The settings; defaults when none are declared.
-    pub config: ConfigSpec,
+    pub config: Arc<ConfigSpec>,
 }
 
 /// A node: what jobs select it by, and what it is.
@@ -26,7 +26,7 @@ pub struct NodeEntry {
     /// What a job's `nodeSelector` selects by.
     pub labels: Labels,
     /// What the node is.
-    pub spec: NodeSpec,
+    pub spec: Arc<NodeSpec>,
 }
 
 /// A job's part on one node.
@@ -45,12 +45,7 @@ pub struct Assignment<'a> {
 impl Testbed {
     /// A testbed in which nothing is declared.
     pub fn empty() -> Self {
-        Self {
-            users: BTreeMap::new(),
-            nodes: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-            config: ConfigSpec::default(),
-        }
+        Self { users: BTreeMap::new(), nodes: BTreeMap::new(), jobs: BTreeMap::new(), config: Arc::default() }
     }
 
     /// Every job on every node that it needs, with selectors resolved, in the order of jobs and then

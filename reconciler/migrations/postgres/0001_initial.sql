@@ -186,7 +186,9 @@ CREATE TABLE actions (
     commit_id TEXT COLLATE "C" NOT NULL,
     reason    TEXT COLLATE "C" NOT NULL,
     -- Until when it holds; absent for good.
-    until     BIGINT
+    until     BIGINT,
+    -- The sync that is approved; absent for what is about none.
+    sync_id   BIGINT
 );
 CREATE INDEX actions_by_action ON actions (action, id);
 
@@ -210,4 +212,4 @@ CREATE TABLE outbox (
     next_at    BIGINT NOT NULL,
     error      TEXT COLLATE "C" NOT NULL DEFAULT ''
 );
-CREATE INDEX outbox_by_time ON outbox (next_at);
+CREATE INDEX outbox_by_target ON outbox (target, id);

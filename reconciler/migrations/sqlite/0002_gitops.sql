@@ -18,7 +18,9 @@ CREATE TABLE actions (
     commit_id TEXT NOT NULL,
     reason    TEXT NOT NULL,
     -- Until when it holds; absent for good.
-    until     BIGINT
+    until     BIGINT,
+    -- The sync that is approved; absent for what is about none.
+    sync_id   BIGINT
 );
 CREATE INDEX actions_by_action ON actions (action, id);
 
@@ -46,4 +48,4 @@ CREATE TABLE outbox (
     next_at    BIGINT NOT NULL,
     error      TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX outbox_by_time ON outbox (next_at);
+CREATE INDEX outbox_by_target ON outbox (target, id);

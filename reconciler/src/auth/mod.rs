@@ -76,18 +76,44 @@ impl Authenticator {
         from: Option<IpAddr>,
         now: DateTime<Utc>,
     ) -> Result<Caller, AuthError> {
-        let proved = self.proved(applied, metadata, from, now);
+        let (caller, name) = self.proved(applied, metadata, from, now)?;
+        self.rates.call(&name)?;
+        Ok(caller)
+    }
+
+    /// Verifies a call's token, and counts it if it proves nothing. It is asked before anything else of a call is
+    /// read: whoever is nobody must not make the program keep what they say.
+    ///
+    /// # Errors
+    ///
+    /// When it does not prove who calls.
+    pub fn knows(
+        &self,
+        applied: &Applied,
+        metadata: &MetadataMap,
+        from: Option<IpAddr>,
+        now: DateTime<Utc>,
+    ) -> Result<(), AuthError> {
+        self.proved(applied, metadata, from, now).map(|_| ())
+    }
+
+    fn proved(
+        &self,
+        applied: &Applied,
+        metadata: &MetadataMap,
+        from: Option<IpAddr>,
+        now: DateTime<Utc>,
+    ) -> Result<(Caller, PrincipalName), AuthError> {
+        let proved = self.prove(applied, metadata, from, now);
         if let (Err(error), Some(from)) = (&proved, from)
             && !matches!(error, AuthError::TooMany(_))
         {
             self.rates.failure(from);
         }
-        let (caller, name) = proved?;
-        self.rates.call(&name)?;
-        Ok(caller)
+        proved
     }
 
-    fn proved(
+    fn prove(
         &self,
         applied: &Applied,
         metadata: &MetadataMap,

@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{data::DataError, follow::chain, notify::TargetError, tls::CertificateError};
+use crate::{causes::chain, data::DataError, notify::TargetError, tls::CertificateError};
 
 /// Something that is wrong with the configuration.
 #[derive(Debug, Error)]

@@ -1,17 +1,18 @@
 //! What the program works with, once the sources were understood.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use almanac_schemas::{Duration, Size};
 
 use super::{Problem, Problems, Sources, sources::Given};
 use crate::{
     artifacts::StoreUrl,
+    causes::chain,
     data::DataError,
-    follow::{Intervals, chain},
+    follow::Intervals,
     limits::Limits,
     notify::Target,
-    redact,
+    redact::{self, Address},
     signatures::TrustedKey,
     source::{Access, Location},
     store::Engine,
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// What to reconcile: the settings of `sync`, and half of those of `serve`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The repository.
     pub location: Location,
@@ -29,7 +30,7 @@ pub struct Settings {
     /// The folder in it.
     pub subdir: String,
     /// The database's address.
-    pub database: String,
+    pub database: Address,
     /// The folder for this reconciler's own files.
     pub data_dir: Option<PathBuf>,
     /// Where artifacts go whatever the testbed's settings say.
@@ -77,13 +78,25 @@ pub struct ServeSettings {
     /// How many connections may be open at a time.
     pub max_connections: NonZeroUsize,
     /// Where traces go.
-    pub otlp_endpoint: Option<String>,
+    pub otlp_endpoint: Option<Address>,
     /// What a caller may take: the file's `[limits]`.
     pub limits: Limits,
     /// The secrets of webhooks.
     pub webhooks: WebhookSecrets,
     /// Who is told what happens: the file's `[[notify]]`.
     pub notify: Vec<Target>,
+}
+
+impl fmt::Debug for Settings {
+    /// Without the password of the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("location", &self.location)
+            .field("branch", &self.branch)
+            .field("subdir", &self.subdir)
+            .field("database", &redact::passwords(&self.database))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {
@@ -120,7 +133,7 @@ impl Settings {
         if matches!(engine, Some(Engine::Postgres { .. })) && sources.get("data-dir").is_none() {
             sources.note(DataError::Missing);
         }
-        let database = sources.get("database").map(|value| value.text.clone());
+        let database = sources.get("database").map(|value| Address::from(value.text.clone()));
         let artifacts = sources.parse("artifacts", store_url);
         let trusted_keys = sources.table("trusted-keys");
         let filter = sources
@@ -180,7 +193,7 @@ impl ServeSettings {
         let otlp_endpoint = sources.parse("otlp-endpoint", |text| {
             let scheme = text.starts_with("http://") || text.starts_with("https://");
             scheme
-                .then(|| text.to_owned())
+                .then(|| Address::from(text.to_owned()))
                 .ok_or_else(|| format!("`{}` is not an http:// or https:// address", redact::passwords(text)))
         });
         let certificate = sources.parse("tls-cert", file);

@@ -1,14 +1,10 @@
 //! The task that tells others.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::{Certificate, Client, StatusCode, redirect};
+use chrono::TimeDelta;
+use futures::future::join_all;
+use reqwest::{Certificate, Client, Response, StatusCode, redirect};
 use thiserror::Error;
 use tokio::{
     sync::watch,
@@ -18,24 +14,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::{About, Event, Request, Target, TargetKind, request};
 use crate::{
+    backoff::{Backoff, random_share},
+    causes::chain,
     clock,
-    follow::chain,
     lead::Leadership,
-    secret::SecretError,
+    secret::{Secret, SecretError},
     store::{OutboxRow, Store, StoreError},
 };
 
 /// How often the outbox is looked at. What is told is for people.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many notices are looked at in one go.
-const BATCH: u32 = 200;
-
 /// How long a target may take to answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The first wait after a failure, and the longest.
-const WAIT: (TimeDelta, TimeDelta) = (TimeDelta::seconds(1), TimeDelta::minutes(15));
+/// How long to wait before what failed is tried again.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(15 * 60) };
+
+/// How often a notice may be refused for what it says. A forge that mirrors the repository may not have the commit yet,
+/// so these are several minutes; beyond them, what comes after is not held back any longer.
+const REFUSALS: u32 = 10;
 
 /// How long a notice is worth telling. What is older is dropped, and the log says so: a target that was
 /// forgotten must not fill the database.
@@ -43,6 +41,9 @@ const WORTH: TimeDelta = TimeDelta::days(7);
 
 /// How much of an answer is kept for the log, in bytes.
 const SAID: usize = 500;
+
+/// How much of an answer is read, in bytes. It says whatever it likes for as long as it likes.
+const MAX_ANSWER: usize = 64 << 10;
 
 /// The task. It ends when `stop` is cancelled; what was not told is told after the next start.
 #[derive(Debug)]
@@ -130,56 +131,55 @@ impl Deliver {
         }
     }
 
-    /// Tells what is due. A target that fails holds back what comes after for itself, and for nobody else.
+    /// Tells what is due: each target by itself, so that one that fails or is slow holds back nobody else.
     async fn tell_all(&self) -> Result<(), StoreError> {
-        loop {
-            let rows = self.store.outbox(BATCH).await?;
-            let mut held: BTreeSet<String> = BTreeSet::new();
-            let mut told = 0_u32;
-            for row in &rows {
-                let target = &row.notice.target;
-                let now = clock::now();
-                if held.contains(target) {
-                    continue;
-                }
-                if row.next_at > now || !self.tell(row, now).await? {
-                    held.insert(target.clone());
-                } else {
-                    told += 1;
-                }
-            }
-            // What is behind a whole batch that is held back waits for it.
-            if told < BATCH {
-                return Ok(());
+        for name in self.store.notice_targets().await? {
+            if !self.targets.contains_key(&name) {
+                let notices = self.store.forget_target(&name).await?;
+                tracing::warn!(to = name, notices, "dropped: the target is not configured any more");
             }
         }
+        let told = join_all(self.targets.values().map(|(target, client)| self.tell(target, client))).await;
+        told.into_iter().collect()
     }
 
-    /// Tells one notice. Answers whether it is over with it.
-    async fn tell(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<bool, StoreError> {
-        let name = &row.notice.target;
-        let Some((target, client)) = self.targets.get(name) else {
-            tracing::warn!(to = name, "a notice is dropped: the target is not configured any more");
-            return self.store.delivered(row.id).await.map(|()| true);
-        };
-        if now - row.created_at > WORTH {
-            tracing::error!(
-                to = name,
-                attempts = row.attempts,
-                error = row.error,
-                "a notice is dropped: it could not be told for a week"
-            );
-            return self.store.delivered(row.id).await.map(|()| true);
-        }
-        match self.send(target, client, row).await {
-            Ok(()) => self.store.delivered(row.id).await.map(|()| true),
-            Err(error) => {
-                let error = chain(&error);
-                let wait = retry_after(row.attempts, random_share());
-                tracing::warn!(to = name, attempts = row.attempts + 1, %error, "cannot tell; trying again");
-                self.store.undelivered(row.id, &error, now + wait).await.map(|()| false)
+    /// Tells a target what is due, in order, until something has to wait.
+    async fn tell(&self, target: &Target, client: &Client) -> Result<(), StoreError> {
+        let name = &target.name;
+        while let Some(row) = self.store.first_notice(name).await? {
+            let now = clock::now();
+            let attempts = row.attempts;
+            if now - row.created_at > WORTH {
+                let error = row.error;
+                tracing::error!(
+                    to = name,
+                    attempts,
+                    error,
+                    "dropped a notice: it could not be told for a week"
+                );
+                self.store.delivered(row.id).await?;
+                continue;
+            }
+            if row.next_at > now {
+                return Ok(());
+            }
+            match self.send(target, client, &row).await {
+                Ok(()) => self.store.delivered(row.id).await?,
+                Err(error) if error.is_of_the_notice(target.kind) && attempts + 1 >= REFUSALS => {
+                    let error = chain(&error);
+                    tracing::error!(to = name, error, "dropped a notice: it is refused for what it says");
+                    self.store.delivered(row.id).await?;
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    let attempts = attempts.saturating_add(1);
+                    let wait = BACKOFF.wait(attempts, random_share());
+                    tracing::warn!(to = name, attempts, error, "cannot tell; trying again");
+                    return self.store.undelivered(row.id, &error, now + wait).await;
+                }
             }
         }
+        Ok(())
     }
 
     async fn send(&self, target: &Target, client: &Client, row: &OutboxRow) -> Result<(), Untold> {
@@ -202,9 +202,7 @@ impl Deliver {
         if status.is_success() {
             return Ok(());
         }
-        let said = answer.bytes().await.unwrap_or_default();
-        let said: String =
-            String::from_utf8_lossy(&said[..said.len().min(SAID)]).replace(secret.reveal(), "***");
+        let said = said(answer, &secret).await;
         // GitLab refuses to set the state that a commit has already.
         if target.kind == TargetKind::Gitlab && said.contains("Cannot transition status") {
             return Ok(());
@@ -213,21 +211,36 @@ impl Deliver {
     }
 }
 
-/// How long to wait after so many attempts that failed before: it doubles up to a bound, and a random share
-/// of it keeps many from coming at once.
-pub fn retry_after(attempts: u32, share: f64) -> TimeDelta {
-    let (first, most) = WAIT;
-    let doubled = 1_i32.checked_shl(attempts.min(16)).unwrap_or(i32::MAX);
-    let bound = (first * doubled).min(most);
-    let bound = Duration::from_millis(bound.num_milliseconds().unsigned_abs());
-    let wait = bound.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0);
-    TimeDelta::from_std(wait).unwrap_or(most)
+impl Untold {
+    /// Whether the target took offence at this one notice, such as a commit that it does not know, and may well take
+    /// the next. Who asks, how often and where are what the other refusals are about.
+    fn is_of_the_notice(&self, kind: TargetKind) -> bool {
+        let Self::Status { status, .. } = self else { return false };
+        match *status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::CONFLICT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => true,
+            // So GitLab and Gitea say that there is no such commit.
+            StatusCode::NOT_FOUND => kind != TargetKind::Webhook,
+            _ => false,
+        }
+    }
 }
 
-/// A number from 0 to 1. Each `RandomState` has keys of its own; jitter needs no better source.
-fn random_share() -> f64 {
-    let bits = RandomState::new().hash_one(0_u8) >> 32;
-    f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
+/// The beginning of what an answer says, without the secret.
+async fn said(mut answer: Response, secret: &Secret) -> String {
+    let mut body = Vec::new();
+    // What cannot be read any more is missing from the log, and nothing else.
+    while let Ok(Some(part)) = answer.chunk().await {
+        body.extend_from_slice(&part);
+        if body.len() > MAX_ANSWER {
+            break;
+        }
+    }
+    let mut said = String::from_utf8_lossy(&body).replace(secret.reveal(), "***");
+    said.truncate(said.floor_char_boundary(SAID));
+    said
 }
 
 fn client(target: &Target) -> Result<Client, Gone> {
@@ -254,10 +267,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_a_bound() {
-        let most: Vec<i64> = (0..12).map(|attempts| retry_after(attempts, 1.0).num_seconds()).collect();
-        assert_eq!(most, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
-        assert_eq!(retry_after(3, 0.0), TimeDelta::seconds(4));
-        assert_eq!(retry_after(u32::MAX, 1.0), TimeDelta::minutes(15));
+    fn what_is_refused_for_what_it_says_is_told_from_the_rest() {
+        let of = |status, kind| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Untold::Status { status, said: String::new() }.is_of_the_notice(kind)
+        };
+        for kind in [TargetKind::Github, TargetKind::Webhook] {
+            assert!([400, 409, 413, 422].into_iter().all(|status| of(status, kind)));
+            assert!(![302, 401, 403, 408, 410, 429, 500, 503].into_iter().any(|status| of(status, kind)));
+        }
+        assert!(of(404, TargetKind::Gitlab) && !of(404, TargetKind::Webhook));
     }
 }

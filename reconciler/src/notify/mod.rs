@@ -9,7 +9,7 @@ mod notice;
 mod request;
 mod settings;
 
-pub use deliver::{Deliver, Gone, retry_after};
+pub use deliver::{Deliver, Gone};
 pub use notice::{Announcer, Event, Notice, Outcome};
 pub use request::{About, Request, request};
 pub use settings::{Target, TargetError, TargetKind};

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use tonic::Code as GrpcCode;
 use tracing::Span;
 
-use super::{Current, is_grpc};
+use super::{Current, is_grpc, paths};
 use crate::{metrics::Metrics, telemetry};
 
 /// The longest path that is logged whole, in bytes. Paths of this program are shorter.
@@ -99,7 +99,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let (code, took) = (self.code(), self.begun.elapsed());
         let name = code.name();
-        self.metrics.request(known(&self.path, code), &name, took);
+        self.metrics.request(paths::label(&self.path), &name, took);
         telemetry::end_request(&self.span, &name, code.is_failure());
         let (path, bytes) = (&*self.path, self.bytes);
         let (principal, peer) = (self.current.principal(), self.current.peer);
@@ -152,27 +152,4 @@ impl Code {
 /// What asks again and again whether this program lives.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/grpc.health.")
-}
-
-/// The path as a label: whoever makes up paths must not make up metrics.
-fn known(path: &str, code: Code) -> &str {
-    match code {
-        Code::Grpc(GrpcCode::Unimplemented) | Code::Http(StatusCode::NOT_FOUND) => "other",
-        _ => path,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_that_does_not_exist_is_no_label() {
-        assert_eq!(known("/a.B/C", Code::Grpc(GrpcCode::Unimplemented)), "other");
-        assert_eq!(known("/robots.txt", Code::Http(StatusCode::NOT_FOUND)), "other");
-        assert_eq!(
-            known("/almanac.v1.NodeService/Heartbeat", Code::Grpc(GrpcCode::Ok)),
-            "/almanac.v1.NodeService/Heartbeat"
-        );
-    }
 }

@@ -5,6 +5,7 @@
 
 mod ending;
 mod observe;
+mod paths;
 
 use std::{
     net::IpAddr,

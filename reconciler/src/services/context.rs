@@ -73,6 +73,14 @@ impl Context {
         Ok(caller)
     }
 
+    /// Whether anybody is known by the token of a call, before the call is read.
+    pub fn known(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let from = request::current().map(|request| request.peer);
+        self.authenticator
+            .knows(&self.applied.borrow(), metadata, from, clock::now())
+            .map_err(|error| refuse::unauthenticated(&error, &self.metrics))
+    }
+
     /// Asks the database something, which is measured.
     pub(super) async fn database<T>(
         &self,

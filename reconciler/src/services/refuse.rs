@@ -9,7 +9,8 @@ use tonic::{Status, metadata::MetadataValue};
 use crate::{
     artifacts::{ObjectError, StagingError, UploadError},
     auth::AuthError,
-    follow::{AskError, chain},
+    causes::chain,
+    follow::AskError,
     metrics::Metrics,
     rights::Forbidden,
     store::StoreError,

@@ -96,7 +96,7 @@ pub(super) async fn approve(
             waiting.commit.id, waiting.message
         )));
     }
-    action.commit = waiting.commit.id;
+    (action.commit, action.sync) = (waiting.commit.id, Some(waiting.id));
     act(context, &action).await?;
     Ok(v1::ApproveSyncResponse { sync: Some(look(context).await?) })
 }
@@ -128,6 +128,7 @@ fn begin(context: &Context, metadata: &MetadataMap, deed: Deed) -> Result<Action
         commit: String::new(),
         reason: String::new(),
         until: None,
+        sync: None,
     })
 }
 

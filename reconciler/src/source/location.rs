@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use thiserror::Error;
 
+use crate::redact;
+
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -84,7 +86,8 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => path.display().fmt(f),
-            Self::Remote(address) => f.write_str(address),
+            // A token may stand where the user does.
+            Self::Remote(address) => f.write_str(&redact::passwords(address)),
         }
     }
 }
@@ -118,6 +121,8 @@ mod tests {
         for text in ["https://example.org/a.git", "ssh://git@example.org/a", "git@example.org:a.git"] {
             assert_eq!(text.parse(), Ok(Location::Remote(text.to_owned())));
         }
+        let token: Location = "https://hunter2@example.org/a.git".parse().unwrap();
+        assert_eq!(token.to_string(), "https://***@example.org/a.git");
         assert_eq!("https://me:word@example.org/a".parse::<Location>(), Err(LocationError::Password));
         assert!(matches!("ftp://example.org".parse::<Location>(), Err(LocationError::Scheme(_))));
         assert_eq!("".parse::<Location>(), Err(LocationError::Empty));

@@ -21,7 +21,7 @@ use super::{
     failure::Failure,
     git::{self, Cut, Ended},
 };
-use crate::secret::Secret;
+use crate::{redact, secret::Secret};
 
 /// How long what stays on this machine may take.
 const LOCAL: Duration = Duration::from_secs(60);
@@ -298,6 +298,7 @@ fn tidy(said: &str, secret: Option<&Secret>) -> String {
         None => said.to_owned(),
     };
     let plain = |line: &&str| !line.is_empty() && !line.starts_with('@');
+    let said = redact::passwords(&said);
     let lines = said.lines().map(|line| line.trim().trim_end_matches('.')).filter(plain);
     let mut said = lines.collect::<Vec<_>>().join("; ");
     if said.len() > SAID {

@@ -1,7 +1,6 @@
 //! Where commits come from: a Git repository, read from its object database without a checkout.
 
 mod access;
-pub mod backoff;
 mod failure;
 mod git;
 mod location;

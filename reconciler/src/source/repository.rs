@@ -48,6 +48,14 @@ pub struct Commit {
     pub committed_at: DateTime<Utc>,
 }
 
+impl Commit {
+    /// Whether it is what was recorded of it: the same commit, of which the same folder is meant. Versions that
+    /// kept no trees are trusted.
+    pub fn is_as_recorded(&self, recorded: &Self) -> bool {
+        self.id == recorded.id && (recorded.tree.is_empty() || self.tree == recorded.tree)
+    }
+}
+
 /// Which commit is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -397,18 +405,22 @@ impl Repository {
     }
 
     fn branch_head(&self, repository: &git2::Repository) -> Result<Oid, LookError> {
+        let broken = |error| LookError::Open(repository.path().to_owned(), error);
         let reference = repository.find_reference(&format!("refs/heads/{}", self.branch));
-        let object = reference.and_then(|reference| {
-            if let Some(id) = reference.target() {
-                check_whole(repository, id)?;
-            }
-            reference.peel(ObjectType::Any)
-        });
-        let object = object.map_err(|error| match error.code() {
+        let reference = reference.and_then(|reference| reference.resolve());
+        let reference = reference.map_err(|error| match error.code() {
             ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch => {
                 self.no_branch(repository)
             }
-            _ => LookError::Open(repository.path().to_owned(), error),
+            _ => broken(error),
+        })?;
+        let head = reference.target();
+        let whole = head.map_or(Ok(()), |id| check_whole(repository, id));
+        let object = whole.and_then(|()| reference.peel(ObjectType::Any));
+        let object = object.map_err(|error| match head {
+            // The branch is there, and what it leads to is not.
+            Some(id) if error.code() == ErrorCode::NotFound => self.unreadable(id.to_string(), error),
+            _ => broken(error),
         })?;
         // A tag is followed to what it is for.
         object.peel_to_commit().map(|commit| commit.id()).map_err(|_| LookError::NotACommit {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, instant, micros, rows::text, testbed::word};
+use super::{Store, StoreError, instant, lead, micros, rows::text, testbed::word};
 use crate::intent::{Deed, Hold, Intent};
 
 /// Something that somebody did.
@@ -20,29 +20,33 @@ pub struct ActionRow {
     pub reason: String,
     /// Until when it holds; for good when absent.
     pub until: Option<DateTime<Utc>>,
+    /// The sync that is approved; none for what is about none.
+    pub sync: Option<i64>,
 }
 
-type Columns = (i64, String, String, String, String, Option<i64>);
+type Columns = (i64, String, String, String, String, Option<i64>, Option<i64>);
 
 impl TryFrom<Columns> for ActionRow {
     type Error = StoreError;
 
-    fn try_from((at, actor, action, commit, reason, until): Columns) -> Result<Self, StoreError> {
+    fn try_from((at, actor, action, commit, reason, until, sync): Columns) -> Result<Self, StoreError> {
         let deed = word("action", &action)?;
-        Ok(Self { at: instant(at), actor, deed, commit, reason, until: until.map(instant) })
+        Ok(Self { at: instant(at), actor, deed, commit, reason, until: until.map(instant), sync })
     }
 }
 
 impl Store {
-    /// Records what somebody did.
+    /// Records what somebody did. What was decided before it and is not in force when this returns will not be.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn act(&self, action: &ActionRow) -> Result<(), StoreError> {
         let mut change = self.write().await?;
+        lead::hold(&mut change, None).await?;
         sqlx::query(
-            "INSERT INTO actions (at, actor, action, commit_id, reason, until) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO actions (at, actor, action, commit_id, reason, until, sync_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(micros(action.at))
         .bind(&action.actor)
@@ -50,6 +54,7 @@ impl Store {
         .bind(&action.commit)
         .bind(text(&action.reason))
         .bind(action.until.map(micros))
+        .bind(action.sync)
         .execute(&mut *change)
         .await?;
         Ok(change.commit().await?)
@@ -68,19 +73,31 @@ impl Store {
         Ok(Intent { suspended: hold(suspended, Deed::Suspend), pinned: hold(pinned, Deed::Pin) })
     }
 
-    /// Who approved a commit last, if anybody did.
+    /// Who approved a sync that waits, if anybody did. A commit that waits once more is approved once more: what
+    /// it removes may be something else by then.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn approver(&self, commit: &str) -> Result<Option<String>, StoreError> {
+    pub async fn approver(&self, sync: i64) -> Result<Option<String>, StoreError> {
         let row: Option<(String,)> = sqlx::query_as(
-            "SELECT actor FROM actions WHERE action = 'approve' AND commit_id = $1 ORDER BY id DESC LIMIT 1",
+            "SELECT actor FROM actions WHERE action = 'approve' AND sync_id = $1 ORDER BY id DESC LIMIT 1",
         )
-        .bind(commit)
+        .bind(sync)
         .fetch_optional(&self.pool)
         .await?;
         Ok(row.map(|(actor,)| actor))
+    }
+
+    /// The number of what somebody did last.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn latest_action(&self) -> Result<Option<i64>, StoreError> {
+        let (latest,): (Option<i64>,) =
+            sqlx::query_as("SELECT MAX(id) FROM actions").fetch_one(&self.pool).await?;
+        Ok(latest)
     }
 
     /// What people did, the latest first.
@@ -90,7 +107,7 @@ impl Store {
     /// When the database fails.
     pub async fn actions(&self, limit: u32) -> Result<Vec<ActionRow>, StoreError> {
         let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT at, actor, action, commit_id, reason, until FROM actions ORDER BY id DESC LIMIT $1",
+            "SELECT at, actor, action, commit_id, reason, until, sync_id FROM actions ORDER BY id DESC LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
@@ -100,7 +117,7 @@ impl Store {
 
     async fn latest_of(&self, on: Deed, off: Deed) -> Result<Option<ActionRow>, StoreError> {
         let row: Option<Columns> = sqlx::query_as(
-            "SELECT at, actor, action, commit_id, reason, until FROM actions
+            "SELECT at, actor, action, commit_id, reason, until, sync_id FROM actions
              WHERE action = $1 OR action = $2 ORDER BY id DESC LIMIT 1",
         )
         .bind(on.as_str())

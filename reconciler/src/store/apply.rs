@@ -1,5 +1,8 @@
 //! Recording a sync, and putting its commit in force: one transaction.
 
+use std::collections::BTreeSet;
+
+use almanac_schemas::NodeName;
 use almanac_validate::{
     Finding,
     plan::{Edit, Plan},
@@ -7,7 +10,7 @@ use almanac_validate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Change, Store, StoreError, SyncRow, lead, micros, outbox, rows::insert, syncs};
+use super::{Change, Store, StoreError, SyncRow, heartbeats, lead, micros, outbox, rows::insert, syncs};
 use crate::{
     applied::Next,
     hear::Heard,
@@ -39,6 +42,8 @@ pub struct Base {
     pub sync: Option<i64>,
     /// The latest sync of all.
     pub latest: Option<i64>,
+    /// What somebody did last to the syncs: a suspension counts for what was decided before it.
+    pub action: Option<i64>,
     /// The term of the leader that decided; absent where there is only one reconciler.
     pub term: Option<i64>,
 }
@@ -83,11 +88,13 @@ impl Store {
 /// Lets one change at a time through, and none that was decided on something that is no more.
 async fn fence(change: &mut Change, base: Base) -> Result<(), StoreError> {
     lead::hold(change, base.term).await?;
-    let (latest, sync): (Option<i64>, Option<i64>) =
-        sqlx::query_as("SELECT MAX(id), MAX(CASE WHEN outcome = 'applied' THEN id END) FROM syncs")
-            .fetch_one(&mut **change)
-            .await?;
-    if (latest, sync) == (base.latest, base.sync) { Ok(()) } else { Err(StoreError::Outrun) }
+    let now: (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
+        "SELECT (SELECT MAX(id) FROM syncs), (SELECT MAX(id) FROM syncs WHERE outcome = 'applied'),
+                (SELECT MAX(id) FROM actions)",
+    )
+    .fetch_one(&mut **change)
+    .await?;
+    if now == (base.latest, base.sync, base.action) { Ok(()) } else { Err(StoreError::Outrun) }
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -166,6 +173,7 @@ async fn nodes(
                     now,
                 )
                 .await?;
+                heartbeats::forget(change, node.name).await?;
             }
         }
     }
@@ -174,9 +182,9 @@ async fn nodes(
                         deleted_at = NULL";
     let columns = ["name", "labels", "spec", "sync_id", "generation", "generation_at"];
     insert(change, "nodes", columns, conflict, put).await?;
-    let added =
-        |node| plan.nodes.iter().any(|change| change.name == node && matches!(change.edit, Edit::Added(_)));
-    let known = next.touched.iter().filter(|node| next.applied.generation(node) > 1 || !added(*node));
+    let added = plan.nodes.iter().filter(|change| matches!(change.edit, Edit::Added(_)));
+    let added: BTreeSet<&NodeName> = added.map(|change| change.name).collect();
+    let known = next.touched.iter().filter(|node| next.applied.generation(node) > 1 || !added.contains(node));
     for node in known.chain(next.restored.difference(&next.touched)) {
         sqlx::query("UPDATE nodes SET generation = $2, generation_at = $3 WHERE name = $1")
             .bind(node.as_str())

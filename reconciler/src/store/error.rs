@@ -70,8 +70,8 @@ pub enum StoreError {
     /// It cannot be written. Nothing was changed.
     #[error("the database is read-only")]
     ReadOnly(#[source] sqlx::Error),
-    /// Somebody else changed what was in force meanwhile. Nothing was changed.
-    #[error("another reconciler put a commit in force meanwhile; looking again")]
+    /// Somebody else changed meanwhile what is in force, or what is wanted of the syncs. Nothing was changed.
+    #[error("what is in force, or is wanted of the syncs, changed meanwhile; looking again")]
     Outrun,
     /// This reconciler does not lead any more. Nothing was changed.
     #[error("another reconciler leads now")]

@@ -3,7 +3,7 @@
 use almanac_schemas::NodeName;
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, instant, micros, rows::insert, testbed::word};
+use super::{Change, Store, StoreError, instant, micros, rows::insert, testbed::word};
 
 /// What a node said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,4 +113,10 @@ impl Store {
         insert(&mut change, "heartbeats", columns, conflict, rows.iter().map(row).collect()).await?;
         Ok(change.commit().await?)
     }
+}
+
+/// Forgets what a node said that is not declared any more.
+pub(super) async fn forget(change: &mut Change, node: &NodeName) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM heartbeats WHERE node = $1").bind(node.as_str()).execute(&mut **change).await?;
+    Ok(())
 }

@@ -3,6 +3,14 @@
 //! Each module owns the statements about one thing. They are portable: SQLite and PostgreSQL run the
 //! same ones, and what only one of the two understands is in `engine.rs`. Instants are microseconds
 //! since 1970 in UTC. A change that spans several rows is one transaction.
+//!
+//! # What grows
+//!
+//! Syncs with their findings and changes, what people did to them, and runs with their events are the history that
+//! people ask for: they are kept, and grow with what people commit and what runs. A look that finds nothing new
+//! records nothing. Users, nodes and jobs that were removed stay as one row each, since their runs and generations do.
+//! Everything else is as large as what is declared now: a heartbeat goes with its node, and a notice when it is
+//! delivered, a week old, or for a target that is not configured any more.
 
 mod actions;
 mod apply;

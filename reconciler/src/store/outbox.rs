@@ -51,27 +51,51 @@ impl Store {
         Ok(change.commit().await?)
     }
 
-    /// The oldest notices that are not delivered yet, whether they are due or not.
+    /// The oldest notice to a target that is not delivered yet, whether it is due or not.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT id, target, body, created_at, attempts, next_at, error FROM outbox ORDER BY id LIMIT $1",
+    pub async fn first_notice(&self, target: &str) -> Result<Option<OutboxRow>, StoreError> {
+        let row: Option<Columns> = sqlx::query_as(
+            "SELECT id, target, body, created_at, attempts, next_at, error FROM outbox
+             WHERE target = $1 ORDER BY id LIMIT 1",
         )
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .bind(target)
+        .fetch_optional(&self.pool)
         .await?;
-        let row = |(id, target, body, created_at, attempts, next_at, error): Columns| OutboxRow {
+        Ok(row.map(|(id, target, body, created_at, attempts, next_at, error)| OutboxRow {
             id,
             notice: Notice { target, body },
             created_at: instant(created_at),
             attempts: count(attempts),
             next_at: instant(next_at),
             error,
-        };
-        Ok(rows.into_iter().map(row).collect())
+        }))
+    }
+
+    /// The targets that there are notices to.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn notice_targets(&self) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT DISTINCT target FROM outbox").fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(target,)| target).collect())
+    }
+
+    /// Forgets all notices to a target, and says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; then none is forgotten.
+    pub async fn forget_target(&self, target: &str) -> Result<u64, StoreError> {
+        let mut change = self.write().await?;
+        let forgotten =
+            sqlx::query("DELETE FROM outbox WHERE target = $1").bind(target).execute(&mut *change).await?;
+        change.commit().await?;
+        Ok(forgotten.rows_affected())
     }
 
     /// Forgets a notice that was delivered, or can never be.

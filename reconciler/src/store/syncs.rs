@@ -168,6 +168,24 @@ pub struct HistoryRow {
 type FindingColumns = (String, String, String, String, i64, i64, i64, i64, String);
 type ChangeColumns = (String, String, String, String, String);
 
+impl From<&Finding> for FindingRow {
+    fn from(finding: &Finding) -> Self {
+        let place = finding.location.as_ref();
+        let number = |number: Option<u32>| number.unwrap_or_default();
+        Self {
+            rule: finding.rule.as_str().to_owned(),
+            severity: finding.severity.as_str().to_owned(),
+            message: text(&finding.message),
+            file: text(place.map_or("", |place| &place.file)),
+            line: number(place.map(|place| place.line)),
+            column: number(place.map(|place| place.column)),
+            end_line: number(place.map(|place| place.end_line)),
+            end_column: number(place.map(|place| place.end_column)),
+            help: text(finding.help.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
 impl From<FindingColumns> for FindingRow {
     fn from(row: FindingColumns) -> Self {
         let (rule, severity, message, file, line, column, end_line, end_column, help) = row;
@@ -433,26 +451,31 @@ pub(super) async fn insert_findings(
     sync: i64,
     findings: &[Finding],
 ) -> Result<(), StoreError> {
-    let row = |(position, finding): (i64, &Finding)| {
-        let place = finding.location.as_ref();
-        let number = |number: Option<u32>| i64::from(number.unwrap_or_default()).into();
+    let row = |(position, finding): (i64, FindingRow)| {
         [
             sync.into(),
             position.into(),
-            finding.rule.as_str().into(),
-            finding.severity.as_str().into(),
-            finding.message.as_str().into(),
-            place.map_or("", |place| &place.file).into(),
-            number(place.map(|place| place.line)),
-            number(place.map(|place| place.column)),
-            number(place.map(|place| place.end_line)),
-            number(place.map(|place| place.end_column)),
-            finding.help.as_deref().unwrap_or_default().into(),
+            finding.rule.into(),
+            finding.severity.into(),
+            finding.message.into(),
+            finding.file.into(),
+            finding.line.into(),
+            finding.column.into(),
+            finding.end_line.into(),
+            finding.end_column.into(),
+            finding.help.into(),
         ]
     };
     let columns = [
         "sync_id", "position", "rule", "severity", "message", "file", "line", "col", "end_line", "end_col",
         "help",
     ];
-    insert(change, "findings", columns, "", (0..).zip(findings).map(row).collect()).await
+    insert(
+        change,
+        "findings",
+        columns,
+        "",
+        (0..).zip(findings.iter().map(FindingRow::from)).map(row).collect(),
+    )
+    .await
 }

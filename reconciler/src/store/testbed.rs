@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::{Store, StoreError, instant};
 use crate::{
     applied::{Applied, AppliedSync, Assigned, JobOrigin, KeyIndex, placements},
-    follow::chain,
+    causes::chain,
 };
 
 /// A job that was removed from the repository.
@@ -139,7 +139,7 @@ impl Store {
                 Ok((name, spec)) => {
                     let (created_at, updated_at) = (instant(created_at), instant(updated_at));
                     applied.origins.insert(name.clone(), JobOrigin { commit, created_at, updated_at });
-                    testbed.jobs.insert(name, spec);
+                    testbed.jobs.insert(name, Arc::new(spec));
                 }
                 Err(error) => unreadable.push(error),
             }

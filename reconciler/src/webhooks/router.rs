@@ -197,7 +197,7 @@ impl IntoResponse for Refusal {
             }
             Self::Secret(error) => {
                 // What is wrong on the reconciler's host is for its log, not for strangers.
-                tracing::error!(error = crate::follow::chain(&error), "a webhook was not verified");
+                tracing::error!(error = crate::causes::chain(&error), "a webhook was not verified");
                 let text =
                     "the reconciler cannot read the secret of this webhook; its log says why".to_owned();
                 (StatusCode::SERVICE_UNAVAILABLE, text)

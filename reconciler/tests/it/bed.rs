@@ -132,7 +132,7 @@ impl Bed {
             branch: "main".to_owned(),
             subdir: String::new(),
             data_dir: Some(self.path().join("data")),
-            database: self.database.address().to_owned(),
+            database: self.database.address().to_owned().into(),
             artifacts: None,
             log: LogSettings::default(),
             access: Access::default(),

@@ -3,9 +3,13 @@
 use std::fs;
 
 use almanac_proto::v1;
+use almanac_reconciler::store::Store;
 use chrono::{SecondsFormat, TimeDelta, Utc};
 
-use crate::harness::{Testbed, manifest};
+use crate::{
+    bed::{Bed, until},
+    harness::{Testbed, manifest},
+};
 
 /// `Ready`, `Stalled` and `Stale`: whether each holds, and why.
 type Conditions = [(bool, String); 3];
@@ -237,4 +241,22 @@ async fn of_a_job_that_no_node_matches() {
     assert_eq!(sync.sync.unwrap().outcome(), v1::SyncOutcome::Applied, "{:?}", sync.findings);
     let dns = job(&testbed, "dns").await.conditions;
     assert_eq!(told(&dns), are((false, "NoNodes"), (true, "NoNodes"), (false, "AsDeclared")));
+}
+
+/// A node that comes back by the same name is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_said_goes_with_it() {
+    let mut bed = Bed::serving().await;
+    let beat = v1::HeartbeatRequest { node: "paris-01".to_owned(), ..Default::default() };
+    bed.connect("paris-01").node().heartbeat(beat.clone()).await.unwrap();
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let written = async || store.heartbeats().await.unwrap().len();
+    until("the heartbeat to be written", async || (written().await == 1).then_some(())).await;
+    // The last thing that it says is not written when it is removed.
+    bed.connect("paris-01").node().heartbeat(beat).await.unwrap();
+    fs::remove_file(bed.repo().join("nodes/paris-01.yaml")).unwrap();
+    bed.applied(&bed.commit("without paris")).await;
+    assert_eq!(written().await, 0);
+    bed.stop().await;
+    assert_eq!(written().await, 0, "nor is it written at the end");
 }

@@ -39,7 +39,7 @@ async fn a_round_that_is_killed_at_any_step_is_as_if_it_had_not_begun_or_had_end
             let before = store.syncs(None, 1).await.unwrap()[0].id;
             let status = Command::new(&crash_at)
                 .arg(step.to_string())
-                .args([bed.settings().database.as_str(), bed.repo().to_str().unwrap()])
+                .args([&*bed.settings().database, bed.repo().to_str().unwrap()])
                 .arg(bed.path().join("mirror.git"))
                 .stderr(Stdio::inherit())
                 .status()

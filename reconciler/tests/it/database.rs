@@ -37,7 +37,7 @@ async fn a_file_that_cannot_be_written_is_said_to_be_read_only() {
     bed.commit("users and nodes");
     sync_once(&bed.settings()).await.unwrap();
     let database = format!("{}?mode=ro", bed.settings().database);
-    let error = sync_once(&Settings { database, ..bed.settings() }).await.unwrap_err();
+    let error = sync_once(&Settings { database: database.into(), ..bed.settings() }).await.unwrap_err();
     assert!(error.to_string().contains("is read-only"), "{error}");
 }
 

@@ -237,6 +237,7 @@ async fn nothing_is_put_right_while_the_syncs_rest() {
             commit: String::new(),
             reason: "by hand".to_owned(),
             until: None,
+            sync: None,
         };
         store.act(&action).await.unwrap();
     };

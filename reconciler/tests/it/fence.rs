@@ -1,13 +1,21 @@
 //! What was decided on something that is no more is not put in force.
 
+use std::{sync::Arc, time::Duration};
+
 use almanac_reconciler::{
     clock,
+    follow::{self, Follow, Intervals},
+    intent::Deed,
+    lead::Leadership,
+    metrics::Metrics,
+    notify::Announcer,
     source::Repository,
     step::{Step, Steps},
-    store::{LookRow, Store, StoreError, SyncOutcome},
-    sync::{Reconciler, RoundError},
+    store::{ActionRow, LookRow, Store, StoreError, SyncOutcome},
+    sync::{Reconciler, Round, RoundError},
 };
-use tokio::{runtime::Handle, task::block_in_place};
+use tokio::{runtime::Handle, sync::watch, task::block_in_place};
+use tokio_util::sync::CancellationToken;
 
 use crate::bed::{Bed, job};
 
@@ -74,6 +82,77 @@ async fn of_two_rounds_at_a_time_one_is_recorded() {
     }
 }
 
+fn action(deed: Deed) -> ActionRow {
+    ActionRow {
+        at: clock::now(),
+        actor: "alice".to_owned(),
+        deed,
+        commit: String::new(),
+        reason: "to try it".to_owned(),
+        until: None,
+        sync: None,
+    }
+}
+
+/// Whoever was told that the syncs rest can rely on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_counts_for_a_round_that_is_under_way() {
+    let bed = Bed::new();
+    bed.commit("users and nodes");
+    let (round, store) = reconciler(&bed).await;
+    let suspending = store.clone();
+    let mut round = round.with_steps(Steps::new(move |step| {
+        if step == Step::Planned {
+            let suspend = action(Deed::Suspend);
+            block_in_place(|| Handle::current().block_on(suspending.act(&suspend))).unwrap();
+        }
+    }));
+    let error = round.round(clock::now()).await.unwrap_err();
+    assert!(matches!(error, RoundError::Store(StoreError::Outrun)), "{error:?}");
+    assert!(store.syncs(None, 10).await.unwrap().is_empty());
+    let rests = round.round(clock::now()).await.unwrap();
+    assert!(matches!(rests, Round::Suspended(_)), "{rests:?}");
+}
+
+/// A round that goes on while the program stops is not cut short by those who have stopped already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_is_under_way_ends_before_the_task_does() {
+    let bed = Bed::new();
+    let commit = bed.commit("users and nodes");
+    let (reconciler, store) = reconciler(&bed).await;
+    let (begun, seen) = std::sync::mpsc::channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let reconciler = reconciler.with_steps(Steps::new(move |step| {
+        if step == Step::Planned {
+            begun.send(()).unwrap();
+            block_in_place(|| wait.lock().unwrap().recv()).unwrap();
+        }
+    }));
+    let (leads, leadership) = watch::channel(Leadership::Alone);
+    let stop = CancellationToken::new();
+    let hour = Duration::from_secs(3_600);
+    let (follow, _follower) = Follow::new(follow::Parts {
+        reconciler,
+        store: store.clone(),
+        announcer: Announcer::default(),
+        watched: None,
+        intervals: Intervals { poll: hour, drift: hour },
+        leadership,
+        ears: Arc::default(),
+        metrics: Metrics::default(),
+        stop: stop.clone(),
+    });
+    let following = tokio::spawn(follow.run());
+    block_in_place(|| seen.recv()).unwrap();
+    stop.cancel();
+    drop(leads);
+    go_on.send(()).unwrap();
+    following.await.unwrap();
+    assert_eq!(store.applied_sync().await.unwrap().unwrap().commit.id, commit);
+    assert_eq!(store.look().await.unwrap().error, None);
+}
+
 #[test]
 fn a_password_is_never_shown() {
     use almanac_reconciler::store::{Engine, OpenError};
@@ -84,13 +163,13 @@ fn a_password_is_never_shown() {
     assert!(matches!(error, OpenError::Open(..)), "{error}");
     let wrong = "postgres://almanac:s3cr%40t@127.0.0.1:port/almanac".parse::<Engine>().unwrap_err();
     let settings =
-        almanac_reconciler::config::Settings { database: address.to_owned(), ..Bed::new().settings() };
+        almanac_reconciler::config::Settings { database: address.to_owned().into(), ..Bed::new().settings() };
     let shown = [
         format!("{engine} {engine:?}"),
         format!("{error:?}"),
-        almanac_reconciler::follow::chain(&error),
+        almanac_reconciler::causes::chain(&error),
         format!("{wrong:?}"),
-        almanac_reconciler::follow::chain(&wrong),
+        almanac_reconciler::causes::chain(&wrong),
         format!("{settings:?}"),
     ];
     for text in shown {

@@ -134,6 +134,32 @@ async fn a_key_that_is_removed_counts_no_more_at_once() {
     assert_eq!(agent.heartbeat(beat()).await.unwrap_err().code(), Code::Unauthenticated);
 }
 
+/// Many calls that never end could take all of the memory, if they were read before it is known whose they are.
+#[tokio::test]
+async fn who_is_nobody_is_refused_before_anything_is_read() {
+    let testbed = Testbed::start().await;
+    for call in ["NodeService/ReportRuns", "TestbedService/WhoAmI"] {
+        let mut stream = TcpStream::connect(testbed.socket()).await.unwrap();
+        // Of the message, nothing ever comes.
+        let head = format!(
+            "POST /almanac.v1.{call} HTTP/1.1\r\nHost: almanac\r\nContent-Type: application/grpc\r\nTE: trailers\r\nContent-Length: 8000000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        testbed
+            .wait_for("a refusal", async || {
+                let mut part = [0; 4096];
+                let length = timeout(Duration::from_secs(30), stream.read(&mut part))
+                    .await
+                    .expect("an answer")
+                    .unwrap();
+                answer.push_str(&String::from_utf8_lossy(&part[..length]));
+                answer.contains("grpc-status: 16").then_some(())
+            })
+            .await;
+    }
+}
+
 /// An artifact of 24 MiB.
 async fn with_artifact(testbed: &Testbed) -> v1::DownloadArtifactRequest {
     let at = instant("2030-01-01T00:00:00Z");

@@ -5,6 +5,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use almanac_reconciler::{
+    clock,
+    lead::Leadership,
+    notify::{About, Deliver, Event, Notice, Target, TargetKind},
+    secret::SecretSource,
+    store::Store,
+};
 use axum::{
     Router,
     body::Bytes,
@@ -14,8 +21,8 @@ use axum::{
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
-
-use almanac_reconciler::{clock, notify::Notice, store::Store};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     bed::Bed,
@@ -38,6 +45,8 @@ struct Receiver {
     asked: u32,
     /// Whether it refuses everything.
     down: bool,
+    /// Whether it takes everything but what says `poison`.
+    fussy: bool,
 }
 
 type Shared = Arc<Mutex<Receiver>>;
@@ -50,7 +59,10 @@ async fn receive(
 ) -> (StatusCode, &'static str) {
     let mut receiver = receiver.lock().unwrap();
     receiver.asked += 1;
-    if receiver.down || receiver.asked % 2 == 1 {
+    if receiver.fussy && String::from_utf8_lossy(&body).contains("poison") {
+        return (StatusCode::UNPROCESSABLE_ENTITY, "there is no such commit");
+    }
+    if receiver.down || receiver.asked % 2 == 1 && !receiver.fussy {
         return (StatusCode::INTERNAL_SERVER_ERROR, "not now");
     }
     let taken = Taken {
@@ -170,6 +182,100 @@ async fn every_transition_is_told_once_it_happened_though_half_of_the_requests_f
     assert!(!testbed.log().contains("canary"), "{}", testbed.log());
 }
 
+/// A database, and a task that tells what is in its outbox to webhooks.
+struct Outbox {
+    folder: tempfile::TempDir,
+    store: Store,
+    stop: CancellationToken,
+}
+
+impl Outbox {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite://{}", folder.path().join("almanac.db").display());
+        Self { store: Store::open(&address).await.unwrap(), folder, stop: CancellationToken::new() }
+    }
+
+    async fn put(&self, target: &str, messages: impl IntoIterator<Item = String>) {
+        let notice = |message| {
+            let event = Event::Condition {
+                condition: "Ready".to_owned(),
+                status: false,
+                reason: "Rejected".to_owned(),
+                message,
+                at: "2027-01-10T12:00:00Z".to_owned(),
+            };
+            Notice { target: target.to_owned(), body: serde_json::to_string(&event).unwrap() }
+        };
+        let notices: Vec<_> = messages.into_iter().map(notice).collect();
+        self.store.put_notices(&notices, clock::now()).await.unwrap();
+    }
+
+    fn deliver(&self, targets: &[(&str, &str)]) {
+        let secret = self.folder.path().join("secret");
+        std::fs::write(&secret, "word").unwrap();
+        let target = |(name, url): &(&str, &str)| Target {
+            name: (*name).to_owned(),
+            kind: TargetKind::Webhook,
+            url: Some((*url).to_owned()),
+            repository: None,
+            secret: SecretSource::File(secret.clone()),
+            ca_file: None,
+        };
+        let targets = targets.iter().map(target).collect();
+        let about = About { reconciler: "almanac", repository: "/srv/testbed.git", branch: "main" };
+        let (_, leads) = watch::channel(Leadership::Alone);
+        let deliver = Deliver::new(self.store.clone(), targets, about, leads, self.stop.clone()).unwrap();
+        tokio::spawn(deliver.run());
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_holds_back_nobody_else() {
+    let (gone, there) = (Receiver::start().await, Receiver::start().await);
+    gone.0.lock().unwrap().down = true;
+    there.0.lock().unwrap().fussy = true;
+    let outbox = Outbox::new().await;
+    // The commits of a day, for one that is gone and for one that was taken out of the configuration.
+    outbox.put("gone", (0..250).map(|number| number.to_string())).await;
+    outbox.put("unknown", (0..250).map(|number| number.to_string())).await;
+    outbox.put("there", ["1".to_owned(), "2".to_owned()]).await;
+    outbox.deliver(&[("gone", &gone.1), ("there", &there.1)]);
+    wait_for("the one that is there to be told", async || {
+        (there.0.lock().unwrap().taken.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        outbox.store.notice_targets().await.unwrap(),
+        ["gone"],
+        "what nobody can be told is forgotten"
+    );
+    outbox.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_notice_that_is_never_taken_is_given_up_for_those_behind_it() {
+    let (receiver, address) = Receiver::start().await;
+    receiver.lock().unwrap().fussy = true;
+    let outbox = Outbox::new().await;
+    outbox.put("chat", ["poison".to_owned(), "good".to_owned()]).await;
+    outbox.deliver(&[("chat", &address)]);
+    let first = wait_for("the first refusal", async || {
+        outbox.store.first_notice("chat").await.unwrap().filter(|row| row.attempts == 1)
+    })
+    .await;
+    assert!(first.error.contains("there is no such commit"), "{}", first.error);
+    assert_eq!(taken(&receiver, "").len(), 0, "what came after waits, for now");
+    // As if it had been refused for minutes.
+    sqlx::query("UPDATE outbox SET attempts = 9, next_at = 0 WHERE attempts > 0")
+        .execute(outbox.store.pool())
+        .await
+        .unwrap();
+    let told = wait_for("what came after to be told", async || taken(&receiver, "").pop()).await;
+    assert_eq!(told.body["message"], "good");
+    outbox.stop.cancel();
+}
+
 #[tokio::test]
 async fn a_delivery_has_a_number_that_no_other_had() {
     let bed = Bed::new();
@@ -178,7 +284,7 @@ async fn a_delivery_has_a_number_that_no_other_had() {
     let mut numbers = Vec::new();
     for _ in 0..3 {
         store.put_notices(std::slice::from_ref(&notice), clock::now()).await.unwrap();
-        let [row] = &store.outbox(10).await.unwrap()[..] else { panic!("one notice") };
+        let row = store.first_notice("hook").await.unwrap().unwrap();
         numbers.push(row.id);
         store.delivered(row.id).await.unwrap();
     }

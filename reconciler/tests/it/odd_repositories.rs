@@ -95,7 +95,7 @@ async fn a_branch_that_is_gone_or_leads_elsewhere_changes_nothing() {
     fs::write(&reference, "nonsense\n").unwrap();
     fails_with(&bed, "cannot open the repository", &commit).await;
     fs::write(&reference, "0123456789012345678901234567890123456789\n").unwrap();
-    fails_with(&bed, "cannot look at the repository", &commit).await;
+    fails_with(&bed, "cannot read commit 0123456789012345678901234567890123456789", &commit).await;
 
     // A tag of a commit is as good as the commit.
     let next = bed.commit("next");

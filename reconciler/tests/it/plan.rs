@@ -44,7 +44,7 @@ fn testbed() -> impl Strategy<Value = Testbed> {
             let Manifest::Job(job) = manifest("Job", &format!("j{name}"), &spec) else { unreachable!() };
             testbed.jobs.insert(job.metadata.name, job.spec);
         }
-        testbed.config.network.docker = format!("network{config}");
+        Arc::make_mut(&mut testbed.config).network.docker = format!("network{config}");
         testbed
     })
 }
@@ -57,22 +57,24 @@ fn manifest(kind: &str, name: &str, spec: &str) -> Manifest {
 
 /// What a plan makes of a testbed.
 fn follow(from: &Testbed, plan: &Plan<'_>) -> Testbed {
-    fn step<N: Ord + Clone, S: Clone + PartialEq + std::fmt::Debug>(
-        map: &mut std::collections::BTreeMap<N, S>,
+    fn step<N: Ord + Clone, T: std::borrow::Borrow<S>, S: Clone + Into<T> + PartialEq + std::fmt::Debug>(
+        map: &mut std::collections::BTreeMap<N, T>,
         change: &Change<'_, N, S>,
     ) {
         let before = match change.edit {
-            Edit::Added(after) | Edit::Changed(_, after) => map.insert(change.name.clone(), after.clone()),
+            Edit::Added(after) | Edit::Changed(_, after) => {
+                map.insert(change.name.clone(), after.clone().into())
+            }
             Edit::Removed(_) => map.remove(change.name),
         };
-        assert_eq!(before.as_ref(), change.edit.before(), "a plan knows what was before");
+        assert_eq!(before.as_ref().map(T::borrow), change.edit.before(), "a plan knows what was before");
     }
     let mut testbed = from.clone();
     plan.users.iter().for_each(|change| step(&mut testbed.users, change));
     plan.nodes.iter().for_each(|change| step(&mut testbed.nodes, change));
     plan.jobs.iter().for_each(|change| step(&mut testbed.jobs, change));
     if let Some((_, config)) = plan.config {
-        testbed.config = config.clone();
+        testbed.config = Arc::new(config.clone());
     }
     testbed
 }

@@ -1,8 +1,16 @@
 //! What is secret is in nothing that the program says, at any level of its log.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use almanac_proto::{limits, v1};
+use axum::{Router, http::HeaderMap, http::StatusCode};
 use chrono::Utc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +18,7 @@ use tokio::{
 };
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
-use crate::harness::{Certificate, Ended, Testbed};
+use crate::harness::{Certificate, Ended, GitHttps, Replica, Testbed, git_https};
 
 /// What is given where a secret may be given.
 const CANARY: &str = "canary-5f1c0d9e";
@@ -179,4 +187,161 @@ fn passwords_of_addresses_are_not_said() {
     said.assert_clean();
     let refused = Ended::refusal(&mut program(&["config", "check", "--repo", "/a", "--database", &database]));
     assert!(refused.contains("ALMANAC_RECONCILER_DATABASE"), "{refused}");
+}
+
+/// A receiver that refuses everything, and repeats all that it was told.
+async fn echo() -> (String, Arc<AtomicU32>) {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&asked);
+    let answer = async move |headers: HeaderMap, body: String| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        (StatusCode::FORBIDDEN, format!("{headers:?} {body}"))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn the_secrets_of_forges_and_receivers_are_not_said() {
+    let mut testbed = Testbed::prepare();
+    let commit = testbed.repository.push("users and nodes");
+    let secrets: Vec<String> = (0..8).map(|number| format!("{CANARY}-{number}")).collect();
+    let file = |name: &str, secret: &str| {
+        let path = testbed.folder().join(name);
+        fs::write(&path, format!("{secret}\n")).unwrap();
+        format!("file:{}", path.display())
+    };
+    let (receiver, asked) = echo().await;
+    let mut config = format!(
+        "webhook-github = \"{}\"\nwebhook-gitlab = \"env:HOOK_GITLAB\"\nwebhook-gitea = \"{}\"\nwebhook-generic = \"env:HOOK_GENERIC\"\n",
+        file("github", &secrets[0]),
+        file("gitea", &secrets[2]),
+    );
+    for (kind, source) in [
+        ("github", file("to-github", &secrets[4])),
+        ("gitlab", "env:TO_GITLAB".to_owned()),
+        ("gitea", file("to-gitea", &secrets[6])),
+        ("webhook", "env:TO_WEBHOOK".to_owned()),
+    ] {
+        let repository = if kind == "webhook" { "" } else { "repository = \"surrey/testbed\"\n" };
+        config.push_str(&format!(
+            "[[notify]]\nname = \"{kind}\"\nkind = \"{kind}\"\nurl = \"{receiver}\"\nsecret = \"{source}\"\n{repository}"
+        ));
+    }
+    let path = testbed.folder().join("reconciler.toml");
+    fs::write(&path, config).unwrap();
+    let with_secrets = |command: &mut Command| {
+        for (name, number) in [("HOOK_GITLAB", 1), ("HOOK_GENERIC", 3), ("TO_GITLAB", 5), ("TO_WEBHOOK", 7)] {
+            command.env(name, &secrets[number]);
+        }
+        command.arg("--config").arg(&path);
+    };
+    let mut said = Said { secrets: vec![CANARY.to_owned()], ..Said::default() };
+    for arguments in [&["config", "show"][..], &["config", "show", "--format", "json"], &["config", "check"]]
+    {
+        let mut command = testbed.command(arguments);
+        with_secrets(&mut command);
+        let ended = Ended::of(&mut command);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        said.add(&format!("{arguments:?}"), (ended.stdout, ended.stderr));
+    }
+    let mut command = testbed.command(&["serve", "--poll-interval", "1h", "--listen", "127.0.0.1:0"]);
+    with_secrets(command.args(["--log", "trace"]));
+    testbed.spawn("http", command).await;
+    testbed.wait_applied(&commit).await;
+    // Whatever stands in a header, with a good secret, with a wrong one, and where no secret belongs.
+    for forge in ["github", "gitlab", "gitea", "generic", "nobody"] {
+        for secret in [&secrets[1], &format!("{CANARY}-wrong")] {
+            let mut stream = TcpStream::connect(testbed.socket()).await.unwrap();
+            let request = format!(
+                "POST /hooks/{forge}?token={secret} HTTP/1.1\r\nHost: almanac\r\nX-Gitlab-Token: {secret}\r\nX-Hub-Signature-256: sha256={secret}\r\n\
+                 X-Gitea-Signature: {secret}\r\nX-Almanac-Signature-256: sha256={secret}\r\nX-Gitlab-Event: Push Hook\r\nIdempotency-Key: {forge}-1\r\n\
+                 Connection: close\r\nContent-Length: {}\r\n\r\n{secret}",
+                secret.len()
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            said.add(&format!("an answer to {forge}"), answer);
+        }
+    }
+    testbed
+        .wait_for("all targets to have refused", async || {
+            let log = testbed.log();
+            let refused = |kind: &&str| log.contains(&format!("to=\"{kind}\" attempts=1"));
+            (["github", "gitlab", "gitea", "webhook"].iter().filter(|kind| refused(kind)).count() == 4)
+                .then_some(())
+        })
+        .await;
+    assert!(asked.load(Ordering::Relaxed) >= 4);
+    said.add("the status", testbed.status().await);
+    said.add("the metrics", testbed.get("/metrics").await);
+    said.add("the log", testbed.log());
+    said.assert_clean();
+}
+
+#[tokio::test]
+#[ignore = "needs nginx and fcgiwrap"]
+async fn the_secrets_of_the_repository_are_not_said() {
+    let testbed = Testbed::prepare();
+    testbed.repository.push("users and nodes");
+    let server = GitHttps::start(testbed.folder()).await;
+    let key = fs::read_to_string(testbed.folder().join("alice")).unwrap();
+    let mut said =
+        Said { secrets: vec![CANARY.to_owned(), git_https::PASSWORD.to_owned()], ..Said::default() };
+    said.secrets.push(git_https::TOKEN.to_owned());
+    said.secrets.extend(key.lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
+    let file = |name: &str, secret: &str| format!("file:{}", server.secret(name, secret).display());
+    let (wrong, right) = (file("wrong", CANARY), file("right", git_https::PASSWORD));
+    let mut add = |address: &str, code: i32, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_almanac-reconciler"));
+        command.args([
+            "sync",
+            "--once",
+            "--log",
+            "trace",
+            "--repo",
+            address,
+            "--git-username",
+            git_https::USER,
+        ]);
+        command.env("ALMANAC_RECONCILER_DATABASE", testbed.database()).env("WRONG", CANARY);
+        command.env("RIGHT", git_https::TOKEN).arg("--data-dir").arg(testbed.folder().join("data"));
+        command.arg("--git-ca-file").arg(server.authority()).args(more);
+        let ended = Ended::of(&mut command);
+        assert_eq!(ended.code, Some(code), "{address} {more:?}: {}", ended.stderr);
+        said.add(&format!("{address} {more:?}"), (ended.stdout, ended.stderr));
+    };
+    let (basic, bearer) = (server.address("basic", "testbed.git"), server.address("bearer", "testbed.git"));
+    add(&basic, 2, &["--git-token", &wrong]);
+    add(&basic, 2, &["--git-token", "env:WRONG"]);
+    add(&bearer, 2, &["--git-token", &wrong, "--git-bearer"]);
+    add(&bearer, 0, &["--git-token", "env:RIGHT", "--git-bearer"]);
+    add(&basic, 0, &["--git-token", &right]);
+    add(&basic.replace("https://", &format!("https://{CANARY}@")), 2, &["--git-token", &wrong]);
+    let broken = testbed.folder().join("broken");
+    fs::write(&broken, format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n")).unwrap();
+    for key in [testbed.folder().join("alice"), broken] {
+        add("ssh://git@127.0.0.1:1/testbed.git", 2, &["--git-ssh-key", key.to_str().unwrap()]);
+    }
+    drop(server);
+    said.assert_clean();
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn the_password_of_a_database_that_is_used_is_not_said() {
+    let testbed = Testbed::prepare_on_postgres();
+    let commit = testbed.repository.push("users and nodes");
+    // The server trusts everybody, whatever password they give.
+    let address = testbed.database().replacen("almanac@", &format!("almanac:{CANARY}@"), 1);
+    assert!(address.contains(CANARY));
+    let replica = Replica::start_loud(&testbed, "loud", &address).await;
+    replica.serves(&commit).await;
+    let mut said = Said { secrets: vec![CANARY.to_owned()], ..Said::default() };
+    said.add("the status", replica.status().await);
+    said.add("the log", replica.daemon().log());
+    said.assert_clean();
 }

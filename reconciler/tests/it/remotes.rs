@@ -7,7 +7,7 @@ use std::{
 };
 
 use almanac_reconciler::{
-    follow::chain,
+    causes::chain,
     secret::SecretSource,
     source::{Access, Commit, Location, Repository, Target},
 };

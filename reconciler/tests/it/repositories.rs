@@ -11,7 +11,7 @@ use almanac_reconciler::{
 use crate::bed::{Bed, job};
 
 async fn refused(settings: &Settings) -> String {
-    almanac_reconciler::follow::chain(sync_once(settings).await.unwrap_err().as_ref())
+    almanac_reconciler::causes::chain(sync_once(settings).await.unwrap_err().as_ref())
 }
 
 #[tokio::test]

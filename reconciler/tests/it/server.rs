@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use almanac_reconciler::{follow::chain, serve};
+use almanac_reconciler::{causes::chain, serve};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

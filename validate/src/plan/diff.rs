@@ -1,6 +1,6 @@
 //! The plan: what turns one testbed into another.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
 
 use almanac_schemas::{JobName, JobSpec, Kind, NodeName, UserName, UserSpec, config::ConfigSpec};
 use thiserror::Error;
@@ -103,10 +103,10 @@ impl<'a> Plan<'a> {
     /// What turns `from` into `to`.
     pub fn between(from: &'a Testbed, to: &'a Testbed) -> Self {
         Self {
-            users: diff(&from.users, &to.users),
-            nodes: diff(&from.nodes, &to.nodes),
-            jobs: diff(&from.jobs, &to.jobs),
-            config: (from.config != to.config).then_some((&from.config, &to.config)),
+            users: diff(&from.users, &to.users, Arc::as_ref),
+            nodes: diff(&from.nodes, &to.nodes, |node| node),
+            jobs: diff(&from.jobs, &to.jobs, Arc::as_ref),
+            config: (!from.config.is_like(&to.config)).then(|| (&*from.config, &*to.config)),
         }
     }
 
@@ -156,17 +156,50 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn diff<'a, N: Ord, S: PartialEq>(from: &'a BTreeMap<N, S>, to: &'a BTreeMap<N, S>) -> Vec<Change<'a, N, S>> {
-    let gone = from.iter().filter(|(name, _)| !to.contains_key(name));
-    let gone = gone.map(|(name, before)| Change { name, edit: Edit::Removed(before) });
-    let other = to.iter().filter_map(|(name, after)| match from.get(name) {
-        None => Some(Change { name, edit: Edit::Added(after) }),
-        Some(before) if before != after => Some(Change { name, edit: Edit::Changed(before, after) }),
-        Some(_) => None,
-    });
-    let mut changes: Vec<_> = gone.chain(other).collect();
-    changes.sort_by_key(|change| change.name);
-    changes
+/// The changes from one list to another. `seen` is what they show of each.
+fn diff<'a, N: Ord, T: Alike, S>(
+    from: &'a BTreeMap<N, T>,
+    to: &'a BTreeMap<N, T>,
+    seen: impl Fn(&'a T) -> &'a S,
+) -> Vec<Change<'a, N, S>> {
+    // Both are in the order of names, so that one pass over the two together finds all.
+    let (mut before, mut after) = (from.iter().peekable(), to.iter().peekable());
+    let mut changes = Vec::new();
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+        };
+        let old = if order.is_le() { before.next() } else { None };
+        let new = if order.is_ge() { after.next() } else { None };
+        changes.extend(match (old, new) {
+            (Some((name, old)), None) => Some(Change { name, edit: Edit::Removed(seen(old)) }),
+            (None, Some((name, new))) => Some(Change { name, edit: Edit::Added(seen(new)) }),
+            (Some((_, old)), Some((name, new))) if !old.is_like(new) => {
+                Some(Change { name, edit: Edit::Changed(seen(old), seen(new)) })
+            }
+            _ => None,
+        });
+    }
+}
+
+/// What can be compared, and is the same at once where it is shared.
+trait Alike {
+    fn is_like(&self, other: &Self) -> bool;
+}
+
+impl<T: PartialEq> Alike for Arc<T> {
+    fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other) || self == other
+    }
+}
+
+impl Alike for NodeEntry {
+    fn is_like(&self, other: &Self) -> bool {
+        self.labels == other.labels && self.spec.is_like(&other.spec)
+    }
 }
 
 // Derived, these would ask the same of what is referred to.

@@ -1,6 +1,9 @@
 //! What rules look at, and how they say what they found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use almanac_schemas::{
     Config, Job, JobSpec, Kind, Manifest, Node, RunRole, User, config::ConfigSpec, job::Targets,
@@ -32,7 +35,7 @@ pub(crate) struct Context<'a> {
     /// The jobs that stand as they stood before a change: what is in their way has to make room.
     standing: BTreeSet<&'a str>,
     config: Option<Declared<'a, Config>>,
-    default_config: ConfigSpec,
+    default_config: Arc<ConfigSpec>,
 }
 
 /// A document that declares something.
@@ -106,7 +109,7 @@ impl<'a> Context<'a> {
             jobs: BTreeMap::new(),
             standing: BTreeSet::new(),
             config: None,
-            default_config: ConfigSpec::default(),
+            default_config: Arc::default(),
         };
         for (file, source) in sources.iter().enumerate() {
             for document in source.documents() {
@@ -183,7 +186,7 @@ impl<'a> Context<'a> {
     }
 
     /// The settings that hold; absent when those that are declared are not known.
-    pub(crate) fn settings(&self) -> Option<&ConfigSpec> {
+    pub(crate) fn settings(&self) -> Option<&Arc<ConfigSpec>> {
         match &self.config {
             Some(config) => config.manifest.map(|config| &config.spec),
             None => Some(&self.default_config),
@@ -227,17 +230,17 @@ impl<'a> Context<'a> {
 
     /// Everything that is declared, once it is certain that nothing is wrong with it.
     pub(crate) fn testbed(&self) -> Testbed {
-        let users = self.whole_users().map(|(user, _)| (user.metadata.name.clone(), user.spec.clone()));
-        let jobs = self.whole_jobs().map(|(job, _)| (job.metadata.name.clone(), job.spec.clone()));
+        let users = self.whole_users().map(|(user, _)| (user.metadata.name.clone(), Arc::clone(&user.spec)));
+        let jobs = self.whole_jobs().map(|(job, _)| (job.metadata.name.clone(), Arc::clone(&job.spec)));
         let node = |(node, _): (&Node, _)| {
-            let entry = NodeEntry { labels: node.metadata.labels.clone(), spec: node.spec.clone() };
+            let entry = NodeEntry { labels: node.metadata.labels.clone(), spec: Arc::clone(&node.spec) };
             (node.metadata.name.clone(), entry)
         };
         Testbed {
             users: users.collect(),
             nodes: self.whole_nodes().map(node).collect(),
             jobs: jobs.collect(),
-            config: self.settings().cloned().unwrap_or_default(),
+            config: self.settings().map(Arc::clone).unwrap_or_default(),
         }
     }
 }

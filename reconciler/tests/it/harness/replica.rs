@@ -31,7 +31,17 @@ impl<'a> Replica<'a> {
     /// Starts one that has the testbed's database at an address. Only nudges and notifications can be what is
     /// noticed: every interval is an hour.
     pub(crate) async fn start_at(testbed: &'a Testbed, name: &str, database: &str) -> Self {
+        Self::start_with(testbed, name, database, &[]).await
+    }
+
+    /// The same, and its log says all that there is to say.
+    pub(crate) async fn start_loud(testbed: &'a Testbed, name: &str, database: &str) -> Self {
+        Self::start_with(testbed, name, database, &["--log", "trace"]).await
+    }
+
+    async fn start_with(testbed: &'a Testbed, name: &str, database: &str, flags: &[&str]) -> Self {
         let mut command = testbed.command(&["serve", "--poll-interval", "1h", "--drift-interval", "1h"]);
+        command.args(flags);
         command.env("ALMANAC_RECONCILER_DATABASE", database).args(["--listen", "127.0.0.1:0", "--data-dir"]);
         command.arg(testbed.folder().join(name));
         let daemon = Daemon::spawn(command, &testbed.folder().join(format!("{name}.log")));

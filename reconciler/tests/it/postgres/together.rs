@@ -152,3 +152,31 @@ async fn what_nodes_say_to_one_is_known_to_the_other() {
         assert_eq!((run.run.unwrap().phase(), run.steps.len()), (Phase::Completed, 4));
     }
 }
+
+/// A leader hears what it says itself. That it looked in vain is no reason to rest for an interval.
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn a_leader_that_looked_in_vain_looks_again_soon() {
+    let testbed = Testbed::prepare_on_postgres();
+    let (leader, _standby) = pair(&testbed).await;
+    // Nothing watches the objects, so that only another look can find that they are back.
+    let objects = testbed.repository.path().join("objects");
+    let away = testbed.folder().join("away");
+    let head = leader.status().await.unwrap().applied_commit;
+    let (folder, file) = head.split_at(2);
+    let object = objects.join(folder).join(file);
+    std::fs::rename(&object, &away).unwrap();
+    let answer =
+        leader.ask("alice").sync_now(v1::SyncNowRequest {}).await.unwrap().into_inner().sync.unwrap();
+    assert!(answer.message.contains("cannot read commit"), "{answer:?}");
+    let failed = wait_for("the failure to be known", async || {
+        leader.status().await.filter(|status| !status.look_error.is_empty())
+    })
+    .await;
+    std::fs::rename(&away, &object).unwrap();
+    wait_for("another look", async || {
+        let status = leader.status().await?;
+        (status.look_error.is_empty() && status.last_look != failed.last_look).then_some(())
+    })
+    .await;
+}
