@@ -54,6 +54,14 @@ pub enum CallError {
         /// What the system says.
         why: String,
     },
+    /// Somebody is there who may be anybody.
+    #[error("the certificate of {server} is not trusted: {why}")]
+    Untrusted {
+        /// The address.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The answer takes too long.
     #[error("{server} did not answer in time")]
     Late {
@@ -135,9 +143,13 @@ impl Caller {
         // A status with a source was made on this side: the connection failed.
         if let Some(source) = status.source() {
             let cause = root_cause(source);
-            return match cause.is::<TimeoutExpired>() {
-                true => CallError::Late { server },
-                false => CallError::Unreachable { server, why: wording(cause) },
+            if cause.is::<TimeoutExpired>() {
+                return CallError::Late { server };
+            }
+            let why = wording(cause);
+            return match why.strip_prefix(CERTIFICATE) {
+                Some(why) => CallError::Untrusted { server, why: certificate(why) },
+                None => CallError::Unreachable { server, why },
             };
         }
         match status.code() {
@@ -160,6 +172,21 @@ impl Caller {
     /// What silence for longer than a call may take means.
     pub fn silent(&self) -> CallError {
         CallError::Late { server: self.me.server.clone() }
+    }
+}
+
+/// How `rustls` begins when it does not accept a server's certificate.
+const CERTIFICATE: &str = "invalid peer certificate: ";
+
+/// What is wrong with a certificate, where `rustls` gives no more than the name of its error.
+fn certificate(why: &str) -> String {
+    match why {
+        "UnknownIssuer" => "no authority that is trusted here has signed it".to_owned(),
+        "Other(OtherError(CaUsedAsEndEntity))" => {
+            "it is that of an authority, which no server may show as its own; make one with `CA:FALSE`"
+                .to_owned()
+        }
+        other => other.to_owned(),
     }
 }
 
@@ -211,6 +238,9 @@ impl CallError {
             Self::Unreachable { .. } => {
                 "start a reconciler there (`almanac-reconciler serve`), or name another with `--server URL` or ALMANAC_SERVER"
             }
+            Self::Untrusted { .. } => {
+                "name the certificate of the authority that signed it with `--ca-file FILE`, and the server by a name that is in its certificate"
+            }
             Self::Unknown { me, .. } => {
                 return Some(format!(
                     "the token was signed with {} ({}); that key must be among the `keys` of the manifest of `{}`. Name another key with `--key FILE`, another user with `--user NAME` before the command",
@@ -234,7 +264,9 @@ impl CallError {
     /// How a command that meets it ends.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::Late { .. } | Self::Busy { .. } => Exit::Unavailable,
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::Late { .. } | Self::Busy { .. } => {
+                Exit::Unavailable
+            }
             Self::Unknown { .. } | Self::Forbidden(_) => Exit::Unauthorised,
             Self::NotFound(_) | Self::Inapplicable(_) => Exit::Negative,
             Self::Refused(_) => Exit::Usage,
@@ -247,9 +279,7 @@ impl CallError {
 mod tests {
     use super::*;
 
-    /// A deadline that passes on this side comes as an error of the connection.
-    #[tokio::test]
-    async fn a_deadline_is_told_from_a_lost_connection() {
+    fn caller() -> Caller {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         almanac_proto::identity::generate(&key, "").unwrap();
@@ -261,10 +291,27 @@ mod tests {
             ca_file: None,
             plaintext: false,
         };
-        let caller = Caller::new(&settings).unwrap();
+        Caller::new(&settings).unwrap()
+    }
+
+    /// A deadline that passes on this side comes as an error of the connection.
+    #[tokio::test]
+    async fn a_deadline_is_told_from_a_lost_connection() {
+        let caller = caller();
         let explain = |cause| caller.explain(&Status::from_error(cause));
         assert!(matches!(explain(Box::new(TimeoutExpired(()))), CallError::Late { .. }));
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert!(matches!(explain(Box::new(reset)), CallError::Unreachable { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted_is_no_silence() {
+        let error = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let error = caller().explain(&Status::from_error(Box::new(io::Error::other(error))));
+        assert_eq!(
+            error.to_string(),
+            "the certificate of http://127.0.0.1:1 is not trusted: no authority that is trusted here has signed it"
+        );
+        assert_eq!(error.exit(), Exit::Unavailable);
     }
 }

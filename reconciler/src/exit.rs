@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: it did what it was asked.
     Success,
-    /// 1: `sync --once` found errors in the commit, which changed nothing.
+    /// 1: `sync --once` did not put the commit in force: it has errors, waits, or the syncs are suspended.
     Rejected,
     /// 2: it could not run, or the command line is wrong.
     CouldNotRun,

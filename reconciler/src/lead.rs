@@ -90,6 +90,7 @@ impl Lead {
         let Engine::Postgres { options, .. } = self.store.engine() else {
             return self.stop.cancelled().await;
         };
+        let mut said = String::new();
         loop {
             // Cancel-safe: dropping the lock's connection gives the lock back.
             let Err(error) = tokio::select! {
@@ -104,9 +105,11 @@ impl Lead {
             let error = chain(&error);
             if led {
                 tracing::warn!(error, "this reconciler does not lead any more");
-            } else {
+            } else if error != said {
+                // Once, and not every second for as long as the database is away.
                 tracing::warn!(error, "cannot ask the database who leads; trying again");
             }
+            said = error;
             // Cancel-safe: waiting holds nothing.
             tokio::select! {
                 () = self.stop.cancelled() => return,

@@ -6,7 +6,7 @@ use crate::{
     data::Data,
     exit::Exit,
     source::Repository,
-    store::{Store, SyncOutcome, SyncRow},
+    store::{FindingRow, Store, SyncOutcome, SyncRow},
     sync::{News, Reconciler, Round},
 };
 use anyhow::Context;
@@ -35,6 +35,10 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let mut reconciler = reconciler.with_trusted(settings.trusted_keys.clone());
     let round = reconciler.round(clock::now()).await?;
+    let findings = match &round {
+        Round::Unchanged(sync) => store.findings(sync.id).await.context("cannot read the database")?,
+        Round::Recorded(..) | Round::Suspended(_) => Vec::new(),
+    };
     store.close().await;
     let (sync, news) = match round {
         Round::Recorded(sync, news) => (sync, Some(news)),
@@ -61,7 +65,8 @@ pub async fn sync_once(settings: &Settings) -> anyhow::Result<Told> {
             (Exit::Success, format!("nothing changes\n{commit} ({subject}) is in force already\n"))
         }
         (None, SyncOutcome::Rejected) => {
-            (Exit::Rejected, format!("{commit} ({subject}) was rejected as sync {id}: {message}\n"))
+            let findings = findings.iter().map(FindingRow::to_string).collect::<String>();
+            (Exit::Rejected, format!("{findings}{commit} ({subject}) was rejected as sync {id}: {message}\n"))
         }
         (None, SyncOutcome::Waiting) => {
             (Exit::Rejected, format!("{commit} ({subject}) waits since sync {id}: {message}\n"))

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, ops::Deref};
 
 /// What stands in the place of a secret.
-const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 
 /// An address that may carry a password, which is not shown by accident.
 #[derive(Clone, PartialEq, Eq)]

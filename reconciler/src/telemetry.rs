@@ -51,7 +51,9 @@ pub fn init(log: &LogSettings, otlp: Option<&str>) -> anyhow::Result<Telemetry> 
             .with_threads(false)
             .with_filter(Targets::new().with_target("almanac_reconciler", tracing::Level::INFO))
     });
-    let filter = EnvFilter::try_new(&log.filter).context("`--log` is not a filter")?;
+    // PostgreSQL remarks at each start that the tables of migrations are there already. What is asked for wins.
+    let filter = format!("sqlx::postgres::notice=warn,{}", log.filter);
+    let filter = EnvFilter::try_new(filter).context("`--log` is not a filter")?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),

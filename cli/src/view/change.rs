@@ -186,8 +186,8 @@ impl Row for RecordedChange {
             self.sync.id.to_string().into(),
             self.sync.commit().into(),
             change,
-            view::dash(self.sync.author.as_deref()).into(),
-            view::dash(self.sync.subject.as_deref()).into(),
+            self.sync.who().into(),
+            self.sync.what().into(),
         ]
     }
 }

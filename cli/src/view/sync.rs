@@ -149,6 +149,24 @@ impl Sync {
         self.commit.as_deref().map_or_else(|| "-".to_owned(), view::short)
     }
 
+    /// Who made the commit. What was put right is nobody's doing, least of all theirs.
+    pub(super) fn who(&self) -> &str {
+        if self.is_drift() { "-" } else { view::dash(self.author.as_deref()) }
+    }
+
+    /// What a line of a list says about it.
+    pub(super) fn what(&self) -> &str {
+        if self.is_drift() {
+            "drift: the database was put right"
+        } else {
+            view::dash(self.subject.as_deref())
+        }
+    }
+
+    fn is_drift(&self) -> bool {
+        self.cause.as_deref() == Some("drift")
+    }
+
     /// What it changed, or would change once it is approved.
     pub(super) fn counts(&self) -> String {
         match self.outcome {
@@ -191,8 +209,8 @@ impl Row for Sync {
             self.commit().into(),
             self.outcome(),
             self.counts().into(),
-            view::dash(self.author.as_deref()).into(),
-            view::dash(self.subject.as_deref()).into(),
+            self.who().into(),
+            self.what().into(),
         ]
     }
 }
@@ -240,5 +258,27 @@ impl View for SyncDetail {
             text.push_str(&change.text());
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_right_is_not_told_as_somebodys_commit() {
+        let words = |cause: &str| {
+            let sync = v1::Sync {
+                author: "Alice <alice@example.org>".to_owned(),
+                subject: "move ping".to_owned(),
+                cause: cause.to_owned(),
+                outcome: v1::SyncOutcome::Applied.into(),
+                ..v1::Sync::default()
+            };
+            let sync = Sync::try_from(sync).unwrap();
+            [sync.who().to_owned(), sync.what().to_owned()]
+        };
+        assert_eq!(words("commit"), ["Alice <alice@example.org>", "move ping"]);
+        assert_eq!(words("drift"), ["-", "drift: the database was put right"]);
     }
 }

@@ -39,7 +39,8 @@ CREATE TABLE conditions (
 
 -- What is to be told to others, until it is.
 CREATE TABLE outbox (
-    id         INTEGER PRIMARY KEY NOT NULL,
+    -- A number is never given again: receivers tell deliveries apart by it.
+    id         INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     target     TEXT NOT NULL,
     body       TEXT NOT NULL,
     created_at BIGINT NOT NULL,

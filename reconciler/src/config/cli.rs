@@ -79,7 +79,8 @@ fn program() -> clap::Command {
         .about("The reconciler of an Almanac testbed")
         .after_help(
             "A setting is taken from the flag, else from the environment, else from the file of `--config`.\n\
-             Exit codes: 0 it did what it was asked, 1 `sync --once` found errors in the commit, 2 it could not run.",
+             Exit codes: 0 it did what it was asked; 1 `sync --once` did not put the commit in force, since it has errors,\n\
+             waits for an approval, or the syncs are suspended; 2 it could not run.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -130,7 +131,11 @@ fn with_settings(command: clap::Command, scope: Scope) -> clap::Command {
         .value_name("FILE")
         .env("ALMANAC_RECONCILER_CONFIG")
         .value_parser(clap::value_parser!(PathBuf))
-        .help("A TOML file with any of these settings, named as the flags are");
+        .hide_env_values(true)
+        .help(
+            "A TOML file with any of these settings, named as the flags are, and with the tables [limits], \
+             [[trusted-keys]] and [[notify]]",
+        );
     let settings = SETTINGS.iter().filter(|setting| scope == Scope::Serve || setting.scope == scope);
     let arguments = settings.map(|setting| {
         let help = match setting.default {

@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{causes::chain, notify::TargetError, tls::CertificateError};
+use crate::{causes::chain, data::DataError, notify::TargetError, tls::CertificateError};
 
 /// Something that is wrong with the configuration.
 #[derive(Debug, Error)]
@@ -85,6 +85,9 @@ pub enum Problem {
     /// Somebody cannot be told anything.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// There is no place for files.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Format, Origin, Problems, SETTINGS, ServeSettings, Sources, sources::Given};
-use crate::redact;
+use super::{Format, Origin, Problems, SETTINGS, ServeSettings, Setting, Sources, sources::Given};
+use crate::{redact, secret::SecretSource};
 
 /// Whether the settings of `serve` can be used.
 ///
@@ -62,7 +62,7 @@ pub fn show(given: Given, format: Format) -> (String, Option<Problems>) {
                 Some(Origin::File(path)) => (Shown::File, Some(path.display().to_string())),
             };
             let from = value.map_or_else(|| "not set".to_owned(), |value| value.origin.to_string());
-            let value = value.map(|value| redact::passwords(&value.text).into_owned());
+            let value = value.map(|value| shown(&name, &value.text));
             Row { name, value, origin, source, from }
         })
         .collect();
@@ -73,6 +73,16 @@ pub fn show(given: Given, format: Format) -> (String, Option<Problems>) {
     };
     let problems = sources.problems();
     (text, (!problems.is_empty()).then_some(Problems(problems)))
+}
+
+/// A value without what may be a secret: a password in an address, or whatever stands where only the place of a
+/// secret should.
+fn shown(name: &str, text: &str) -> String {
+    let place = Setting::of(name).is_some_and(Setting::is_place_of_secret);
+    if place && text.parse::<SecretSource>().is_err() {
+        return redact::HIDDEN.to_owned();
+    }
+    redact::passwords(text).into_owned()
 }
 
 fn table(rows: &[Row]) -> String {

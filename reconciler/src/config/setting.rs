@@ -26,6 +26,9 @@ pub enum Scope {
     Serve,
 }
 
+/// What the value of a setting is that says where a secret is.
+const SECRET: &str = "env:NAME|file:PATH";
+
 /// All settings, in the order in which the help and `config show` list them.
 pub const SETTINGS: &[Setting] = &[
     Setting {
@@ -54,7 +57,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "git-token",
-        value: "env:NAME|file:PATH",
+        value: SECRET,
         default: None,
         scope: Scope::Common,
         help: "The token or password for https: where it is, not what it is",
@@ -216,7 +219,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "webhook-github",
-        value: "env:NAME|file:PATH",
+        value: SECRET,
         default: None,
         scope: Scope::Serve,
         help: "The secret of the webhook at /hooks/github, which GitHub calls: where it is, not what it is",
@@ -224,7 +227,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "webhook-gitlab",
-        value: "env:NAME|file:PATH",
+        value: SECRET,
         default: None,
         scope: Scope::Serve,
         help: "The secret of the webhook at /hooks/gitlab, which GitLab calls: where it is, not what it is",
@@ -232,7 +235,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "webhook-gitea",
-        value: "env:NAME|file:PATH",
+        value: SECRET,
         default: None,
         scope: Scope::Serve,
         help: "The secret of the webhook at /hooks/gitea, which Gitea or Forgejo calls: where it is, not what it is",
@@ -240,7 +243,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "webhook-generic",
-        value: "env:NAME|file:PATH",
+        value: SECRET,
         default: None,
         scope: Scope::Serve,
         help: "The secret of the webhook at /hooks/generic, which anybody calls: where it is, not what it is",
@@ -269,6 +272,11 @@ impl Setting {
     /// The setting of a name.
     pub fn of(name: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// Whether it says where a secret is, and never what it is.
+    pub fn is_place_of_secret(&self) -> bool {
+        self.value == SECRET
     }
 
     /// A variable that other programs share and that counts when the setting's own is not set.

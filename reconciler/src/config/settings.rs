@@ -7,12 +7,15 @@ use almanac_schemas::{Duration, Size};
 use super::{Problem, Problems, Sources, sources::Given};
 use crate::{
     artifacts::StoreUrl,
+    causes::chain,
+    data::DataError,
     follow::Intervals,
     limits::Limits,
     notify::Target,
     redact::{self, Address},
     signatures::TrustedKey,
     source::{Access, Location},
+    store::Engine,
     tls::{self, TlsFiles},
     webhooks::{Forge, WebhookSecrets},
 };
@@ -112,7 +115,10 @@ impl Settings {
 
     fn from_sources(sources: &mut Sources) -> Option<Self> {
         let location = sources.require("repo", str::parse::<Location>);
-        let database = sources.require("database", |text| words(text).map(Address::from));
+        let engine = sources.require("database", |address| {
+            words(address)?;
+            address.parse::<Engine>().map_err(|error| chain(&error))
+        });
         let exposed = |value: &super::Value| {
             value.origin == super::Origin::Flag && redact::passwords(&value.text) != value.text
         };
@@ -124,6 +130,10 @@ impl Settings {
         }
         let access = access(sources);
         let data_dir = sources.parse("data-dir", file);
+        if matches!(engine, Some(Engine::Postgres { .. })) && sources.get("data-dir").is_none() {
+            sources.note(DataError::Missing);
+        }
+        let database = sources.get("database").map(|value| Address::from(value.text.clone()));
         let artifacts = sources.parse("artifacts", store_url);
         let trusted_keys = sources.table("trusted-keys");
         let filter = sources
@@ -134,12 +144,12 @@ impl Settings {
             other => Err(format!("`{other}` is neither `text` nor `json`")),
         });
         Some(Self {
-            branch: sources.parse("branch", words)?,
+            branch: sources.parse("branch", branch)?,
             subdir: sources.parse("subdir", |text| {
                 Ok::<_, &str>(if text == "." { String::new() } else { text.to_owned() })
             })?,
             location: location?,
-            database: database?,
+            database: engine.and(database)?,
             data_dir,
             artifacts,
             log: LogSettings { filter: filter?, format: format? },
@@ -274,6 +284,15 @@ fn words(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
+fn branch(text: &str) -> Result<String, String> {
+    let name = words(text)?;
+    if git2::Branch::name_is_valid(&name).unwrap_or(false) {
+        Ok(name)
+    } else {
+        Err(format!("`{text}` is not the name of a branch, such as `main`"))
+    }
+}
+
 fn file(text: &str) -> Result<PathBuf, &'static str> {
     words(text).map(PathBuf::from)
 }
@@ -334,6 +353,12 @@ mod tests {
     }
 
     #[test]
+    fn of_a_file_that_cannot_be_read_nothing_is_missing() {
+        let problems = serve(&["--config", "/nowhere/reconciler.toml"]).unwrap_err().0;
+        assert!(matches!(problems[..], [Problem::Read(..)]), "{problems:?}");
+    }
+
+    #[test]
     fn what_is_missing_or_unsafe_is_refused() {
         let base = ["--repo", "/a", "--database", "sqlite:///b"];
         let with = |more: &[&'static str]| serve(&[&base[..], more].concat());
@@ -350,6 +375,9 @@ mod tests {
             problem(&["--database", "postgres://almanac:hunter2@example.org/almanac"]),
             Problem::Exposed { name: "database", .. }
         ));
+        let postgres = ["--database", "postgres://almanac@example.org/almanac"];
+        assert!(matches!(problem(&postgres), Problem::Data(DataError::Missing)));
+        assert!(with(&[&postgres[..], &["--data-dir", "/c"]].concat()).is_ok());
         for wrong in [
             ["--listen", "7600"],
             ["--poll-interval", "0s"],
@@ -358,6 +386,9 @@ mod tests {
             ["--log-format", "xml"],
             ["--max-connections", "0"],
             ["--otlp-endpoint", "example.org:4317"],
+            ["--database", "mysql://example.org/a"],
+            ["--database", "almanac.db"],
+            ["--branch", "a b"],
         ] {
             assert!(matches!(problem(&wrong), Problem::Value { .. }), "{wrong:?}");
         }

@@ -148,7 +148,10 @@ impl Sources {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        if !self.values.contains_key(name) {
+        // What a file that cannot be read would have given, nobody knows.
+        let unread =
+            self.problems.iter().any(|problem| matches!(problem, Problem::Read(..) | Problem::Syntax { .. }));
+        if !self.values.contains_key(name) && !unread {
             let variable = Setting::of(name).map_or("", |setting| setting.variable);
             self.problems.push(Problem::Missing { name, variable });
         }
@@ -169,7 +172,8 @@ impl Sources {
                 let meant = file::nearest_field(&message);
                 let (file, table) = (self.path.clone(), name.to_owned());
                 self.problems.push(Problem::Table { file, table, message, meant });
-                T::default()
+                // Its defaults are not what will count, and are not shown as if they were.
+                return T::default();
             }
         };
         if let Ok(value) = toml::Value::try_from(&table) {

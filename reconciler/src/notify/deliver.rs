@@ -136,7 +136,7 @@ impl Deliver {
         for name in self.store.notice_targets().await? {
             if !self.targets.contains_key(&name) {
                 let notices = self.store.forget_target(&name).await?;
-                tracing::warn!(target = name, notices, "dropped: the target is not configured any more");
+                tracing::warn!(to = name, notices, "dropped: the target is not configured any more");
             }
         }
         let told = join_all(self.targets.values().map(|(target, client)| self.tell(target, client))).await;
@@ -152,7 +152,7 @@ impl Deliver {
             if now - row.created_at > WORTH {
                 let error = row.error;
                 tracing::error!(
-                    target = name,
+                    to = name,
                     attempts,
                     error,
                     "dropped a notice: it could not be told for a week"
@@ -167,14 +167,14 @@ impl Deliver {
                 Ok(()) => self.store.delivered(row.id).await?,
                 Err(error) if error.is_of_the_notice(target.kind) && attempts + 1 >= REFUSALS => {
                     let error = chain(&error);
-                    tracing::error!(target = name, error, "dropped a notice: it is refused for what it says");
+                    tracing::error!(to = name, error, "dropped a notice: it is refused for what it says");
                     self.store.delivered(row.id).await?;
                 }
                 Err(error) => {
                     let error = chain(&error);
                     let attempts = attempts.saturating_add(1);
                     let wait = BACKOFF.wait(attempts, random_share());
-                    tracing::warn!(target = name, attempts, error, "cannot tell; trying again");
+                    tracing::warn!(to = name, attempts, error, "cannot tell; trying again");
                     return self.store.undelivered(row.id, &error, now + wait).await;
                 }
             }

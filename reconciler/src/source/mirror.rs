@@ -299,7 +299,8 @@ fn tidy(said: &str, secret: Option<&Secret>) -> String {
     };
     let plain = |line: &&str| !line.is_empty() && !line.starts_with('@');
     let said = redact::passwords(&said);
-    let mut said = said.lines().map(str::trim).filter(plain).collect::<Vec<_>>().join("; ");
+    let lines = said.lines().map(|line| line.trim().trim_end_matches('.')).filter(plain);
+    let mut said = lines.collect::<Vec<_>>().join("; ");
     if said.len() > SAID {
         let cut = (0..=SAID).rev().find(|index| said.is_char_boundary(*index)).unwrap_or(0);
         said.truncate(cut);

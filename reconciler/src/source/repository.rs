@@ -37,7 +37,8 @@ pub struct Repository {
 pub struct Commit {
     /// Its hash in hexadecimal.
     pub id: String,
-    /// The hash of its tree.
+    /// The hash of the tree that manifests lie below: that of the commit, or of a folder in it. Nothing where
+    /// there is no such folder.
     pub tree: String,
     /// Name and address of its author.
     pub author: String,
@@ -268,11 +269,20 @@ impl Repository {
         let subject = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
         Ok(Commit {
             id: id.to_string(),
-            tree: commit.tree_id().to_string(),
+            tree: self.tree_below(&commit).map(|id| id.to_string()).unwrap_or_default(),
             author: format!("{name} <{address}>"),
             subject,
             committed_at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
         })
+    }
+
+    /// The tree that manifests lie below.
+    fn tree_below(&self, commit: &git2::Commit<'_>) -> Option<Oid> {
+        if self.subdir.is_empty() {
+            return Some(commit.tree_id());
+        }
+        let entry = commit.tree().and_then(|root| root.get_path(Path::new(&self.subdir)));
+        entry.ok().map(|entry| entry.id())
     }
 
     /// Whether a commit, or one between it and the one that is in force, has a trailer with a value.

@@ -10,7 +10,7 @@ use super::Engine;
 pub enum OpenError {
     /// The address is not one of a database.
     #[error(
-        "`--database` is not the address of a database (it begins with `{0}`): expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"
+        "the address is not one of a database (it begins with `{0}`): expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"
     )]
     Address(String),
     /// The address of a PostgreSQL server cannot be read.
@@ -48,7 +48,9 @@ pub enum OpenError {
 const fn remedy(engine: &Engine) -> &'static str {
     match engine {
         Engine::Sqlite { .. } => "its folder must exist, and this program must be able to write there",
-        Engine::Postgres { .. } => "the server must run, and accept this user for this database",
+        Engine::Postgres { .. } => {
+            "the server must run, and let this user into this database; the password is that of PGPASSWORD, of `~/.pgpass`, or in the address"
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Syncs with their findings and changes.
 
+use std::fmt;
+
 use almanac_schemas::Kind;
 use almanac_validate::{Finding, plan::Action};
 use chrono::{DateTime, Utc};
@@ -124,6 +126,19 @@ pub struct FindingRow {
     pub end_line: u32,
     pub end_column: u32,
     pub help: String,
+}
+
+impl fmt::Display for FindingRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}[{}]: {}", self.severity, self.rule, self.message)?;
+        if !self.file.is_empty() {
+            writeln!(f, " --> {}:{}:{}", self.file, self.line, self.column)?;
+        }
+        if !self.help.is_empty() {
+            writeln!(f, "  = help: {}", self.help)?;
+        }
+        writeln!(f)
+    }
 }
 
 /// A recorded change of a user, node, job or of the settings.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Reconciler, RoundError,
+    round::same_tree,
     settle::{new_sync, plural},
 };
 use crate::{
@@ -29,7 +30,8 @@ impl Reconciler {
             return Ok(None);
         }
         let Some(in_force) = self.store.applied_sync().await? else { return Ok(None) };
-        let target = Target::Commit(in_force.commit.id);
+        let recorded = in_force.commit;
+        let target = Target::Commit(recorded.id.clone());
         let read = self.blocking(move |repository| {
             let tree = repository.find(&target).and_then(|commit| repository.read(commit))?;
             let report = almanac_validate::check(&tree.sources, now);
@@ -43,6 +45,10 @@ impl Reconciler {
             );
             return Ok(None);
         };
+        // Another folder of it is meant now. That is for a round to judge, whose guards hold.
+        if !same_tree(&recorded, &commit) {
+            return Ok(None);
+        }
         let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
         let restored = stored.applied.raise(&self.applied.borrow());
@@ -59,7 +65,7 @@ impl Reconciler {
         let mut sync = SyncRow {
             cause: SyncCause::Drift,
             message: format!(
-                "the database differed from the commit in force, and was put right: {}, and {} {} behind them",
+                "the database differed from the commit in force, and was put right: {}, and {} {} of assignments, generations or settings",
                 plan.summary(),
                 next.differing(),
                 plural(next.differing(), "row"),

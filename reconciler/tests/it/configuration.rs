@@ -50,6 +50,20 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_secret_that_stands_where_its_place_should_is_not_shown() {
+    let testbed = Testbed::prepare();
+    let file = testbed.folder().join("reconciler.toml");
+    fs::write(&file, "git-token = \"canary-1\"\n[[notify]]\nname = \"a\"\nkind = \"github\"\nrepository = \"a/b\"\nsecret = \"canary-2\"\n").unwrap();
+    for format in ["text", "json"] {
+        let ended = Ended::of(
+            config(&["show", "--format", format, "--webhook-github", "canary-3"]).arg("--config").arg(&file),
+        );
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains("canary") && said.contains("***"), "{said}");
+    }
+}
+
+#[test]
 fn check_says_everything_that_is_wrong_at_once() {
     let testbed = Testbed::prepare();
     let file = testbed.folder().join("reconciler.toml");

@@ -8,7 +8,7 @@ use almanac_reconciler::{
     clock,
     source::Repository,
     store::{Loaded, Store, SyncCause, SyncRow},
-    sync::Reconciler,
+    sync::{News, Reconciler, Round, RoundError},
 };
 use almanac_validate::plan::Action;
 
@@ -154,6 +154,71 @@ async fn whatever_was_changed_is_put_right_and_recorded() {
     // The commit is still the one that was followed.
     reconciler.round(clock::now()).await.unwrap();
     assert_eq!(store.latest_commit_sync().await.unwrap().unwrap().id, 1);
+}
+
+#[tokio::test]
+async fn another_folder_of_the_commit_is_no_drift() {
+    let bed = written();
+    for number in 0..12 {
+        bed.write(&format!("jobs/{number}.yaml"), job(&format!("job-{number}"), "london-01"));
+    }
+    bed.write(
+        "other/carol.yaml",
+        format!(
+            "apiVersion: almanac/v1\nkind: User\nmetadata: {{ name: dora }}\nspec: {{ keys: [{}] }}\n",
+            bed.key("dora")
+        ),
+    );
+    bed.commit("everything");
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let below = async |folder| {
+        let location = bed.settings().location;
+        let repository = Repository::new(location, "main", folder, bed.path().join("mirror.git"));
+        Reconciler::new(repository, store.clone()).await.unwrap()
+    };
+    below("").await.round(clock::now()).await.unwrap();
+    let right = declared(&store.load().await.unwrap());
+
+    let mut misled = below("other").await;
+    assert!(misled.put_right(clock::now()).await.unwrap().is_none());
+    let Round::Recorded(sync, News::Waiting(_)) = misled.round(clock::now()).await.unwrap() else {
+        panic!("fourteen jobs would be gone");
+    };
+    assert!(sync.message.contains("of 14 jobs"), "{}", sync.message);
+    assert!(misled.put_right(clock::now()).await.unwrap().is_none());
+    assert!(matches!(below("nowhere").await.round(clock::now()).await, Err(RoundError::Look(_))));
+    assert!(declared(&store.load().await.unwrap()) == right);
+
+    let mut mended = below("").await;
+    assert!(matches!(mended.round(clock::now()).await.unwrap(), Round::Recorded(_, News::Applied(_))));
+    assert!(matches!(mended.round(clock::now()).await.unwrap(), Round::Unchanged(_)));
+}
+
+#[tokio::test]
+async fn what_another_process_rejected_is_judged_anew_and_recorded_only_where_that_differs() {
+    let bed = Bed::new();
+    for name in ["ping", "dns"] {
+        bed.write(
+            &format!("jobs/{name}.yaml"),
+            format!(
+                "apiVersion: almanac/v1\nkind: Job\nmetadata: {{ name: {name} }}\nspec:\n  owner: bob\n  \
+                 nodes: [london-01]\n  schedule: {{ at: 2027-01-10T12:00:00Z, length: 1m }}\n  \
+                 container: {{ image: probe }}\n"
+            ),
+        );
+    }
+    bed.commit("two at one time");
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let [before, after] = ["2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z"].map(|at| at.parse().unwrap());
+    let mut first = reconciler(&bed, &store).await;
+    assert!(matches!(first.round(before).await.unwrap(), Round::Recorded(_, News::Rejected(_))));
+    assert!(matches!(first.round(after).await.unwrap(), Round::Unchanged(_)), "it was judged already");
+
+    let mut second = reconciler(&bed, &store).await;
+    assert!(matches!(second.round(before).await.unwrap(), Round::Unchanged(_)), "it is as wrong as it was");
+    assert_eq!(count_syncs(&store).await, 1);
+    let mut third = reconciler(&bed, &store).await;
+    assert!(matches!(third.round(after).await.unwrap(), Round::Recorded(_, News::Applied(_))));
 }
 
 #[tokio::test]

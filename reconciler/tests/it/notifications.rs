@@ -24,7 +24,10 @@ use sha2::Sha256;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Testbed, manifest, wait_for};
+use crate::{
+    bed::Bed,
+    harness::{Testbed, manifest, wait_for},
+};
 
 /// A request that a receiver took.
 #[derive(Debug, Clone)]
@@ -271,6 +274,21 @@ async fn a_notice_that_is_never_taken_is_given_up_for_those_behind_it() {
     let told = wait_for("what came after to be told", async || taken(&receiver, "").pop()).await;
     assert_eq!(told.body["message"], "good");
     outbox.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_delivery_has_a_number_that_no_other_had() {
+    let bed = Bed::new();
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let notice = Notice { target: "hook".to_owned(), body: "{}".to_owned() };
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        store.put_notices(std::slice::from_ref(&notice), clock::now()).await.unwrap();
+        let row = store.first_notice("hook").await.unwrap().unwrap();
+        numbers.push(row.id);
+        store.delivered(row.id).await.unwrap();
+    }
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
 }
 
 #[tokio::test]

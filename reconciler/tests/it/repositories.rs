@@ -49,6 +49,9 @@ async fn one_round_prints_the_plan_and_another_one_nothing() {
     let Told { exit, text } = sync_once(&bed.settings()).await.unwrap();
     assert_eq!(exit, Exit::Rejected);
     assert!(text.contains("bad.yaml"), "{text}");
+    let Told { exit, text } = sync_once(&bed.settings()).await.unwrap();
+    assert_eq!(exit, Exit::Rejected);
+    assert!(text.contains(" --> bad.yaml:1:") && text.contains("was rejected as sync 2"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
