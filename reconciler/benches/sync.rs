@@ -1,6 +1,6 @@
 //! From commits to the database and to agents: a testbed of 10,000 jobs on 1,000 nodes.
 //!
-//! `cargo bench -p almanac-reconciler --bench sync`, with `ALMANAC_TEST_POSTGRES=postgres://USER@HOST:PORT` for the
+//! `cargo bench -p almanac-reconciler --bench sync`, with `ALMANAC_TEST_POSTGRES=postgres://USER@HOST:PORT/postgres` for the
 //! same on PostgreSQL. It takes some minutes, prints a line for each figure, and ends by itself.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot unwrap has failed")]
@@ -134,6 +134,7 @@ impl Bed {
     }
 
     /// The address of a new database.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark has no other configuration")]
     async fn database(&self) -> String {
         let number = {
             let mut databases = self.databases.lock().unwrap();
@@ -144,13 +145,13 @@ impl Bed {
             return format!("sqlite://{}/almanac-{number}.db", self.folder.display());
         };
         let name = format!("bench_{}_{number}", std::process::id());
-        let mut connection =
-            <sqlx::PgConnection as sqlx::Connection>::connect(&format!("{server}/postgres")).await.unwrap();
+        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&server).await.unwrap();
         sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
             .execute(&mut connection)
             .await
             .unwrap();
-        format!("{server}/{name}")
+        let (host, _) = server.rsplit_once('/').unwrap();
+        format!("{host}/{name}")
     }
 
     async fn reconciler(&self, steps: Steps) -> Reconciler {
@@ -270,21 +271,22 @@ impl Server {
         let child = Command::new(env!("CARGO_BIN_EXE_almanac-reconciler"))
             .args(["serve", "--listen", "127.0.0.1:0", "--poll-interval", "1h", "--repo"])
             .arg(bed.folder.join("testbed.git"))
-            .args(["--database", &bed.database().await, "--data-dir"])
+            .arg("--data-dir")
             .arg(bed.folder.join("data"))
+            .env("ALMANAC_RECONCILER_DATABASE", bed.database().await)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
             .unwrap();
-        loop {
+        let mut server = Self { child, address: String::new() };
+        while server.address.is_empty() {
             let text = fs::read_to_string(&log).unwrap();
             let found = text.split_once("address=").and_then(|(_, after)| after.split_whitespace().next());
-            if let Some(address) = found {
-                return Self { child, address: format!("http://{address}") };
-            }
+            server.address = found.map(|address| format!("http://{address}")).unwrap_or_default();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        server
     }
 
     /// MiB, from `/proc`.

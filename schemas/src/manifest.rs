@@ -90,7 +90,6 @@ impl fmt::Display for Kind {
 /// One document.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the names say it")]
-#[expect(clippy::large_enum_variant, reason = "jobs are the largest and by far the most frequent")]
 pub enum Manifest {
     User(User),
     Node(Node),

@@ -48,14 +48,6 @@ pub struct Commit {
     pub committed_at: DateTime<Utc>,
 }
 
-impl Commit {
-    /// Whether it is what was recorded of it: the same commit, of which the same folder is meant. Versions that
-    /// kept no trees are trusted.
-    pub fn is_as_recorded(&self, recorded: &Self) -> bool {
-        self.id == recorded.id && (recorded.tree.is_empty() || self.tree == recorded.tree)
-    }
-}
-
 /// Which commit is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Reconciler, RoundError,
+    round::same_tree,
     settle::{new_sync, plural},
 };
 use crate::{
@@ -45,7 +46,7 @@ impl Reconciler {
             return Ok(None);
         };
         // Another folder of it is meant now. That is for a round to judge, whose guards hold.
-        if !commit.is_as_recorded(&recorded) {
+        if !same_tree(&recorded, &commit) {
             return Ok(None);
         }
         let testbed = Arc::new(testbed);

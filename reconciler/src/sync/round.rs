@@ -12,7 +12,7 @@ use crate::{
     intent::Hold,
     notify::Announcer,
     signatures::TrustedKey,
-    source::{LookError, Repository, Target},
+    source::{Commit, LookError, Repository, Target},
     step::{Step, Steps},
     store::{Base, Store, StoreError, SyncOutcome, SyncRow},
 };
@@ -172,7 +172,8 @@ impl Reconciler {
         self.steps.over(Step::Looked);
         let judged = Judged { commit: head.id.clone(), pinned: pinned.is_some() };
         let (again, before) = match latest {
-            Some(sync) if head.is_as_recorded(&sync.commit) => (Some(sync), None),
+            // Of the same commit, another folder may be meant than before.
+            Some(sync) if sync.commit.id == head.id && same_tree(&sync.commit, &head) => (Some(sync), None),
             // A pinned commit lies wherever it lies; only what a branch lost is worth telling.
             Some(sync) if pinned.is_none() => (None, Some(sync.commit.id)),
             _ => (None, None),
@@ -252,4 +253,9 @@ impl Reconciler {
         let result = tokio::task::spawn_blocking(work).await.map_err(RoundError::Panicked)?;
         result.ok_or(RoundError::Gone)
     }
+}
+
+/// Whether a commit was recorded with the tree that it has now. Versions that kept no trees are trusted.
+pub(super) fn same_tree(recorded: &Commit, found: &Commit) -> bool {
+    recorded.tree.is_empty() || recorded.tree == found.tree
 }
