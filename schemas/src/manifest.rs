@@ -29,7 +29,8 @@ pub struct Envelope<K, M, S> {
     pub kind: K,
     /// What identifies it.
     pub metadata: M,
-    /// What it says. It is shared by whoever works with it: one commit differs little from the next.
+    /// What it says.
+    // Shared by whoever works with it, since one commit differs little from the next.
     pub spec: Arc<S>,
 }
 
