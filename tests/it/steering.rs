@@ -94,7 +94,11 @@ fn a_large_removal_waits_and_a_pin_brings_it_back() {
     assert_eq!((&pinned["pinned"]["commit"], &pinned["sync"]["outcome"]), (&whole.into(), &"applied".into()));
     assert_eq!(testbed.json("bob", &["jobs", "list"]).as_array().unwrap().len(), 20);
     holds_current(&mut testbed, "london-01");
-    let sync = testbed.json("alice", &["sync", "unpin"]);
+    // What was approved was that removal; this one waits again.
+    let (text, code) = said(&testbed.almanac("alice", &["sync", "unpin"]));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("waits for an approval"), "{text}");
+    let sync = testbed.json("alice", &["sync", "approve"]);
     assert_eq!(sync["commit"], commit);
     assert_eq!(testbed.json("bob", &["jobs", "list"]).as_array().unwrap().len(), 9);
 
