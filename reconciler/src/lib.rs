@@ -39,6 +39,7 @@ pub mod follow;
 pub mod health;
 pub mod hear;
 pub mod heartbeats;
+pub mod hex;
 pub mod intent;
 pub mod lead;
 pub mod limits;

@@ -2,6 +2,8 @@
 
 use almanac_proto::convert::FieldError;
 
+use crate::hex;
+
 /// How many there are on a page where the caller does not say.
 const DEFAULT: u32 = 100;
 
@@ -19,7 +21,7 @@ pub fn size(asked: i32) -> Result<u32, FieldError> {
 
 /// A token that says after what the next page begins. Callers are not to read anything into it.
 pub fn token(parts: &[&str]) -> String {
-    parts.join("\n").bytes().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(parts.join("\n"))
 }
 
 /// What a token says; nothing for the first page.
@@ -28,9 +30,7 @@ pub fn parts<const N: usize>(token: &str) -> Result<Option<[String; N]>, FieldEr
         return Ok(None);
     }
     let wrong = || FieldError::invalid("page_token", "it is not one that a page of this list gave");
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> = token.as_bytes().chunks(2).map(byte).collect();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+    let text = hex::decode(token).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
     let parts: Vec<String> = text.split('\n').map(str::to_owned).collect();
     parts.try_into().map(Some).map_err(|_| wrong())
 }

@@ -16,7 +16,10 @@ use uuid::Uuid;
 use super::{
     FileName, FileNameError, ObjectError, Staging, StagingError, StoreUrl, StoreUrlError, path, staging::Part,
 };
-use crate::store::{ArtifactRow, RunRow, Store, StoreError, UploadRow};
+use crate::{
+    hex,
+    store::{ArtifactRow, RunRow, Store, StoreError, UploadRow},
+};
 
 /// The uploads under way and the store that they go to. Clones share them.
 #[derive(Debug, Clone)]
@@ -110,7 +113,7 @@ impl Uploads {
     ) -> Result<(Uuid, u64), UploadError> {
         let Announcement { run, role, name, size, sha256 } = file;
         self.run_of(node, run, role).await?;
-        let sha256 = hex(&sha256);
+        let sha256 = hex::encode(sha256);
         let stored = self.store.artifact(run, role, name.as_str()).await?;
         if let Some(stored) = &stored
             && (stored.sha256 != sha256 || stored.size != size)
@@ -169,7 +172,7 @@ impl Uploads {
             // No part was sent, so nothing made the file.
             self.staging.open(id).await?;
         }
-        let found = hex(&self.staging.digest(id).await?);
+        let found = hex::encode(self.staging.digest(id).await?);
         if found != upload.sha256 {
             self.staging.discard(id).await;
             return Err(UploadError::Hash { found, expected: upload.sha256 });
@@ -262,8 +265,4 @@ impl Drop for Claim {
     fn drop(&mut self) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

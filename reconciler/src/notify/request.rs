@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{Event, Outcome, Target, TargetKind};
-use crate::secret::Secret;
+use crate::{hex, secret::Secret};
 
 /// Where GitHub's own interface is.
 const GITHUB: &str = "https://api.github.com";
@@ -99,7 +99,7 @@ fn webhook(target: &Target, event: &Event, about: About<'_>, id: i64, secret: &S
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body.as_bytes());
-    let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature = hex::encode(mac.finalize().into_bytes());
     Request {
         url: target.url.clone().unwrap_or_default(),
         headers: vec![

@@ -9,6 +9,7 @@ use crate::{
     desired::json,
     follow::{Answer, Looked},
     heartbeats::{Heartbeats, Liveness},
+    hex,
     intent::Hold,
     run::RunStep,
     store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
@@ -51,14 +52,12 @@ fn reason(reason: Option<almanac_schemas::Reason>) -> i32 {
 }
 
 pub(super) fn artifact(row: &ArtifactRow) -> v1::Artifact {
-    let pairs = row.sha256.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     v1::Artifact {
         run_id: row.run.to_string(),
         role: v1::Role::from(row.role).into(),
         name: row.name.clone(),
         size: row.size,
-        sha256: pairs.filter_map(byte).collect(),
+        sha256: hex::decode(&row.sha256).unwrap_or_default().into(),
         path: row.path.clone(),
         stored_at: Some(timestamp(row.stored_at)),
     }

@@ -1,6 +1,7 @@
 //! Where commits come from: a Git repository, read from its object database without a checkout.
 
 mod access;
+mod error;
 mod failure;
 mod git;
 mod location;
@@ -9,8 +10,9 @@ mod references;
 mod repository;
 
 pub use access::{Access, AccessError};
+pub use error::LookError;
 pub use failure::Failure;
 pub use location::{Location, LocationError};
 pub use mirror::MirrorError;
 pub use references::ReferenceWatch;
-pub use repository::{Commit, LookError, Repository, Target, Tree};
+pub use repository::{Commit, Repository, Target, Tree};

@@ -10,7 +10,9 @@ use almanac_validate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Change, Store, StoreError, SyncRow, heartbeats, lead, micros, outbox, rows::insert, syncs};
+use super::{
+    Change, Store, StoreError, SyncRow, findings, heartbeats, lead, micros, outbox, rows::insert, syncs,
+};
 use crate::{
     applied::Next,
     hear::Heard,
@@ -60,8 +62,8 @@ impl Store {
         let mut change = self.write().await?;
         fence(&mut change, apply.base).await?;
         apply.steps.over(Step::Begun);
-        let id = syncs::insert_sync(&mut change, apply.sync).await?;
-        syncs::insert_findings(&mut change, id, apply.findings).await?;
+        let id = syncs::put(&mut change, apply.sync).await?;
+        findings::put(&mut change, id, apply.findings).await?;
         outbox::put(&mut change, &(apply.notices)(id), apply.sync.ended_at).await?;
         if let Some((plan, _)) = apply.change {
             record_changes(&mut change, id, plan).await?;

@@ -15,8 +15,10 @@
 mod actions;
 mod apply;
 mod artifacts;
+mod changes;
 mod engine;
 mod error;
+mod findings;
 mod heartbeats;
 mod lead;
 mod look;
@@ -33,14 +35,16 @@ use sqlx::{Any, AnyPool, Transaction};
 pub use actions::ActionRow;
 pub use apply::{Apply, Base};
 pub use artifacts::{ArtifactRow, UploadRow};
+pub use changes::{ChangeRow, HistoryRow};
 pub use engine::{CHANNEL, Engine};
 pub use error::{OpenError, StoreError};
+pub use findings::FindingRow;
 pub use heartbeats::HeartbeatRow;
 pub use lead::{LEASE, LeaderLock};
 pub use look::{ConditionRow, LookRow};
 pub use outbox::OutboxRow;
 pub use runs::{Recorded, RunFilter, RunKey, RunRow};
-pub use syncs::{ChangeRow, FindingRow, HistoryRow, SyncCause, SyncOutcome, SyncRow};
+pub use syncs::{SyncCause, SyncOutcome, SyncRow};
 pub use testbed::{DeletedJob, DeletedJobFilter, Loaded};
 
 /// The database. Clones share its connections.

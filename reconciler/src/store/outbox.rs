@@ -40,17 +40,6 @@ pub(super) async fn put(
 type Columns = (i64, String, String, i64, i64, i64, String);
 
 impl Store {
-    /// Writes notices that are about no sync.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails; then none is written.
-    pub async fn put_notices(&self, notices: &[Notice], now: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut change = self.write().await?;
-        put(&mut change, notices, now).await?;
-        Ok(change.commit().await?)
-    }
-
     /// The oldest notice to a target that is not delivered yet, whether it is due or not.
     ///
     /// # Errors

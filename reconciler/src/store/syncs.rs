@@ -1,17 +1,9 @@
-//! Syncs with their findings and changes.
+//! Syncs: what came of looking at commits.
 
-use std::fmt;
-
-use almanac_schemas::Kind;
-use almanac_validate::{Finding, plan::Action};
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{
-    Change, Store, StoreError, count, instant, micros,
-    rows::{insert, text},
-    testbed::word,
-};
+use super::{Change, Store, StoreError, count, instant, micros, rows::text, testbed::word};
 use crate::source::Commit;
 
 /// A recorded sync.
@@ -113,113 +105,8 @@ impl std::str::FromStr for SyncCause {
     }
 }
 
-/// A recorded finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in `almanac_validate::Finding`")]
-pub struct FindingRow {
-    pub rule: String,
-    pub severity: String,
-    pub message: String,
-    pub file: String,
-    pub line: u32,
-    pub column: u32,
-    pub end_line: u32,
-    pub end_column: u32,
-    pub help: String,
-}
-
-impl fmt::Display for FindingRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}[{}]: {}", self.severity, self.rule, self.message)?;
-        if !self.file.is_empty() {
-            writeln!(f, " --> {}:{}:{}", self.file, self.line, self.column)?;
-        }
-        if !self.help.is_empty() {
-            writeln!(f, "  = help: {}", self.help)?;
-        }
-        writeln!(f)
-    }
-}
-
-/// A recorded change of a user, node, job or of the settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeRow {
-    /// Of what.
-    pub kind: Kind,
-    /// Its name.
-    pub name: String,
-    /// What was done.
-    pub action: Action,
-    /// Labels and spec in JSON before; empty where there was nothing.
-    pub before: String,
-    /// Labels and spec in JSON after; empty where there is nothing any more.
-    pub after: String,
-}
-
-/// A recorded change with the sync that made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryRow {
-    /// The sync.
-    pub sync: SyncRow,
-    /// What it changed.
-    pub change: ChangeRow,
-}
-
-type FindingColumns = (String, String, String, String, i64, i64, i64, i64, String);
-type ChangeColumns = (String, String, String, String, String);
-
-impl From<&Finding> for FindingRow {
-    fn from(finding: &Finding) -> Self {
-        let place = finding.location.as_ref();
-        let number = |number: Option<u32>| number.unwrap_or_default();
-        Self {
-            rule: finding.rule.as_str().to_owned(),
-            severity: finding.severity.as_str().to_owned(),
-            message: text(&finding.message),
-            file: text(place.map_or("", |place| &place.file)),
-            line: number(place.map(|place| place.line)),
-            column: number(place.map(|place| place.column)),
-            end_line: number(place.map(|place| place.end_line)),
-            end_column: number(place.map(|place| place.end_column)),
-            help: text(finding.help.as_deref().unwrap_or_default()),
-        }
-    }
-}
-
-impl From<FindingColumns> for FindingRow {
-    fn from(row: FindingColumns) -> Self {
-        let (rule, severity, message, file, line, column, end_line, end_column, help) = row;
-        Self {
-            rule,
-            severity,
-            message,
-            file,
-            line: count(line),
-            column: count(column),
-            end_line: count(end_line),
-            end_column: count(end_column),
-            help,
-        }
-    }
-}
-
-impl TryFrom<ChangeColumns> for ChangeRow {
-    type Error = StoreError;
-
-    fn try_from((kind, name, action, before, after): ChangeColumns) -> Result<Self, StoreError> {
-        let json = serde_json::Value::from(kind.as_str());
-        Ok(Self {
-            kind: serde_json::from_value(json).map_err(StoreError::value("kind", &kind))?,
-            action: Action::from_word(&action).map_err(StoreError::value("action", &action))?,
-            name,
-            before,
-            after,
-        })
-    }
-}
-
 #[derive(FromRow)]
-struct Columns {
+pub(super) struct Columns {
     id: i64,
     commit_id: String,
     author: String,
@@ -350,76 +237,10 @@ impl Store {
         .await?;
         rows.into_iter().map(SyncRow::try_from).collect()
     }
-
-    /// The findings of a sync, in the order of files and lines.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn findings(&self, sync: i64) -> Result<Vec<FindingRow>, StoreError> {
-        let rows: Vec<FindingColumns> = sqlx::query_as(
-            "SELECT rule, severity, message, file, line, col, end_line, end_col, help
-             FROM findings WHERE sync_id = $1 ORDER BY position",
-        )
-        .bind(sync)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(FindingRow::from).collect())
-    }
-
-    /// The changes of a sync.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn changes(&self, sync: i64) -> Result<Vec<ChangeRow>, StoreError> {
-        let rows: Vec<ChangeColumns> = sqlx::query_as(
-            "SELECT kind, name, action, before_json, after_json
-             FROM changes WHERE sync_id = $1 ORDER BY position",
-        )
-        .bind(sync)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(ChangeRow::try_from).collect()
-    }
-
-    /// The changes of something, with their syncs, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn history(
-        &self,
-        kind: Kind,
-        name: &str,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<HistoryRow>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
-            "SELECT sync_id, action, before_json, after_json FROM changes
-             WHERE kind = $1 AND name = $2 AND sync_id < $3 ORDER BY sync_id DESC LIMIT $4",
-        )
-        .bind(kind.as_str())
-        .bind(name)
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
-        let mut history = Vec::with_capacity(rows.len());
-        for (id, action, before, after) in rows {
-            let Some(sync) = self.sync(id).await? else { continue };
-            let action = Action::from_word(&action).map_err(StoreError::value("action", &action))?;
-            history.push(HistoryRow {
-                sync,
-                change: ChangeRow { kind, name: name.to_owned(), action, before, after },
-            });
-        }
-        Ok(history)
-    }
 }
 
 /// Inserts a sync, whatever its `id` says, and returns the id that it got.
-pub(super) async fn insert_sync(change: &mut Change, sync: &SyncRow) -> Result<i64, StoreError> {
+pub(super) async fn put(change: &mut Change, sync: &SyncRow) -> Result<i64, StoreError> {
     let (id,): (i64,) = sqlx::query_as(
         "INSERT INTO syncs (commit_id, tree_id, author, subject, committed_at, started_at, ended_at, cause,
                             signer, approved_by, outcome, message, added, changed, removed, findings)
@@ -444,38 +265,4 @@ pub(super) async fn insert_sync(change: &mut Change, sync: &SyncRow) -> Result<i
     .fetch_one(&mut **change)
     .await?;
     Ok(id)
-}
-
-pub(super) async fn insert_findings(
-    change: &mut Change,
-    sync: i64,
-    findings: &[Finding],
-) -> Result<(), StoreError> {
-    let row = |(position, finding): (i64, FindingRow)| {
-        [
-            sync.into(),
-            position.into(),
-            finding.rule.into(),
-            finding.severity.into(),
-            finding.message.into(),
-            finding.file.into(),
-            finding.line.into(),
-            finding.column.into(),
-            finding.end_line.into(),
-            finding.end_column.into(),
-            finding.help.into(),
-        ]
-    };
-    let columns = [
-        "sync_id", "position", "rule", "severity", "message", "file", "line", "col", "end_line", "end_col",
-        "help",
-    ];
-    insert(
-        change,
-        "findings",
-        columns,
-        "",
-        (0..).zip(findings.iter().map(FindingRow::from)).map(row).collect(),
-    )
-    .await
 }

@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use almanac_validate::plan::Plan;
+use almanac_validate::{plan::Plan, words::counted};
 use chrono::{DateTime, Utc};
 
-use super::{
-    Reconciler, RoundError,
-    round::same_tree,
-    settle::{new_sync, plural},
-};
+use super::{Reconciler, RoundError, round::same_tree, settle::new_sync};
 use crate::{
     clock,
     source::{LookError, Target},
@@ -32,9 +28,14 @@ impl Reconciler {
         let Some(in_force) = self.store.applied_sync().await? else { return Ok(None) };
         let recorded = in_force.commit;
         let target = Target::Commit(recorded.id.clone());
+        let commit = self.blocking(move |repository| repository.find(&target)).await??;
+        // Another folder of it is meant now. That is for a round to judge, whose guards hold.
+        if !same_tree(&recorded, &commit) {
+            return Ok(None);
+        }
         let read = self.blocking(move |repository| {
-            let tree = repository.find(&target).and_then(|commit| repository.read(commit))?;
-            let report = almanac_validate::check(&tree.sources, now);
+            let tree = repository.read(commit)?;
+            let report = repository.check(&tree, now);
             Ok::<_, LookError>((report.testbed(&tree.sources), tree.commit))
         });
         // What was good when it was put in force may have become bad by a newer version's rules. That is
@@ -45,10 +46,6 @@ impl Reconciler {
             );
             return Ok(None);
         };
-        // Another folder of it is meant now. That is for a round to judge, whose guards hold.
-        if !same_tree(&recorded, &commit) {
-            return Ok(None);
-        }
         let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
         let restored = stored.applied.raise(&self.applied.borrow());
@@ -65,10 +62,9 @@ impl Reconciler {
         let mut sync = SyncRow {
             cause: SyncCause::Drift,
             message: format!(
-                "the database differed from the commit in force, and was put right: {}, and {} {} of assignments, generations or settings",
+                "the database differed from the commit in force, and was put right: {}, and {} of assignments, generations or settings",
                 plan.summary(),
-                next.differing(),
-                plural(next.differing(), "row"),
+                counted(next.differing(), "row"),
             ),
             added: counts.added,
             changed: counts.changed,

@@ -6,6 +6,7 @@ use almanac_validate::{
     Finding, Report, Severity,
     plan::Plan,
     render::human::{Style, human},
+    words::counted,
 };
 use chrono::{DateTime, Utc};
 
@@ -48,7 +49,7 @@ impl Reconciler {
         };
         let Some(testbed) = report.testbed(&tree.sources) else {
             let errors = report.count(Severity::Error);
-            let message = format!("{errors} {} found; nothing was changed", plural(errors, "error"));
+            let message = format!("{} found; nothing was changed", counted(errors, "error"));
             (sync.outcome, sync.message) = (SyncOutcome::Rejected, with(rewritten, message));
             if let Some(same) = self.same(again, &sync, &report).await? {
                 return Ok(Round::Unchanged(same));
@@ -166,10 +167,6 @@ pub(super) fn new_sync(commit: Commit, started_at: DateTime<Utc>, ended_at: Date
         removed: 0,
         findings: 0,
     }
-}
-
-pub(super) fn plural(count: usize, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
 fn with(rewritten: Option<String>, message: String) -> String {

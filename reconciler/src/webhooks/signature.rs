@@ -7,7 +7,7 @@ use sha2::Sha256;
 use thiserror::Error;
 
 use super::base64;
-use crate::secret::Secret;
+use crate::{hex, secret::Secret};
 
 /// How far the clocks of a forge and of the reconciler may be apart, in seconds (Standard Webhooks, "Verifying
 /// webhook authenticity").
@@ -58,7 +58,7 @@ pub enum Unproven {
 pub fn verify(proof: Proof<'_>, secret: &Secret, body: &[u8], now: DateTime<Utc>) -> Result<(), Unproven> {
     match proof {
         Proof::Hex(signature) => {
-            let signature = hexadecimal(signature).ok_or(Unproven::Signature)?;
+            let signature = hex::decode(signature).ok_or(Unproven::Signature)?;
             let mac = mac(secret.reveal().as_bytes(), &[body]);
             mac.verify_slice(&signature).map_err(|_| Unproven::Signature)
         }
@@ -97,12 +97,6 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
         mac.update(part);
     }
     mac
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use almanac_reconciler::{
     lead::Leadership,
     notify::{About, Deliver, Event, Notice, Target, TargetKind},
     secret::SecretSource,
-    store::Store,
+    store::{LookRow, Store},
 };
 use axum::{
     Router,
@@ -208,7 +208,7 @@ impl Outbox {
             Notice { target: target.to_owned(), body: serde_json::to_string(&event).unwrap() }
         };
         let notices: Vec<_> = messages.into_iter().map(notice).collect();
-        self.store.put_notices(&notices, clock::now()).await.unwrap();
+        self.store.put_look(&LookRow::default(), &[], &notices, None, clock::now()).await.unwrap();
     }
 
     fn deliver(&self, targets: &[(&str, &str)]) {
@@ -283,7 +283,8 @@ async fn a_delivery_has_a_number_that_no_other_had() {
     let notice = Notice { target: "hook".to_owned(), body: "{}".to_owned() };
     let mut numbers = Vec::new();
     for _ in 0..3 {
-        store.put_notices(std::slice::from_ref(&notice), clock::now()).await.unwrap();
+        let notices = std::slice::from_ref(&notice);
+        store.put_look(&LookRow::default(), &[], notices, None, clock::now()).await.unwrap();
         let row = store.first_notice("hook").await.unwrap().unwrap();
         numbers.push(row.id);
         store.delivered(row.id).await.unwrap();

@@ -1,0 +1,112 @@
+//! What syncs changed.
+
+use almanac_schemas::Kind;
+use almanac_validate::plan::Action;
+use sqlx::FromRow;
+
+use super::{Store, StoreError, SyncRow, syncs};
+
+/// A recorded change of a user, node, job or of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRow {
+    /// Of what.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// What was done.
+    pub action: Action,
+    /// Labels and spec in JSON before; empty where there was nothing.
+    pub before: String,
+    /// Labels and spec in JSON after; empty where there is nothing any more.
+    pub after: String,
+}
+
+/// A recorded change with the sync that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The sync.
+    pub sync: SyncRow,
+    /// What it changed.
+    pub change: ChangeRow,
+}
+
+type Columns = (String, String, String, String, String);
+
+#[derive(FromRow)]
+struct HistoryColumns {
+    #[sqlx(flatten)]
+    sync: syncs::Columns,
+    action: String,
+    before_json: String,
+    after_json: String,
+}
+
+impl TryFrom<Columns> for ChangeRow {
+    type Error = StoreError;
+
+    fn try_from((kind, name, action, before, after): Columns) -> Result<Self, StoreError> {
+        let json = serde_json::Value::from(kind.as_str());
+        Ok(Self {
+            kind: serde_json::from_value(json).map_err(StoreError::value("kind", &kind))?,
+            action: action_of(&action)?,
+            name,
+            before,
+            after,
+        })
+    }
+}
+
+impl Store {
+    /// The changes of a sync.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn changes(&self, sync: i64) -> Result<Vec<ChangeRow>, StoreError> {
+        let rows: Vec<Columns> = sqlx::query_as(
+            "SELECT kind, name, action, before_json, after_json
+             FROM changes WHERE sync_id = $1 ORDER BY position",
+        )
+        .bind(sync)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(ChangeRow::try_from).collect()
+    }
+
+    /// The changes of something, with their syncs, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn history(
+        &self,
+        kind: Kind,
+        name: &str,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        let rows: Vec<HistoryColumns> = sqlx::query_as(
+            "SELECT syncs.*, changes.action, changes.before_json, changes.after_json
+             FROM changes JOIN syncs ON syncs.id = changes.sync_id
+             WHERE changes.kind = $1 AND changes.name = $2 AND changes.sync_id < $3
+             ORDER BY changes.sync_id DESC LIMIT $4",
+        )
+        .bind(kind.as_str())
+        .bind(name)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let row = |row: HistoryColumns| {
+            let HistoryColumns { sync, action, before_json: before, after_json: after } = row;
+            let action = action_of(&action)?;
+            let change = ChangeRow { kind, name: name.to_owned(), action, before, after };
+            Ok(HistoryRow { sync: sync.try_into()?, change })
+        };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+fn action_of(word: &str) -> Result<Action, StoreError> {
+    Action::from_word(word).map_err(StoreError::value("action", word))
+}

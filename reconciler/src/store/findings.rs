@@ -1,0 +1,123 @@
+//! What syncs found.
+
+use std::fmt;
+
+use almanac_validate::Finding;
+
+use super::{
+    Change, Store, StoreError, count,
+    rows::{insert, text},
+};
+
+/// A recorded finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `almanac_validate::Finding`")]
+pub struct FindingRow {
+    pub rule: String,
+    pub severity: String,
+    pub message: String,
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
+    pub end_line: u32,
+    pub end_column: u32,
+    pub help: String,
+}
+
+impl fmt::Display for FindingRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}[{}]: {}", self.severity, self.rule, self.message)?;
+        if !self.file.is_empty() {
+            writeln!(f, " --> {}:{}:{}", self.file, self.line, self.column)?;
+        }
+        if !self.help.is_empty() {
+            writeln!(f, "  = help: {}", self.help)?;
+        }
+        writeln!(f)
+    }
+}
+
+type Columns = (String, String, String, String, i64, i64, i64, i64, String);
+
+impl From<&Finding> for FindingRow {
+    fn from(finding: &Finding) -> Self {
+        let place = finding.location.as_ref();
+        let number = |number: Option<u32>| number.unwrap_or_default();
+        Self {
+            rule: finding.rule.as_str().to_owned(),
+            severity: finding.severity.as_str().to_owned(),
+            message: text(&finding.message),
+            file: text(place.map_or("", |place| &place.file)),
+            line: number(place.map(|place| place.line)),
+            column: number(place.map(|place| place.column)),
+            end_line: number(place.map(|place| place.end_line)),
+            end_column: number(place.map(|place| place.end_column)),
+            help: text(finding.help.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+impl From<Columns> for FindingRow {
+    fn from(row: Columns) -> Self {
+        let (rule, severity, message, file, line, column, end_line, end_column, help) = row;
+        Self {
+            rule,
+            severity,
+            message,
+            file,
+            line: count(line),
+            column: count(column),
+            end_line: count(end_line),
+            end_column: count(end_column),
+            help,
+        }
+    }
+}
+
+impl Store {
+    /// The findings of a sync, in the order of files and lines.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn findings(&self, sync: i64) -> Result<Vec<FindingRow>, StoreError> {
+        let rows: Vec<Columns> = sqlx::query_as(
+            "SELECT rule, severity, message, file, line, col, end_line, end_col, help
+             FROM findings WHERE sync_id = $1 ORDER BY position",
+        )
+        .bind(sync)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(FindingRow::from).collect())
+    }
+}
+
+pub(super) async fn put(change: &mut Change, sync: i64, findings: &[Finding]) -> Result<(), StoreError> {
+    let row = |(position, finding): (i64, FindingRow)| {
+        [
+            sync.into(),
+            position.into(),
+            finding.rule.into(),
+            finding.severity.into(),
+            finding.message.into(),
+            finding.file.into(),
+            finding.line.into(),
+            finding.column.into(),
+            finding.end_line.into(),
+            finding.end_column.into(),
+            finding.help.into(),
+        ]
+    };
+    let columns = [
+        "sync_id", "position", "rule", "severity", "message", "file", "line", "col", "end_line", "end_col",
+        "help",
+    ];
+    insert(
+        change,
+        "findings",
+        columns,
+        "",
+        (0..).zip(findings.iter().map(FindingRow::from)).map(row).collect(),
+    )
+    .await
+}
