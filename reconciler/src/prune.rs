@@ -106,7 +106,7 @@ mod tests {
             })
             .collect();
         let sources = [Arc::new(Source::read("users.yaml", Entry::File(text.as_bytes())))];
-        check(&sources, DateTime::UNIX_EPOCH).testbed(&sources).unwrap()
+        check(&sources, DateTime::UNIX_EPOCH).testbed().unwrap().as_ref().clone()
     }
 
     fn held(before: usize, after: usize, max_fraction: f64) -> Option<String> {

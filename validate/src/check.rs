@@ -9,7 +9,7 @@ use crate::{
     allow::Allowances,
     flood,
     places::Positions,
-    rules::{self, Context, Draft, Place, Quiet},
+    rules::{self, Context, Draft, Known, Place},
     text::readable,
 };
 
@@ -24,6 +24,8 @@ pub struct Report {
     pub silenced: usize,
     /// How many findings were there before, and are left out.
     pub left_out: usize,
+    /// What is declared, if the check found no error. Use [`Self::testbed`]: more may be found by others.
+    pub declared: Option<Arc<Testbed>>,
 }
 
 impl Report {
@@ -32,9 +34,9 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// What the sources declare, on which this is the report; nothing when they cannot be used.
-    pub fn testbed(&self, sources: &[Arc<Source>]) -> Option<Testbed> {
-        self.sound.then(|| Context::new(&sorted(sources), DateTime::UNIX_EPOCH).testbed())
+    /// What is declared; nothing when it cannot be used.
+    pub fn testbed(&self) -> Option<&Arc<Testbed>> {
+        self.declared.as_ref().filter(|_| self.sound)
     }
 
     /// Adds findings of something that is not part of the tree itself, such as whose change it is.
@@ -63,31 +65,31 @@ pub fn check(sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
 pub fn check_change(sources: &[Arc<Source>], base: &[Arc<Source>], now: DateTime<Utc>) -> Report {
     let sources = sorted(sources);
     let context = Context::new(&sources, now).since(&Context::new(&sorted(base), now));
-    report(&sources, &context, &mut Quiet::default())
+    report(&sources, &context, &mut Known::default())
 }
 
 /// Checks one tree after another, such as the commits of a branch. What is found is what [`check`] finds;
-/// nodes whose jobs stay as they are are not compared again.
+/// jobs that stay as they are are not looked at again, nor compared with each other.
 #[derive(Debug, Default)]
 pub struct Checker {
-    quiet: Quiet,
+    known: Known,
 }
 
 impl Checker {
     /// Checks the next tree.
     pub fn check(&mut self, sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
         let sources = sorted(sources);
-        report(&sources, &Context::new(&sources, now), &mut self.quiet)
+        report(&sources, &Context::new(&sources, now), &mut self.known)
     }
 }
 
-fn report(sources: &[&Source], context: &Context<'_>, quiet: &mut Quiet) -> Report {
+fn report(sources: &[&Source], context: &Context<'_>, known: &mut Known) -> Report {
     let locator = Locator { positions: sources.iter().map(|_| OnceCell::new()).collect(), sources };
 
     let mut findings: Vec<Finding> = sources.iter().flat_map(|source| source.findings()).cloned().collect();
     let mut allowances = Allowances::new(sources);
     let mut silenced = 0;
-    for draft in rules::check(context, quiet) {
+    for draft in rules::check(context, known) {
         if allowances.silences(&draft) {
             silenced += 1;
         } else {
@@ -101,7 +103,8 @@ fn report(sources: &[&Source], context: &Context<'_>, quiet: &mut Quiet) -> Repo
     }
     sort(&mut findings);
     let findings = flood::bounded(findings);
-    Report { findings, sound, silenced, left_out: 0 }
+    let declared = sound.then(|| Arc::new(context.testbed()));
+    Report { findings, sound, silenced, left_out: 0, declared }
 }
 
 /// Sources in the order of their paths.

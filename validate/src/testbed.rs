@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use almanac_schemas::{
-    JobName, JobSpec, NodeName, NodeSpec, RunRole, UserName, UserSpec, config::ConfigSpec, job::Targets,
-    node::Labels,
+    JobName, JobSpec, Node, NodeName, NodeSpec, RunRole, UserName, UserSpec, config::ConfigSpec,
+    job::Targets, node::Labels,
 };
 
 /// Everything that is declared, by name. Specs are shared, so that a testbed costs little to make.
@@ -40,6 +40,12 @@ pub struct Assignment<'a> {
     pub node: &'a NodeName,
     /// Which of the job's containers runs there.
     pub role: RunRole,
+}
+
+impl NodeEntry {
+    pub(crate) fn of(node: &Node) -> Self {
+        Self { labels: node.metadata.labels.clone(), spec: Arc::clone(&node.spec) }
+    }
 }
 
 impl Testbed {

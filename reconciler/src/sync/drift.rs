@@ -36,7 +36,7 @@ impl Reconciler {
         let read = self.blocking(move |repository| {
             let tree = repository.read(commit)?;
             let report = repository.check(&tree, now);
-            Ok::<_, LookError>((report.testbed(&tree.sources), tree.commit))
+            Ok::<_, LookError>((report.testbed().map(Arc::clone), tree.commit))
         });
         // What was good when it was put in force may have become bad by a newer version's rules. That is
         // no drift, and what is in force stays.
@@ -46,7 +46,6 @@ impl Reconciler {
             );
             return Ok(None);
         };
-        let testbed = Arc::new(testbed);
         let mut stored = self.store.load().await?;
         let restored = stored.applied.raise(&self.applied.borrow());
         let plan = Plan::between(&stored.applied.testbed, &testbed);

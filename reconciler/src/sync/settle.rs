@@ -47,7 +47,7 @@ impl Reconciler {
             findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
             ..new_sync(tree.commit, now, clock::now())
         };
-        let Some(testbed) = report.testbed(&tree.sources) else {
+        let Some(testbed) = report.testbed() else {
             let errors = report.count(Severity::Error);
             let message = format!("{} found; nothing was changed", counted(errors, "error"));
             (sync.outcome, sync.message) = (SyncOutcome::Rejected, with(rewritten, message));
@@ -58,8 +58,7 @@ impl Reconciler {
             let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
             return Ok(Round::Recorded(sync, News::Rejected(shown)));
         };
-        let testbed = Arc::new(testbed);
-        let plan = Plan::between(&in_force.testbed, &testbed);
+        let plan = Plan::between(&in_force.testbed, testbed);
         self.steps.over(Step::Planned);
         let counts = plan.counts();
         (sync.added, sync.changed, sync.removed) = (counts.added, counts.changed, counts.removed);
@@ -88,7 +87,7 @@ impl Reconciler {
         }
         sync.message = with(rewritten, message);
         let text = plan.to_string();
-        let next = in_force.next(&testbed, &plan, &sync.commit.id, sync.ended_at);
+        let next = in_force.next(testbed, &plan, &sync.commit.id, sync.ended_at);
         sync.id = self.put_in_force(&sync, &report.findings, &plan, next, base).await?;
         Ok(Round::Recorded(sync, News::Applied(text)))
     }

@@ -92,7 +92,7 @@ impl Branch {
         let git = git2::Repository::open(self.bed.repo()).unwrap();
         let mut cache = Cache::default();
         let in_force = self.read(&git, &self.applied, &mut cache);
-        let testbed = Arc::new(check(&in_force, Utc::now()).testbed(&in_force).unwrap());
+        let testbed = Arc::clone(check(&in_force, Utc::now()).testbed().unwrap());
         let head = self.git(&["rev-parse", "HEAD"]);
         let sources = self.read(&git, &head, &mut cache);
         let change = Change {
@@ -884,7 +884,7 @@ fn only_an_admin_takes_back_what_is_in_force() {
     let git = git2::Repository::open(branch.bed.repo()).unwrap();
     let mut cache = Cache::default();
     let sources = branch.read(&git, &branch.git(&["rev-parse", "HEAD"]), &mut cache);
-    let testbed = Arc::new(check(&sources, Utc::now()).testbed(&sources).unwrap());
+    let testbed = Arc::clone(check(&sources, Utc::now()).testbed().unwrap());
     let head = branch.git(&["rev-parse", "HEAD"]);
     let (applied, trusted) = ("1".repeat(40), []);
     let change =

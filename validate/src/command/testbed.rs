@@ -1,6 +1,8 @@
 //! What the commands that show and find time have in common: the testbed that a tree declares, and some of
 //! its nodes.
 
+use std::sync::Arc;
+
 use almanac_schemas::NodeName;
 use almanac_validate::{
     Severity, Testbed,
@@ -17,11 +19,11 @@ use super::{print::say, source::Place};
 const TOLD: usize = 3;
 
 /// The testbed that a tree declares. When there are errors, there is none, and standard error says so.
-pub(super) fn read(tree: &Place, now: DateTime<Utc>) -> anyhow::Result<Option<Testbed>> {
+pub(super) fn read(tree: &Place, now: DateTime<Utc>) -> anyhow::Result<Option<Arc<Testbed>>> {
     let sources = tree.read()?.sources;
     let report = check(&sources, now);
-    if let Some(testbed) = report.testbed(&sources) {
-        return Ok(Some(testbed));
+    if let Some(testbed) = report.testbed() {
+        return Ok(Some(Arc::clone(testbed)));
     }
     let count = report.count(Severity::Error);
     let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);

@@ -2,44 +2,43 @@
 
 use almanac_schemas::{RunRole, node::Access};
 
-use super::{Context, Draft};
+use super::{Context, Draft, single::Subject};
 use crate::{
     Rule,
     words::{listed, plural},
 };
 
-pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
-    for (job, place) in context.whole_jobs() {
-        let Some(owner) = context.users.get(job.spec.owner.as_str()).and_then(|user| user.manifest) else {
+pub(super) fn check(context: &Context<'_>, subject: &Subject<'_, '_>, drafts: &mut Vec<Draft>) {
+    let Subject { job, place, targets } = subject;
+    let Some(owner) = context.users.get(job.spec.owner.as_str()).and_then(|user| user.manifest) else {
+        return;
+    };
+    for target in targets {
+        let Some((node, node_place)) = target.node.and_then(|node| Some((node.manifest?, &node.place)))
+        else {
             continue;
         };
-        for target in context.targets(job) {
-            let Some((node, node_place)) = target.node.and_then(|node| Some((node.manifest?, &node.place)))
-            else {
-                continue;
-            };
-            let name = &owner.metadata.name;
-            if node.spec.admits(name, owner.spec.team.as_ref()) {
-                continue;
-            }
-            let part = match target.role {
-                RunRole::Client => "",
-                RunRole::Server => ", where its server would run",
-            };
-            let admitted = node.spec.access.as_ref().map_or(String::new(), admitted);
-            drafts.push(
-                Draft::new(
-                    Rule::Access,
-                    target.place(place),
-                    format!("`{name}` may not schedule on node `{}`{part}", target.name),
-                )
-                .related(admitted, node_place.key("spec").key("access").on_key())
-                .help(format!(
-                    "ask the node's owner, `{}`, to admit `{name}` or a team of theirs",
-                    node.spec.owner
-                )),
-            );
+        let name = &owner.metadata.name;
+        if node.spec.admits(name, owner.spec.team.as_ref()) {
+            continue;
         }
+        let part = match target.role {
+            RunRole::Client => "",
+            RunRole::Server => ", where its server would run",
+        };
+        let admitted = node.spec.access.as_ref().map_or(String::new(), admitted);
+        drafts.push(
+            Draft::new(
+                Rule::Access,
+                target.place(place),
+                format!("`{name}` may not schedule on node `{}`{part}", target.name),
+            )
+            .related(admitted, node_place.key("spec").key("access").on_key())
+            .help(format!(
+                "ask the node's owner, `{}`, to admit `{name}` or a team of theirs",
+                node.spec.owner
+            )),
+        );
     }
 }
 

@@ -3,21 +3,20 @@
 
 use almanac_schemas::{Job, container::Container};
 
-use super::{Context, Draft, Place};
+use super::{Context, Draft, Place, single::Subject};
 use crate::Rule;
 
 /// Variables that start with this are set by the agent.
 const RESERVED: &str = "ALMANAC_";
 
-pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
-    for (job, place) in context.whole_jobs() {
-        let spec = place.key("spec");
-        environment(&job.spec.container, &spec.key("container"), drafts);
-        if let Some(server) = &job.spec.server {
-            environment(&server.container, &spec.key("server").key("container"), drafts);
-        }
-        drafts.extend(artifacts(job, &spec));
+pub(super) fn check(_: &Context<'_>, subject: &Subject<'_, '_>, drafts: &mut Vec<Draft>) {
+    let Subject { job, place, .. } = subject;
+    let spec = place.key("spec");
+    environment(&job.spec.container, &spec.key("container"), drafts);
+    if let Some(server) = &job.spec.server {
+        environment(&server.container, &spec.key("server").key("container"), drafts);
     }
+    drafts.extend(artifacts(job, &spec));
 }
 
 fn environment(container: &Container, place: &Place, drafts: &mut Vec<Draft>) {

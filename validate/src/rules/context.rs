@@ -180,6 +180,13 @@ impl<'a> Context<'a> {
         self.jobs.values().filter_map(|job| Some((job.manifest?, &job.place)))
     }
 
+    /// Whether no name is declared twice, nor of a user and a node.
+    pub(crate) fn names_are_unique(&self) -> bool {
+        let names =
+            self.users.len() + self.nodes.len() + self.jobs.len() + usize::from(self.config.is_some());
+        names == self.declarations.len() && !self.nodes.keys().any(|name| self.users.contains_key(name))
+    }
+
     /// The settings with their document, if any are declared and whole.
     pub(crate) fn declared_config(&self) -> Option<(&'a Config, &Place)> {
         self.config.as_ref().and_then(|config| Some((config.manifest?, &config.place)))
@@ -232,10 +239,7 @@ impl<'a> Context<'a> {
     pub(crate) fn testbed(&self) -> Testbed {
         let users = self.whole_users().map(|(user, _)| (user.metadata.name.clone(), Arc::clone(&user.spec)));
         let jobs = self.whole_jobs().map(|(job, _)| (job.metadata.name.clone(), Arc::clone(&job.spec)));
-        let node = |(node, _): (&Node, _)| {
-            let entry = NodeEntry { labels: node.metadata.labels.clone(), spec: Arc::clone(&node.spec) };
-            (node.metadata.name.clone(), entry)
-        };
+        let node = |(node, _): (&Node, _)| (node.metadata.name.clone(), NodeEntry::of(node));
         Testbed {
             users: users.collect(),
             nodes: self.whole_nodes().map(node).collect(),

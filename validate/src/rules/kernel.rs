@@ -3,24 +3,22 @@
 
 use almanac_schemas::{Job, Node, RunRole, UserRole, node::NodeRole};
 
-use super::{Context, Draft, Place};
+use super::{Context, Draft, Place, single::Subject};
 use crate::{Rule, words::listed};
 
-pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
-    for (job, place) in context.whole_jobs() {
-        if job.spec.kernel.is_none() {
+pub(super) fn check(context: &Context<'_>, subject: &Subject<'_, '_>, drafts: &mut Vec<Draft>) {
+    let Subject { job, place, targets } = subject;
+    if job.spec.kernel.is_none() {
+        return;
+    }
+    owner(context, job, place, drafts);
+    for target in targets {
+        // Kernel settings are those of the job's own container, not of its server's host.
+        if target.role == RunRole::Server {
             continue;
         }
-        owner(context, job, place, drafts);
-        for target in context.targets(job) {
-            // Kernel settings are those of the job's own container, not of its server's host.
-            if target.role == RunRole::Server {
-                continue;
-            }
-            if let Some((node, node_place)) = target.node.and_then(|node| Some((node.manifest?, &node.place)))
-            {
-                node_allows(job, place, node, node_place, drafts);
-            }
+        if let Some((node, node_place)) = target.node.and_then(|node| Some((node.manifest?, &node.place))) {
+            node_allows(job, place, node, node_place, drafts);
         }
     }
 }

@@ -13,41 +13,37 @@ mod references;
 mod resources;
 mod schedule;
 mod settings;
+mod single;
 mod targets;
 
-use rayon::prelude::*;
-
 pub(crate) use context::{Context, Draft, Place};
-pub(crate) use overlap::Quiet;
 
-/// Applies every rule. `quiet` is what is known of an earlier tree.
-pub(crate) fn check(context: &Context<'_>, quiet: &mut Quiet) -> Vec<Draft> {
-    const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] = &[
-        paths::check,
-        names::check,
-        keys::check,
-        references::check,
-        targets::check,
-        access::check,
-        kernel::check,
-        schedule::check,
-        resources::check,
-        container::check,
-        ranges::check,
-        settings::check,
-    ];
-    let drafts = |check: &fn(&Context<'_>, &mut Vec<Draft>)| {
-        let mut drafts = Vec::new();
-        check(context, &mut drafts);
-        drafts
-    };
-    let overlaps = || {
-        let mut drafts = Vec::new();
-        overlap::check(context, quiet, &mut drafts);
-        drafts
-    };
-    let (mut drafts, overlaps) =
-        rayon::join(|| CHECKS.par_iter().flat_map_iter(drafts).collect::<Vec<_>>(), overlaps);
+/// What is known of the tree that was checked last.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    sound: single::Sound,
+    quiet: overlap::Quiet,
+}
+
+/// Applies every rule, as far as it is not known what it finds.
+pub(crate) fn check(context: &Context<'_>, known: &mut Known) -> Vec<Draft> {
+    const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] =
+        &[paths::check, names::check, keys::check, references::check, ranges::check, settings::check];
+    let Known { sound, quiet } = known;
+    sound.enter(context);
+    let mut drafts = Vec::new();
+    let mut overlaps = Vec::new();
+    let (looked, ()) = rayon::join(
+        || {
+            for check in CHECKS {
+                check(context, &mut drafts);
+            }
+            single::check(context, sound)
+        },
+        || overlap::check(context, sound, quiet, &mut overlaps),
+    );
+    sound.keep(looked.sound);
+    drafts.extend(looked.drafts);
     drafts.extend(overlaps);
     drafts
 }

@@ -16,6 +16,9 @@ enum Namespace<'a> {
 }
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
+    if context.names_are_unique() {
+        return;
+    }
     let mut first = BTreeMap::new();
     for declaration in &context.declarations {
         let namespace = match declaration.kind {

@@ -10,6 +10,11 @@ use super::{Context, Draft, Place};
 use crate::Rule;
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
+    // Almost always, and then no two of them can be the same to anybody.
+    let plain = |path: &&str| path.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if context.paths.iter().all(plain) {
+        return;
+    }
     let mut first: HashMap<String, usize> = HashMap::new();
     for (file, path) in context.paths.iter().enumerate() {
         let earlier = *first.entry(folded(path)).or_insert(file);

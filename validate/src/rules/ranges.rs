@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use almanac_schemas::Size;
 
-use super::{Context, Draft, Place};
+use super::{Context, Draft, Place, single::Subject};
 use crate::Rule;
 
 /// What container engines accept. Less is refused by them, or means no limit at all once it is rounded;
@@ -20,8 +20,6 @@ const ELEVATION: RangeInclusive<f64> = -11_000.0..=100_000.0;
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
     let mut report =
         |place: Place, message: String| drafts.push(Draft::new(Rule::ValueRange, place, message));
-    let wrong_cpus = |cpus: Option<f64>| cpus.filter(|cpus| !CPUS.contains(cpus));
-    let wrong_memory = |memory: Option<Size>| memory.filter(|memory| *memory < LEAST_MEMORY);
 
     for (node, place) in context.whole_nodes() {
         let spec = place.key("spec");
@@ -62,31 +60,6 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         }
     }
 
-    for (job, place) in context.whole_jobs() {
-        let spec = place.key("spec");
-        let server =
-            job.spec.server.as_ref().map(|server| (&server.container, spec.key("server").key("container")));
-        let containers = std::iter::once((&job.spec.container, spec.key("container"))).chain(server);
-        for (container, place) in containers {
-            let place = place.key("resources");
-            if let Some(cpus) = wrong_cpus(container.resources.cpus) {
-                report(place.key("cpus"), cpus_in_words("a share", cpus));
-            }
-            if let Some(memory) = wrong_memory(container.resources.memory) {
-                report(place.key("memory"), memory_in_words(memory));
-            }
-            if container.resources.pids == Some(0) {
-                report(place.key("pids"), "a limit of 0 processes lets nothing start".to_owned());
-            }
-        }
-        if job.spec.server.as_ref().is_some_and(|server| server.ready.tcp == Some(0)) {
-            report(
-                spec.key("server").key("ready").key("tcp"),
-                "a port is a number from 1 to 65535".to_owned(),
-            );
-        }
-    }
-
     if let Some((config, place)) = context.declared_config() {
         let fraction = config.spec.prune.max_fraction;
         if !(0.0..=1.0).contains(&fraction) {
@@ -94,6 +67,39 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             report(place, format!("a fraction of {fraction} is not between 0 and 1"));
         }
     }
+}
+
+pub(super) fn of_job(_: &Context<'_>, subject: &Subject<'_, '_>, drafts: &mut Vec<Draft>) {
+    let mut report =
+        |place: Place, message: String| drafts.push(Draft::new(Rule::ValueRange, place, message));
+    let Subject { job, place, .. } = subject;
+    let spec = place.key("spec");
+    let server =
+        job.spec.server.as_ref().map(|server| (&server.container, spec.key("server").key("container")));
+    let containers = std::iter::once((&job.spec.container, spec.key("container"))).chain(server);
+    for (container, place) in containers {
+        let place = place.key("resources");
+        if let Some(cpus) = wrong_cpus(container.resources.cpus) {
+            report(place.key("cpus"), cpus_in_words("a share", cpus));
+        }
+        if let Some(memory) = wrong_memory(container.resources.memory) {
+            report(place.key("memory"), memory_in_words(memory));
+        }
+        if container.resources.pids == Some(0) {
+            report(place.key("pids"), "a limit of 0 processes lets nothing start".to_owned());
+        }
+    }
+    if job.spec.server.as_ref().is_some_and(|server| server.ready.tcp == Some(0)) {
+        report(spec.key("server").key("ready").key("tcp"), "a port is a number from 1 to 65535".to_owned());
+    }
+}
+
+fn wrong_cpus(cpus: Option<f64>) -> Option<f64> {
+    cpus.filter(|cpus| !CPUS.contains(cpus))
+}
+
+fn wrong_memory(memory: Option<Size>) -> Option<Size> {
+    memory.filter(|memory| *memory < LEAST_MEMORY)
 }
 
 fn cpus_in_words(what: &str, cpus: f64) -> String {

@@ -3,7 +3,7 @@
 
 use almanac_schemas::job::Targets;
 
-use super::{Context, Draft, Place};
+use super::{Context, Draft, Place, single::Subject};
 use crate::{
     Rule,
     suggest::{did_you_mean, nearest, slip},
@@ -22,20 +22,24 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
             user(context, name.as_str(), spec.key("access").key("users").index(index), drafts);
         }
     }
+}
+
+pub(super) fn of_job(context: &Context<'_>, subject: &Subject<'_, '_>, drafts: &mut Vec<Draft>) {
+    if !context.complete {
+        return;
+    }
+    let Subject { job, place, targets } = subject;
+    user(context, job.spec.owner.as_str(), place.key("spec").key("owner"), drafts);
+    for target in targets {
+        if target.node.is_none() {
+            node(context, target.name, target.place(place), drafts);
+        }
+    }
+    let nothing = targets.len() == usize::from(job.spec.server.is_some());
     // A damaged node may be the one that a selector means: its labels are not known.
-    let all_known = context.nodes.values().all(|node| node.manifest.is_some());
-    for (job, place) in context.whole_jobs() {
-        user(context, job.spec.owner.as_str(), place.key("spec").key("owner"), drafts);
-        let targets = context.targets(job);
-        for target in &targets {
-            if target.node.is_none() {
-                node(context, target.name, target.place(place), drafts);
-            }
-        }
-        let nothing = targets.len() == usize::from(job.spec.server.is_some());
-        if matches!(job.spec.targets(), Ok(Targets::Selector(_))) && nothing && all_known {
-            drafts.push(unmatched(context, job, place));
-        }
+    let all_known = || context.nodes.values().all(|node| node.manifest.is_some());
+    if matches!(job.spec.targets(), Ok(Targets::Selector(_))) && nothing && all_known() {
+        drafts.push(unmatched(context, job, place));
     }
 }
 

@@ -2,22 +2,21 @@
 
 use almanac_schemas::{RunRole, container::Container};
 
-use super::{Context, Draft, Place, context::Target};
+use super::{Context, Draft, Place, context::Target, single::Subject};
 use crate::Rule;
 
-pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
-    for (job, place) in context.whole_jobs() {
-        let spec = place.key("spec");
-        for target in context.targets(job) {
-            match (target.role, &job.spec.server) {
-                (RunRole::Server, Some(server)) => {
-                    compare(&target, &server.container, None, &spec.key("server").key("container"), drafts);
-                }
-                _ => {
-                    let artifacts =
-                        job.spec.artifacts.max_size.map(|size| (size, spec.key("artifacts").key("maxSize")));
-                    compare(&target, &job.spec.container, artifacts, &spec.key("container"), drafts);
-                }
+pub(super) fn check(_: &Context<'_>, subject: &Subject<'_, '_>, drafts: &mut Vec<Draft>) {
+    let Subject { job, place, targets } = subject;
+    let spec = place.key("spec");
+    for target in targets {
+        match (target.role, &job.spec.server) {
+            (RunRole::Server, Some(server)) => {
+                compare(target, &server.container, None, &spec.key("server").key("container"), drafts);
+            }
+            _ => {
+                let artifacts =
+                    job.spec.artifacts.max_size.map(|size| (size, spec.key("artifacts").key("maxSize")));
+                compare(target, &job.spec.container, artifacts, &spec.key("container"), drafts);
             }
         }
     }

@@ -1,25 +1,42 @@
 //! `schedule`: a schedule means something. `schedule-bounds`: it keeps within the testbed's bounds.
 //! `schedule-past` and `schedule-empty`: it leads to at least one run.
 
-use almanac_schemas::{Instant, Job, Schedule, config::ScheduleBounds, schedule::ScheduleError};
+use std::sync::Arc;
+
+use almanac_schemas::{
+    Instant, Job, Schedule,
+    config::ScheduleBounds,
+    schedule::{ScheduleError, Timing},
+};
 use chrono::{DateTime, Utc};
 
-use super::{Context, Draft, Place};
+use super::{
+    Context, Draft, Place,
+    single::{Subject, Timely},
+};
 use crate::Rule;
 
-pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
-    for (job, place) in context.whole_jobs() {
-        let place = place.key("spec").key("schedule");
-        match job.spec.schedule.resolve() {
-            Err(error) => drafts.push(meaningless(error, &place)),
-            Ok(schedule) => {
-                if let Some(settings) = context.settings() {
-                    bounds(job, &settings.schedule, context.now, &place, drafts);
-                }
-                drafts.extend(idle(job, &schedule, context.now, &place));
-            }
+/// When the job runs, unless that is not known, or it never does.
+pub(super) fn check(
+    context: &Context<'_>,
+    subject: &Subject<'_, '_>,
+    drafts: &mut Vec<Draft>,
+) -> Option<Timely> {
+    let Subject { job, place, .. } = subject;
+    let place = place.key("spec").key("schedule");
+    let schedule = match job.spec.schedule.resolve() {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            drafts.push(meaningless(error, &place));
+            return None;
         }
+    };
+    let settings = context.settings();
+    if let Some(settings) = settings {
+        bounds(job, &settings.schedule, context.now, &place, drafts);
     }
+    let until = next(job, &schedule, context.now, &place, drafts)?;
+    settings.map(|_| Timely { schedule: Arc::new(schedule), from: context.now, until })
 }
 
 /// Whether a job's schedule is one that the other rules can work with: it means something, and its
@@ -83,36 +100,45 @@ fn bounds(job: &Job, bounds: &ScheduleBounds, now: DateTime<Utc>, place: &Place,
     }
 }
 
-fn idle(job: &Job, schedule: &Schedule, now: DateTime<Utc>, place: &Place) -> Option<Draft> {
-    let now_text = Instant(now);
-    let spec = &job.spec.schedule;
-    let past = |key: &str, what: String| {
+/// When the job runs next, if it does.
+fn next(
+    job: &Job,
+    schedule: &Schedule,
+    now: DateTime<Utc>,
+    place: &Place,
+    drafts: &mut Vec<Draft>,
+) -> Option<DateTime<Utc>> {
+    let mut past = |key: &str, what: String| {
         let message = format!("{what} is in the past, so `{}` never runs again", job.metadata.name);
-        Some(
+        drafts.push(
             Draft::new(Rule::SchedulePast, place.key(key), message)
-                .note(format!("it is {now_text} now"))
+                .note(format!("it is {} now", Instant(now)))
                 .help("remove the job, or choose a later instant"),
-        )
+        );
+        None
     };
-    if let Some(at) = spec.at {
-        return if at.0 < now { past("at", format!("`{at}`")) } else { None };
-    }
-    let end = spec.end?;
-    if end.0 <= now {
+    let (cron, end) = match &schedule.timing {
+        Timing::At(at) if *at < now => return past("at", format!("`{}`", Instant(*at))),
+        Timing::At(at) => return Some(*at),
+        Timing::Cron { cron, .. } => (cron, Instant(schedule.end)),
+    };
+    if schedule.end <= now {
         return past("end", format!("the end, `{end}`,"));
     }
-    if schedule.next(now.max(schedule.start)).is_some() {
-        return None;
+    let from = now.max(schedule.start);
+    if let Some(run) = schedule.next(from) {
+        return Some(run.start);
     }
-    let from = Instant(now.max(schedule.start));
-    let cron = spec.cron.as_ref()?;
-    Some(
+    let name = &job.metadata.name;
+    let from = Instant(from);
+    drafts.push(
         Draft::new(
             Rule::ScheduleEmpty,
             place.key("cron"),
-            format!("`{}` never runs: `{cron}` does not occur from {from} to {end}", job.metadata.name),
+            format!("`{name}` never runs: `{cron}` does not occur from {from} to {end}"),
         )
         .related("the window ends here", place.key("end"))
         .help("choose a later `end`, or another expression"),
-    )
+    );
+    None
 }

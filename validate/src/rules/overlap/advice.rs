@@ -73,7 +73,7 @@ impl<'c, 'a> Advice<'c, 'a> {
         let schedule = &self.jobs[job].schedule;
         if let (Some(cron), Timing::Cron { zone, .. }) = (&cron, &schedule.timing) {
             let timing = Timing::Cron { cron: cron.clone(), zone: *zone };
-            let moved = Schedule { timing, ..schedule.clone() };
+            let moved = Schedule { timing, ..Schedule::clone(schedule) };
             for calendar in &self.calendars[job] {
                 let position = calendar.jobs.iter().position(|index| *index == job);
                 let claims = self.claims.get_mut(calendar.name);

@@ -5,16 +5,16 @@ mod advice;
 mod quiet;
 mod wording;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use almanac_schemas::{Instant, Job, Schedule};
 use chrono::{DateTime, TimeDelta, Utc};
 use rayon::prelude::*;
 
-use super::{Context, Draft, Place, schedule::resolved};
+use super::{Context, Draft, Place, schedule::resolved, single::Sound};
 use crate::conflict::{Claim, Clash, Holder, clashes};
 use advice::Advice;
-pub(crate) use quiet::Quiet;
+pub(super) use quiet::Quiet;
 
 /// How many conflicts of a job with jobs that are declared before it are shown one by one.
 const MAX_CONFLICTS: usize = 8;
@@ -23,7 +23,7 @@ const MAX_CONFLICTS: usize = 8;
 struct Exclusive<'a> {
     job: &'a Job,
     place: &'a Place,
-    schedule: Schedule,
+    schedule: Arc<Schedule>,
 }
 
 /// What holds a node.
@@ -51,11 +51,15 @@ struct Conflict<'a> {
     count: u64,
 }
 
-pub(super) fn check(context: &Context<'_>, quiet: &mut Quiet, drafts: &mut Vec<Draft>) {
+pub(super) fn check(context: &Context<'_>, sound: &Sound, quiet: &mut Quiet, drafts: &mut Vec<Draft>) {
+    let schedule = |job: &Job| {
+        let known = sound.schedule(job, context.now).map(Arc::clone);
+        known.or_else(|| resolved(context, job).map(Arc::new))
+    };
     let mut jobs: Vec<Exclusive<'_>> = context
         .whole_jobs()
         .filter(|(job, _)| job.spec.exclusive)
-        .filter_map(|(job, place)| Some(Exclusive { job, place, schedule: resolved(context, job)? }))
+        .filter_map(|(job, place)| Some(Exclusive { job, place, schedule: schedule(job)? }))
         .collect();
     // Of two in each other's way, the later one is to move: one that a change brings, if it is a change.
     jobs.sort_by_key(|job| (!context.stands(job.job), job.place.file, job.place.spot.document));
@@ -152,7 +156,7 @@ fn calendars<'c>(context: &'c Context<'_>, jobs: &[Exclusive<'c>]) -> BTreeMap<&
 impl<'a> Calendar<'a> {
     /// Everything that claims the node: its jobs, then its windows.
     fn claims(&self, jobs: &[Exclusive<'_>], from: DateTime<Utc>) -> Vec<Claim> {
-        let schedules = self.jobs.iter().map(|index| &jobs[*index].schedule);
+        let schedules = self.jobs.iter().map(|index| &*jobs[*index].schedule);
         let job = |schedule: &Schedule| Claim::new(schedule, self.guard, Holder::Job, from, schedule.end);
         let mut claims: Vec<_> = schedules.map(job).collect();
         // Maintenance goes on for ever; what is later than the last run cannot be in a run's way.

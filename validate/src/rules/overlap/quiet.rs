@@ -5,7 +5,7 @@
 //! holds for every later one, for as long as the schedules on the node are the same. A node with a
 //! conflict is compared again each time, since its first clashing instants move.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use almanac_schemas::Schedule;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use crate::conflict::Clash;
 
 /// The nodes without a conflict, by name, as they were in the tree that was checked last.
 #[derive(Debug, Default)]
-pub(crate) struct Quiet(BTreeMap<String, Claimed>);
+pub(in crate::rules) struct Quiet(BTreeMap<String, Claimed>);
 
 /// All that decides what is found on a node.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Claimed {
     from: DateTime<Utc>,
     guard: TimeDelta,
     windows: Vec<Schedule>,
-    jobs: Vec<Schedule>,
+    jobs: Vec<Arc<Schedule>>,
 }
 
 impl Quiet {
@@ -72,6 +72,6 @@ impl Claimed {
 fn schedules<'c>(
     calendar: &'c Calendar<'_>,
     jobs: &'c [Exclusive<'_>],
-) -> impl Iterator<Item = &'c Schedule> {
+) -> impl Iterator<Item = &'c Arc<Schedule>> {
     calendar.jobs.iter().map(|job| &jobs[*job].schedule)
 }
