@@ -57,15 +57,22 @@ pub struct ContainerSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ContainerName(String);
 
+const PREFIX: &str = "almanac-";
+
 impl ContainerName {
     /// The name of a run's container.
     pub fn of(key: &RunKey) -> Self {
-        Self(format!("almanac-{key}"))
+        Self(format!("{PREFIX}{key}"))
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The run, as folders are named by it.
+    pub fn run(&self) -> &str {
+        self.0.strip_prefix(PREFIX).unwrap_or(&self.0)
     }
 }
 

@@ -30,6 +30,7 @@ pub mod connection;
 pub mod container;
 pub mod desired;
 pub mod dispatcher;
+pub mod gate;
 pub mod heartbeat;
 pub mod journal;
 pub mod keygen;

@@ -3,9 +3,11 @@
 //! ```text
 //! lock                      held while an agent runs on the folder
 //! journal.sqlite            what it must not forget
+//! gate                      the program that containers begin with
 //! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)
 //! runs/RUN/run.json         what the run is             (in the container: /almanac/run.json)
 //! runs/RUN/artifacts/       what the run leaves
+//! runs/RUN/held/            where the container is told that its run is due
 //! runs/RUN/process/         the process runtime's notes
 //! runs/RUN/outbox/          run.log, and what is packed for the reconciler
 //! ```
@@ -71,6 +73,11 @@ impl StateDir {
     /// The journal's file.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.sqlite")
+    }
+
+    /// The program that containers begin with.
+    pub fn gate(&self) -> PathBuf {
+        self.root.join("gate")
     }
 
     /// The folder that holds the folders of runs.

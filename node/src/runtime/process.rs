@@ -69,8 +69,7 @@ impl Process {
     }
 
     fn notes(&self, name: &ContainerName) -> Notes {
-        let run = name.as_str().trim_start_matches("almanac-");
-        Notes(self.runs.join(run).join("process"))
+        Notes(self.runs.join(name.run()).join("process"))
     }
 
     fn condition(&self, notes: &Notes) -> io::Result<Option<Condition>> {
