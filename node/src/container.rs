@@ -42,6 +42,10 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// What it sees of the host.
     pub mounts: Vec<Mount>,
+    /// Whether its own file system cannot be written.
+    pub read_only: bool,
+    /// Where it has a file system in memory, empty at its start.
+    pub scratch: Option<&'static str>,
     /// The capabilities that it keeps.
     pub capabilities: Vec<Capability>,
     /// The most that it may take.
@@ -130,6 +134,8 @@ pub enum View {
 
 const CONFIG_PATH: &str = "/almanac/config.yaml";
 const FACTS_PATH: &str = "/almanac/run.json";
+/// Where programs expect to be able to write.
+const SCRATCH_PATH: &str = "/tmp";
 
 /// Describes the container of a run.
 pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
@@ -181,6 +187,8 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
             mount(&files.facts, FACTS_PATH, true),
             mount(&files.artifacts, artifacts, false),
         ],
+        read_only: container.read_only,
+        scratch: (container.read_only && !is_same_folder(artifacts, SCRATCH_PATH)).then_some(SCRATCH_PATH),
         capabilities: container.capabilities.clone(),
         resources: Resources {
             cpus: smaller(container.resources.cpus, order.limits.cpus),
@@ -203,6 +211,12 @@ pub(crate) fn part(order: &Order) -> &Container {
         (RunRole::Server, Some(server)) => &server.container,
         _ => &order.spec.container,
     }
+}
+
+/// Whether two absolute paths name one folder, however they are written.
+fn is_same_folder(one: &str, other: &str) -> bool {
+    // Repeated and single-dot parts do not count among the components of a path.
+    Path::new(one).components().eq(Path::new(other).components())
 }
 
 fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {

@@ -292,6 +292,9 @@ fn pull_name(image: &Image) -> String {
     if last.contains(':') || last.contains('@') { text.to_owned() } else { format!("{text}:latest") }
 }
 
+/// How a container's scratch space is mounted. It is memory, of the host's where the container has no limit of its own.
+const SCRATCH_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=1777";
+
 fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
     let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
     labels.insert(AGENT_LABEL.to_owned(), agent.to_owned());
@@ -323,6 +326,8 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
             NetworkChoice::None => "none".to_owned(),
         }),
         port_bindings: Some(published.collect()),
+        readonly_rootfs: Some(spec.read_only),
+        tmpfs: spec.scratch.map(|path| HashMap::from([(path.to_owned(), SCRATCH_OPTIONS.to_owned())])),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(spec.capabilities.iter().map(ToString::to_string).collect()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),

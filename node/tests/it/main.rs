@@ -11,6 +11,7 @@ mod harness;
 
 mod cleanup;
 mod commands;
+mod confinement;
 mod connection;
 mod crashes;
 mod docker;
