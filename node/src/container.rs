@@ -10,7 +10,7 @@ use std::{
 use chrono::SecondsFormat;
 
 use almanac_schemas::{
-    RunRole, Size,
+    JobSpec, RunRole, Size,
     container::{Capability, Container, Image, Network, Port},
 };
 
@@ -140,7 +140,7 @@ const SCRATCH_PATH: &str = "/tmp";
 /// Describes the container of a run.
 pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
     let key = order.key();
-    let container = part(order);
+    let container = part(&order.spec, order.role);
     let artifacts = &order.spec.artifacts.path;
     let seen = |mounted: &str, host: &Path| match view {
         View::Mounted => mounted.to_owned(),
@@ -205,11 +205,11 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
     }
 }
 
-/// The container of an order's part of the job.
-pub(crate) fn part(order: &Order) -> &Container {
-    match (order.role, &order.spec.server) {
+/// The container of a part of a job.
+pub(crate) fn part(job: &JobSpec, role: RunRole) -> &Container {
+    match (role, &job.server) {
         (RunRole::Server, Some(server)) => &server.container,
-        _ => &order.spec.container,
+        _ => &job.container,
     }
 }
 
@@ -219,7 +219,8 @@ fn is_same_folder(one: &str, other: &str) -> bool {
     Path::new(one).components().eq(Path::new(other).components())
 }
 
-fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
+/// The smaller of two limits, each of which may be absent.
+pub(crate) fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other < one { other } else { one }),
         (one, other) => one.or(other),
