@@ -93,8 +93,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     let (held, held_receiver) = watch::channel(Held::default());
     let (snapshots, snapshot_receiver) = mpsc::channel(connection::SNAPSHOTS);
     let (link, online) = Link::new(settings.name.clone(), connection);
-    let mut dispatcher =
-        Dispatcher::load(settings.name.clone(), tools.clone(), held).await.map_err(in_journal)?;
+    let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), settings.policy, held)
+        .await
+        .map_err(in_journal)?;
     dispatcher.resume(open);
 
     let tasks = TaskTracker::new();

@@ -10,7 +10,7 @@ use std::{
 use chrono::SecondsFormat;
 
 use almanac_schemas::{
-    RunRole, Size,
+    JobSpec, RunRole, Size,
     container::{Capability, Container, Image, Network, Port},
 };
 
@@ -42,6 +42,10 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// What it sees of the host.
     pub mounts: Vec<Mount>,
+    /// Whether its own file system cannot be written.
+    pub read_only: bool,
+    /// Where it has a file system in memory, empty at its start.
+    pub scratch: Option<&'static str>,
     /// The capabilities that it keeps.
     pub capabilities: Vec<Capability>,
     /// The most that it may take.
@@ -137,11 +141,13 @@ pub enum View {
 
 const CONFIG_PATH: &str = "/almanac/config.yaml";
 const FACTS_PATH: &str = "/almanac/run.json";
+/// Where programs expect to be able to write.
+const SCRATCH_PATH: &str = "/tmp";
 
 /// Describes the container of a run.
 pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
     let key = order.key();
-    let container = part(order);
+    let container = part(&order.spec, order.role);
     let artifacts = &order.spec.artifacts.path;
     let seen = |mounted: &str, host: &Path| match view {
         View::Mounted => mounted.to_owned(),
@@ -188,6 +194,8 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
             mount(&files.facts, FACTS_PATH, true),
             mount(&files.artifacts, artifacts, false),
         ],
+        read_only: container.read_only,
+        scratch: (container.read_only && !is_same_folder(artifacts, SCRATCH_PATH)).then_some(SCRATCH_PATH),
         capabilities: container.capabilities.clone(),
         resources: Resources {
             cpus: smaller(container.resources.cpus, order.limits.cpus),
@@ -204,15 +212,22 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
     }
 }
 
-/// The container of an order's part of the job.
-pub(crate) fn part(order: &Order) -> &Container {
-    match (order.role, &order.spec.server) {
+/// The container of a part of a job.
+pub(crate) fn part(job: &JobSpec, role: RunRole) -> &Container {
+    match (role, &job.server) {
         (RunRole::Server, Some(server)) => &server.container,
-        _ => &order.spec.container,
+        _ => &job.container,
     }
 }
 
-fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
+/// Whether two absolute paths name one folder, however they are written.
+fn is_same_folder(one: &str, other: &str) -> bool {
+    // Repeated and single-dot parts do not count among the components of a path.
+    Path::new(one).components().eq(Path::new(other).components())
+}
+
+/// The smaller of two limits, each of which may be absent.
+pub(crate) fn smaller<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other < one { other } else { one }),
         (one, other) => one.or(other),

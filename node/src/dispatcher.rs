@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Instant, NodeName};
+use almanac_schemas::{Instant, NodeName, node::Limits};
 
 use crate::{
     backoff::Backoff,
@@ -19,6 +19,7 @@ use crate::{
     connection::Held,
     desired::{Assignment, Desired, Judgement},
     journal::{JournalError, OpenRun, Settlement},
+    policy::Policy,
     run::{self, Order, State, Tools},
     runtime::chain,
     scheduler::{self, Accounts, Situation, Verdict},
@@ -33,6 +34,7 @@ pub struct Dispatcher {
     tools: Tools,
     desired: Option<Desired>,
     accounts: Accounts,
+    policy: Policy,
     operating_since: DateTime<Utc>,
     held: watch::Sender<Held>,
     workers: JoinSet<()>,
@@ -44,10 +46,16 @@ impl Dispatcher {
     /// # Errors
     ///
     /// When the journal cannot be read.
-    pub async fn load(node: NodeName, tools: Tools, held: watch::Sender<Held>) -> Result<Self, JournalError> {
+    pub async fn load(
+        node: NodeName,
+        tools: Tools,
+        policy: Policy,
+        held: watch::Sender<Held>,
+    ) -> Result<Self, JournalError> {
         let mut dispatcher = Self {
             node,
             accounts: tools.journal.accounts().await?,
+            policy,
             desired: None,
             operating_since: clock::now(),
             held,
@@ -105,8 +113,13 @@ impl Dispatcher {
     async fn dispatch(&mut self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let Some(desired) = &self.desired else { return Ok(None) };
         let now = clock::now();
-        let situation =
-            Situation { desired, accounts: &self.accounts, operating_since: self.operating_since, now };
+        let situation = Situation {
+            desired,
+            accounts: &self.accounts,
+            policy: &self.policy,
+            operating_since: self.operating_since,
+            now,
+        };
         let plan = scheduler::plan(&situation);
         if plan.decisions.is_empty() {
             return Ok(plan.wake_at);
@@ -115,11 +128,13 @@ impl Dispatcher {
             .decisions
             .iter()
             .map(|decision| {
-                let (start_by, transition) = match &decision.verdict {
-                    Verdict::Start { by } => (*by, State::begin(now)),
-                    Verdict::Omit(omission) => (decision.scheduled_at, run::omitted(omission, now)),
+                let (start_by, limits, transition) = match &decision.verdict {
+                    Verdict::Start { by, limits } => (*by, limits, State::begin(now)),
+                    Verdict::Omit(omission) => {
+                        (decision.scheduled_at, &desired.node.limits, run::omitted(omission, now))
+                    }
                 };
-                let order = self.order(desired, decision.assignment, decision.scheduled_at, start_by);
+                let order = self.order(desired, decision.assignment, decision.scheduled_at, start_by, limits);
                 Settlement { order, transition }
             })
             .collect();
@@ -150,6 +165,7 @@ impl Dispatcher {
         assignment: &Assignment,
         scheduled_at: DateTime<Utc>,
         start_by: DateTime<Utc>,
+        limits: &Limits,
     ) -> Order {
         Order {
             job: assignment.job.clone(),
@@ -158,7 +174,7 @@ impl Dispatcher {
             scheduled_at: Instant(scheduled_at),
             start_by: Instant(start_by),
             spec: (*assignment.spec).clone(),
-            limits: desired.node.limits.clone(),
+            limits: limits.clone(),
             network: desired.network.clone(),
             commit: desired.commit.clone(),
         }

@@ -3,7 +3,8 @@
 //! # Where to start
 //!
 //! - The pure cores: [`scheduler`] decides what becomes of each occurrence, [`run`] holds the state
-//!   machine of a run, [`container`] describes its container, [`desired`] judges snapshots.
+//!   machine of a run, [`container`] describes its container, [`desired`] judges snapshots,
+//!   [`policy`] is the last word of the host's owner.
 //! - [`journal`] is what makes each instant run once: what is to be done is recorded before it is done.
 //! - [`agent`] puts everything together; [`dispatcher`] is its centre.
 //!
@@ -35,6 +36,8 @@ pub mod heartbeat;
 pub mod journal;
 pub mod keygen;
 pub mod link;
+pub mod policy;
+pub mod registry;
 pub mod report;
 pub mod run;
 pub mod runtime;

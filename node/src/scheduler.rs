@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use almanac_schemas::{JobName, Phase, Reason, RunRole, schedule::OnMissed};
+use almanac_schemas::{JobName, Occurrence, Phase, Reason, RunRole, node::Limits, schedule::OnMissed};
 
-use crate::desired::{Assignment, Desired};
+use crate::{
+    desired::{Assignment, Desired},
+    policy::Policy,
+};
 
 /// The most decisions of one plan. What is left is decided right after they are journaled; without
 /// a bound, a long outage of a frequent job would be one transaction of any size.
@@ -26,6 +29,8 @@ pub struct Situation<'a> {
     pub desired: &'a Desired,
     /// What is settled.
     pub accounts: &'a Accounts,
+    /// What the host allows.
+    pub policy: &'a Policy,
     /// Since when this agent has been there to start runs: since its own start, or since it got
     /// the first valid snapshot after it.
     pub operating_since: DateTime<Utc>,
@@ -54,12 +59,14 @@ pub struct Decision<'a> {
 }
 
 /// What becomes of an occurrence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It runs, if its container can start by then.
     Start {
         /// The last instant at which it may start.
         by: DateTime<Utc>,
+        /// The most that it may take of the node.
+        limits: Limits,
     },
     /// It does not run, and that is recorded.
     Omit(Omission),
@@ -126,14 +133,19 @@ fn judge(
     if situation.desired.node.cordoned {
         return omit(Phase::Skipped, Reason::Cordoned, "the node is cordoned".to_owned());
     }
-    let schedule = &assignment.spec.schedule;
+    let (spec, run) = (&assignment.spec, Occurrence { start, end });
+    let limits = match situation.policy.judge(&situation.desired.node, spec, assignment.role, run) {
+        Ok(limits) => limits,
+        Err(forbidden) => return omit(Phase::Skipped, Reason::ForbiddenByHost, forbidden.to_string()),
+    };
+    let schedule = &spec.schedule;
     let deadline = start + schedule.start_deadline.to_delta();
     if situation.now <= deadline && situation.now < end {
-        return Verdict::Start { by: deadline.min(end) };
+        return Verdict::Start { by: deadline.min(end), limits };
     }
     let is_latest = assignment.schedule.next(start + STEP).is_none_or(|next| next.start > situation.now);
     if schedule.on_missed == OnMissed::Latest && is_latest && situation.now < end {
-        return Verdict::Start { by: end };
+        return Verdict::Start { by: end, limits };
     }
     if start < situation.operating_since {
         return omit(Phase::Missed, Reason::NodeOffline, "the node did not run at that time".to_owned());

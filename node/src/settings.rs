@@ -12,7 +12,10 @@ use thiserror::Error;
 use almanac_proto::{Endpoint, Identity, client::EndpointError, identity::IdentityError, limits};
 use almanac_schemas::NodeName;
 
-use crate::cli::{RunArgs, RuntimeName};
+use crate::{
+    cli::{RunArgs, RuntimeName},
+    policy::Policy,
+};
 
 /// What the agent is told, checked.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct Settings {
     pub runtime: RuntimeChoice,
     /// The address that other nodes reach it at.
     pub address: Option<String>,
+    /// What the host allows.
+    pub policy: Policy,
 }
 
 /// What runs containers.
@@ -63,7 +68,7 @@ pub enum SettingsError {
     Identity(#[from] IdentityError),
 }
 
-/// The configuration file. Each field has a flag of the same name, which goes first.
+/// The configuration file. Each field but the tables has a flag of the same name, which goes first.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct ConfigFile {
@@ -77,6 +82,7 @@ struct ConfigFile {
     address: Option<String>,
     docker_host: Option<String>,
     plaintext: bool,
+    policy: Policy,
 }
 
 impl ConfigFile {
@@ -114,6 +120,7 @@ impl Settings {
                 RuntimeName::Process => RuntimeChoice::Process,
             },
             address: args.address.or(file.address),
+            policy: file.policy,
             name,
         })
     }

@@ -20,10 +20,15 @@ pub struct Container {
     /// Environment variables. Names that start with `ALMANAC_` are reserved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Which network it sees.
+    /// Which network it sees. `host` takes nodes with `hostNetwork`.
     #[serde(default)]
     pub network: Network,
-    /// Linux capabilities that it keeps, without `CAP_`. All others are dropped.
+    /// Whether it can write to its artifacts and to `/tmp` alone. If not, it may change its whole file system, which is
+    /// gone with it.
+    #[serde(default = "default_read_only", skip_serializing_if = "is_default_read_only")]
+    pub read_only: bool,
+    /// Linux capabilities that it keeps, without `CAP_`. All others are dropped. Those that reach beyond a container
+    /// take the word of each node's host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Capability>,
     /// The most that it may take; the node's limits hold in any case.
@@ -32,6 +37,15 @@ pub struct Container {
     /// Ports that it listens on and that other nodes reach.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+}
+
+const fn default_read_only() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_default_read_only(read_only: &bool) -> bool {
+    *read_only == default_read_only()
 }
 
 /// Which network a container sees.
@@ -169,10 +183,35 @@ pub const CAPABILITIES: [&str; 41] = [
     "WAKE_ALARM",
 ];
 
+/// Capabilities that say something about the container alone: Docker's own default, and `NET_ADMIN`, which in a network
+/// of its own changes that network. Every other one reaches the host: its clock, its devices, its other processes.
+const CONFINED: [&str; 15] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
 impl Capability {
     /// The name without `CAP_`.
     pub const fn as_str(&self) -> &'static str {
         self.0
+    }
+
+    /// Whether a container that holds it and sees this network cannot reach beyond itself by it.
+    pub fn is_confined(&self, network: Network) -> bool {
+        CONFINED.contains(&self.0) && !(self.0 == "NET_ADMIN" && network == Network::Host)
     }
 }
 
@@ -274,6 +313,11 @@ mod tests {
     fn capabilities_and_ports() {
         assert_eq!("NET_RAW".parse::<Capability>().unwrap().as_str(), "NET_RAW");
         assert!("CAP_NET_RAW".parse::<Capability>().is_err());
+        assert!(CONFINED.iter().all(|name| name.parse::<Capability>().is_ok()));
+        let admin: Capability = "NET_ADMIN".parse().unwrap();
+        assert!(admin.is_confined(Network::Bridge) && admin.is_confined(Network::None));
+        assert!(!admin.is_confined(Network::Host), "there it would change the host's own network");
+        assert!(!"SYS_TIME".parse::<Capability>().unwrap().is_confined(Network::None));
         assert_eq!("5201/tcp".parse::<Port>().unwrap().to_string(), "5201/tcp");
         for bad in ["5201", "0/tcp", "65536/udp", "5201/sctp", "/tcp"] {
             assert!(bad.parse::<Port>().is_err(), "{bad}");

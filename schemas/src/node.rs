@@ -78,6 +78,9 @@ pub struct NodeSpec {
     /// Whether new runs are held back.
     #[serde(default)]
     pub cordoned: bool,
+    /// Whether containers may have `network: host`: they see all of the host's network, and whatever listens there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_network: bool,
     /// What a privileged job may touch here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelAllowance>,

@@ -166,6 +166,8 @@ words! {
         Cancelled = "cancelled",
         /// The job asks for something that this agent cannot do.
         Unsupported = "unsupported",
+        /// The host's own policy does not allow it.
+        ForbiddenByHost = "forbidden_by_host",
     }
 }
 

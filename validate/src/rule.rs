@@ -64,6 +64,7 @@ rules! {
     Server = "server", Error, "a job's server runs on another node than its clients";
     Access = "access", Error, "a job's owner may schedule on each of its nodes";
     KernelAccess = "kernel-access", Error, "kernel settings need a privileged owner and a node that allows them";
+    HostNetwork = "host-network", Error, "a container sees its node's own network only where the node allows it";
     Schedule = "schedule", Error, "a schedule has one timing, a window and a length that agree with each other";
     ScheduleBounds = "schedule-bounds", Error, "a schedule keeps within the testbed's bounds";
     SchedulePast = "schedule-past", Warning, "a schedule does not lie in the past";

@@ -69,6 +69,22 @@ fn a_container_is_described_completely() {
 }
 
 #[test]
+fn a_container_can_write_to_its_artifacts_and_to_tmp_alone() {
+    let described =
+        |from: &str, to: &str| describe(&order(&SPEC.replace(from, to), "{}"), &files(), View::Mounted);
+    let usual = described("", "");
+    assert_eq!((usual.read_only, usual.scratch), (true, Some("/tmp")));
+    // An engine refuses two mounts in one place.
+    for path in ["/tmp", "/tmp/", "//tmp/.", "/tmp/./"] {
+        let there = described("/results", path);
+        assert_eq!((there.read_only, there.scratch), (true, None), "{path}");
+    }
+    assert_eq!(described("/results", "/tmp/results").scratch, Some("/tmp"));
+    let writable = described(r#""image""#, r#""readOnly": false, "image""#);
+    assert_eq!((writable.read_only, writable.scratch), (false, None));
+}
+
+#[test]
 fn without_mounts_a_run_is_told_the_real_paths() {
     let spec = describe(&order(SPEC, "{}"), &files(), View::Host);
     assert!(spec.env.contains(&("ALMANAC_ARTIFACTS".to_owned(), "/s/artifacts".to_owned())));

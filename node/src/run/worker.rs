@@ -277,7 +277,7 @@ impl Worker {
             node: order.node.clone(),
             scheduled_at: order.scheduled_at,
             length: order.spec.schedule.length.as_secs(),
-            image: container::part(order).image.to_string(),
+            image: container::part(&order.spec, order.role).image.to_string(),
             commit: order.commit.clone(),
             end: None,
         }

@@ -292,10 +292,14 @@ fn pull_name(image: &Image) -> String {
     if last.contains(':') || last.contains('@') { text.to_owned() } else { format!("{text}:latest") }
 }
 
+/// How a container's scratch space is mounted. It is memory, of the host's where the container has no limit of its own.
+const SCRATCH_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=1777";
+
 fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
     let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
     labels.insert(AGENT_LABEL.to_owned(), agent.to_owned());
-    let bytes = |size: almanac_schemas::Size| size.as_bytes().cast_signed();
+    // An engine takes a limit of 0 for none.
+    let bytes = |size: almanac_schemas::Size| size.as_bytes().cast_signed().max(1);
     let bridged = matches!(spec.network, NetworkChoice::Bridge(_));
     let ports: Vec<String> = spec.ports.iter().filter(|_| bridged).map(ToString::to_string).collect();
     let published = spec.ports.iter().filter(|_| bridged).map(|port| {
@@ -323,6 +327,8 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
             NetworkChoice::None => "none".to_owned(),
         }),
         port_bindings: Some(published.collect()),
+        readonly_rootfs: Some(spec.read_only),
+        tmpfs: spec.scratch.map(|path| HashMap::from([(path.to_owned(), SCRATCH_OPTIONS.to_owned())])),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(spec.capabilities.iter().map(ToString::to_string).collect()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
@@ -330,7 +336,7 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
         memory: spec.resources.memory.map(bytes),
         // The same as the memory: no swap on top of it.
         memory_swap: spec.resources.memory.map(bytes),
-        pids_limit: spec.resources.pids.map(i64::from),
+        pids_limit: spec.resources.pids.map(|pids| i64::from(pids).max(1)),
         ..HostConfig::default()
     };
     ContainerCreateBody {
@@ -346,7 +352,7 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
 
 #[expect(clippy::cast_possible_truncation, reason = "a conversion from a float saturates")]
 fn nano_cpus(cpus: f64) -> i64 {
-    (cpus * 1e9).round() as i64
+    ((cpus * 1e9).round() as i64).max(1)
 }
 
 fn condition(state: &ContainerState) -> Condition {

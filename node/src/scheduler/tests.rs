@@ -53,12 +53,18 @@ fn planned(
     operating_since: i64,
     now: i64,
 ) -> (Vec<(i64, String)>, Option<i64>) {
-    let situation = Situation { desired, accounts, operating_since: at(operating_since), now: at(now) };
+    let situation = Situation {
+        desired,
+        accounts,
+        policy: &Policy::default(),
+        operating_since: at(operating_since),
+        now: at(now),
+    };
     let plan = plan(&situation);
     let seconds = |instant: DateTime<Utc>| (instant - at(0)).num_seconds();
     let decisions = plan.decisions.iter().map(|decision| {
         let verdict = match &decision.verdict {
-            Verdict::Start { by } => format!("start by {}", seconds(*by)),
+            Verdict::Start { by, .. } => format!("start by {}", seconds(*by)),
             Verdict::Omit(omission) => format!("{} {}", omission.phase, omission.reason),
         };
         (seconds(decision.scheduled_at), verdict)
@@ -169,7 +175,7 @@ proptest! {
             now += pause;
             let operating_since = if index % 3 == 0 { at(now) } else { at(now - pause) };
             let situation =
-                Situation { desired: &desired, accounts: &accounts, operating_since, now: at(now) };
+                Situation { desired: &desired, accounts: &accounts, policy: &Policy::default(), operating_since, now: at(now) };
             let plan = plan(&situation);
             let settled: Vec<_> = plan
                 .decisions
@@ -177,7 +183,7 @@ proptest! {
                 .map(|decision| (decision.assignment.job.clone(), decision.scheduled_at))
                 .collect();
             for decision in &plan.decisions {
-                if let Verdict::Start { by } = &decision.verdict {
+                if let Verdict::Start { by, .. } = &decision.verdict {
                     prop_assert!(at(now) <= *by && at(now) < decision.scheduled_at + TimeDelta::seconds(5));
                 }
             }
@@ -191,4 +197,25 @@ proptest! {
         let count = |since: i64| (since..=now).filter(|second| second % 10 == 0 && *second < bound).count();
         prop_assert_eq!(seen.len(), count(0) + count(55), "all");
     }
+}
+
+#[test]
+fn what_the_host_forbids_is_recorded_and_what_it_narrows_starts() {
+    let policy: Policy = toml::from_str(
+        "pids = 7\nregistries = [\"docker.io\"]\nquiet-hours = [{ cron = \"0 8 15 1 *\", length = \"15s\" }]",
+    )
+    .unwrap();
+    let mut elsewhere = assignment("elsewhere", r#""at":"2027-01-15T08:00:20Z","length":"5s""#, "");
+    let spec = Arc::make_mut(&mut elsewhere.spec);
+    spec.container.image = "registry.example.org/x".parse().unwrap();
+    let desired = desired(vec![every_ten(""), elsewhere]);
+    let (accounts, now) = (settled(0), at(20));
+    let situation =
+        Situation { desired: &desired, accounts: &accounts, policy: &policy, operating_since: at(0), now };
+    let plan = plan(&situation);
+    let said: Vec<String> = plan.decisions.iter().map(|decision| format!("{:?}", decision.verdict)).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said[0].contains("ForbiddenByHost") && said[0].contains("2027-01-15T08:00:15Z"), "{}", said[0]);
+    assert!(said[1].contains("Start") && said[1].contains("pids: Some(7)"), "{}", said[1]);
+    assert!(said[2].contains("Skipped") && said[2].contains("registry.example.org/x"), "{}", said[2]);
 }

@@ -11,6 +11,7 @@ mod harness;
 
 mod cleanup;
 mod commands;
+mod confinement;
 mod connection;
 mod crashes;
 mod docker;
@@ -20,6 +21,7 @@ mod length;
 mod missed;
 mod offline;
 mod outputs;
+mod policy;
 mod refused;
 mod runs;
 mod shutdown;

@@ -48,6 +48,7 @@ pub const NODE: &[Field] = &[
         "jobs of others were accepted within them; the host's own configuration may narrow them",
     ),
     may_not("guard", "it lengthens the reservations of everybody's jobs"),
+    may_not("hostNetwork", "it decides what jobs see of the host"),
     may_not("kernel", "it decides what jobs may change"),
     may_not("telemetry", "triggers of everybody's jobs depend on it"),
 ];

@@ -3,6 +3,7 @@
 mod access;
 mod container;
 mod context;
+mod host_network;
 mod kernel;
 mod keys;
 mod names;

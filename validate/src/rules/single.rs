@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 
 use super::{
-    Context, Draft, Place, access, container, context::Target, kernel, ranges, references, resources,
-    schedule, targets,
+    Context, Draft, Place, access, container, context::Target, host_network, kernel, ranges, references,
+    resources, schedule, targets,
 };
 use crate::NodeEntry;
 
@@ -65,6 +65,7 @@ pub(super) fn check<'a>(context: &Context<'a>, sound: &Sound) -> Looked<'a> {
         targets::check,
         access::check,
         kernel::check,
+        host_network::check,
         resources::check,
         container::check,
         ranges::of_job,

@@ -209,7 +209,7 @@ spec: {}
 apiVersion: almanac/v1
 kind: Node
 metadata: { name: london-01 }
-spec: { owner: alice }
+spec: { owner: alice, hostNetwork: true }
 ";
 
 fn text(text: &str) -> Yaml {
