@@ -16,9 +16,11 @@ use crate::{
     connection::{self, Held},
     container::ContainerName,
     dispatcher::Dispatcher,
+    gate::Gates,
     heartbeat::{self, Pulse},
     journal::{Journal, JournalError},
     link::Link,
+    point::Points,
     report::{self, Reporter},
     run::{RunKey, Tools},
     runtime::{Docker, Process, Runtime, RuntimeError, chain},
@@ -53,18 +55,20 @@ pub enum StartError {
 /// How long finished runs are remembered here; the reconciler has them.
 const MEMORY: TimeDelta = TimeDelta::days(30);
 
-/// Runs the agent until `stop`. Containers that run then go on, and the next start takes them up.
+/// Runs the agent until `stop`, with its points watched. Containers that run then go on, and the next start takes them up.
 ///
 /// # Errors
 ///
 /// When something that it cannot do without is missing. Once it runs, it does not fail.
-pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), StartError> {
+pub async fn run(settings: Settings, points: Points, stop: CancellationToken) -> Result<(), StartError> {
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
     let runtime: Arc<dyn Runtime> = match &settings.runtime {
         RuntimeChoice::Docker { host } => {
             let agent = settings.identity.public_key().fingerprint();
-            Arc::new(Docker::connect(host.as_deref(), agent).await.map_err(StartError::Runtime)?)
+            let gates = Gates::install(state_dir.gate(), state_dir.runs())
+                .map_err(|error| StateDirError::Unwritable(settings.state_dir.clone(), error))?;
+            Arc::new(Docker::connect(host.as_deref(), agent, gates).await.map_err(StartError::Runtime)?)
         }
         RuntimeChoice::Process => {
             warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
@@ -84,6 +88,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         state_dir: state_dir.clone(),
         report: Arc::new(Notify::new()),
         upload: Arc::new(Notify::new()),
+        points: points.clone(),
+        since: clock::now(),
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;
@@ -113,6 +119,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         journal: journal.clone(),
         work: tools.report.clone(),
         upload: tools.upload.clone(),
+        points: points.clone(),
     };
     tasks.spawn(report::report(reporter, stop.clone()));
     let uploader = Uploader {
@@ -121,6 +128,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         state_dir,
         work: tools.upload.clone(),
         report: tools.report,
+        points,
     };
     tasks.spawn(upload::upload(uploader, stop.clone()));
     tasks.spawn(dispatcher.run(snapshot_receiver, stop));

@@ -17,16 +17,15 @@ use crate::{
     backoff::Backoff,
     clock,
     connection::Held,
-    desired::{Assignment, Desired, Judgement},
+    desired::{Desired, Judgement},
     journal::{JournalError, OpenRun, Settlement},
+    point::Point,
     policy::Policy,
+    preparation::{self, Preparations, Prepared},
     run::{self, Order, State, Tools},
     runtime::chain,
-    scheduler::{self, Accounts, Situation, Verdict},
+    scheduler::{self, Accounts, Decision, Situation, Verdict},
 };
-
-/// The longest sleep: the wall clock may be set meanwhile, and a sleep does not notice.
-const LONGEST_SLEEP: time::Duration = time::Duration::from_secs(60);
 
 /// The dispatcher's own state.
 pub struct Dispatcher {
@@ -37,6 +36,7 @@ pub struct Dispatcher {
     policy: Policy,
     operating_since: DateTime<Utc>,
     held: watch::Sender<Held>,
+    preparations: Preparations,
     workers: JoinSet<()>,
 }
 
@@ -59,6 +59,7 @@ impl Dispatcher {
             desired: None,
             operating_since: clock::now(),
             held,
+            preparations: Preparations::new(tools.clone()),
             workers: JoinSet::new(),
             tools,
         };
@@ -77,7 +78,7 @@ impl Dispatcher {
     pub fn resume(&mut self, runs: Vec<OpenRun>) {
         for OpenRun { order, state } in runs {
             info!(run = %order.key(), job = %order.job, "taking up a run");
-            self.workers.spawn(carry_out(self.tools.clone(), order, state));
+            self.workers.spawn(carry_out(self.tools.clone(), order, state, None));
         }
     }
 
@@ -85,28 +86,29 @@ impl Dispatcher {
     pub async fn run(mut self, mut snapshots: mpsc::Receiver<v1::Snapshot>, stop: CancellationToken) {
         let mut backoff = Backoff::for_engine();
         loop {
-            let sleep = match self.dispatch().await {
+            let wake_at = match self.dispatch().await {
                 Ok(wake_at) => {
                     backoff.reset();
-                    wake_at.map_or(LONGEST_SLEEP, |at| clock::until(at, clock::now()).min(LONGEST_SLEEP))
+                    wake_at
                 }
                 Err(error) => {
                     // Nothing was started: what is not in the journal does not happen.
                     error!(error = chain(&error), "nothing can be scheduled; trying again");
-                    backoff.next_wait()
+                    Some(clock::now() + backoff.next_wait())
                 }
             };
             tokio::select! {
                 // Cancel-safe: a snapshot stays in its channel until it is taken, an ended worker
                 // in its set, and a sleep holds nothing.
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 Some(snapshot) = snapshots.recv() => self.accept(snapshot).await,
                 Some(ended) = self.workers.join_next() => if let Err(error) = ended {
                     error!(%error, "a worker ended early; its run is taken up at the next start");
                 },
-                () = time::sleep(sleep) => {}
+                () = wake(wake_at) => {}
             }
         }
+        self.preparations.end().await;
     }
 
     /// Settles what is due and starts what is to run. Returns when something is due next.
@@ -121,7 +123,15 @@ impl Dispatcher {
             now,
         };
         let plan = scheduler::plan(&situation);
+        let order =
+            |decision: &Decision<'_>, start_by, limits| self.order(desired, decision, start_by, limits);
+        let upcoming = plan.upcoming.iter().filter_map(|decision| match &decision.verdict {
+            Verdict::Start { by, limits } => Some(order(decision, *by, limits)),
+            Verdict::Omit(_) => None,
+        });
+        let upcoming: Vec<Order> = upcoming.collect();
         if plan.decisions.is_empty() {
+            self.preparations.follow(upcoming);
             return Ok(plan.wake_at);
         }
         let settlements: Vec<Settlement> = plan
@@ -134,12 +144,12 @@ impl Dispatcher {
                         (decision.scheduled_at, &desired.node.limits, run::omitted(omission, now))
                     }
                 };
-                let order = self.order(desired, decision.assignment, decision.scheduled_at, start_by, limits);
-                Settlement { order, transition }
+                Settlement { order: order(decision, start_by, limits), transition }
             })
             .collect();
         let wake_at = plan.wake_at;
         let fresh = self.tools.journal.settle(&settlements, now).await?;
+        self.tools.points.reach(Point::Settled);
         self.tools.report.notify_one();
         for (Settlement { order, transition }, fresh) in settlements.into_iter().zip(fresh) {
             self.accounts
@@ -153,17 +163,19 @@ impl Dispatcher {
                 info!(run = %order.key(), job = %order.job, phase = %step.phase, message = step.message, "run");
             }
             if !transition.state.is_finished() {
-                self.workers.spawn(carry_out(self.tools.clone(), order, transition.state));
+                let prepared = self.preparations.take(&order);
+                self.workers.spawn(carry_out(self.tools.clone(), order, transition.state, prepared));
             }
         }
+        // Last, since it withdraws whatever was not taken.
+        self.preparations.follow(upcoming);
         Ok(wake_at)
     }
 
     fn order(
         &self,
         desired: &Desired,
-        assignment: &Assignment,
-        scheduled_at: DateTime<Utc>,
+        Decision { assignment, scheduled_at, .. }: &Decision<'_>,
         start_by: DateTime<Utc>,
         limits: &Limits,
     ) -> Order {
@@ -171,7 +183,7 @@ impl Dispatcher {
             job: assignment.job.clone(),
             node: self.node.clone(),
             role: assignment.role,
-            scheduled_at: Instant(scheduled_at),
+            scheduled_at: Instant(*scheduled_at),
             start_by: Instant(start_by),
             spec: (*assignment.spec).clone(),
             limits: limits.clone(),
@@ -213,6 +225,7 @@ impl Dispatcher {
             error!(error = chain(&error), "a snapshot cannot be stored and is not followed");
             return;
         }
+        self.tools.points.reach(Point::Stored);
         // What was due while no valid state was held is nobody's lateness.
         if self.desired.as_ref().is_none_or(|held| held.valid_until <= now) {
             self.operating_since = now;
@@ -232,8 +245,17 @@ impl Dispatcher {
     }
 }
 
+/// Waits until an instant or until the clock is set; for ever where there is nothing to wait for.
+async fn wake(at: Option<DateTime<Utc>>) {
+    match at {
+        Some(at) => clock::wake_at(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Carries out a run, and goes on from the journal when the journal could not be written for a while.
-async fn carry_out(tools: Tools, order: Order, mut state: State) {
+async fn carry_out(tools: Tools, order: Order, mut state: State, prepared: Option<Prepared>) {
+    preparation::over(prepared).await;
     let mut backoff = Backoff::for_engine();
     let key = order.key();
     while let Err(error) = run::carry_out(tools.clone(), order.clone(), state.clone()).await {

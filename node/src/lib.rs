@@ -14,6 +14,7 @@
 //! |---|---|---|---|---|
 //! | dispatcher ([`dispatcher`]) | [`agent`] | snapshots (mpsc) | held state (watch); workers | on the token |
 //! | worker, one per run ([`run`]) | dispatcher | | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
+//! | preparation, one per run that is due soon ([`preparation`]) | dispatcher | | | when its container is held; withdrawn with its run |
 //! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online (watch) | on the token |
 //! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
@@ -36,7 +37,9 @@ pub mod heartbeat;
 pub mod journal;
 pub mod keygen;
 pub mod link;
+pub mod point;
 pub mod policy;
+pub mod preparation;
 pub mod registry;
 pub mod report;
 pub mod run;

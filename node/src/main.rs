@@ -12,6 +12,7 @@ use almanac_node::{
     agent,
     cli::{Cli, Command, RunArgs},
     keygen,
+    point::Points,
     settings::Settings,
 };
 
@@ -58,7 +59,7 @@ fn run(log: &str, args: RunArgs) -> anyhow::Result<()> {
             }
             told.cancel();
         });
-        agent::run(settings, stop).await.map_err(anyhow::Error::from)
+        agent::run(settings, Points::default(), stop).await.map_err(anyhow::Error::from)
     });
     runtime.shutdown_timeout(END);
     ended

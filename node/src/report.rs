@@ -13,6 +13,7 @@ use crate::{
     backoff::Backoff,
     journal::{Journal, JournalError, PendingEvent},
     link::Link,
+    point::{Point, Points},
     runtime::chain,
 };
 
@@ -26,6 +27,8 @@ pub struct Reporter {
     pub work: Arc<Notify>,
     /// Wakes the uploader: files of reported runs may go.
     pub upload: Arc<Notify>,
+    /// Watches what is done.
+    pub points: Points,
 }
 
 /// Why a report failed.
@@ -78,7 +81,9 @@ impl Reporter {
         let Some(last) = accepted.checked_sub(1).map(|last| ids[last]) else {
             return Err(ReportError::Call(Status::internal("the reconciler recorded none of the events")));
         };
+        self.points.reach(Point::Reported);
         self.journal.acknowledge(last).await.map_err(ReportError::Journal)?;
+        self.points.reach(Point::Acknowledged);
         self.upload.notify_one();
         Ok(true)
     }

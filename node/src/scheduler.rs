@@ -43,6 +43,8 @@ pub struct Situation<'a> {
 pub struct Plan<'a> {
     /// What becomes of occurrences that are due.
     pub decisions: Vec<Decision<'a>>,
+    /// The next occurrences that are due soon and would run as things are: they can be made ready.
+    pub upcoming: Vec<Decision<'a>>,
     /// The next instant at which something is due; `now` when there is more to decide already.
     pub wake_at: Option<DateTime<Utc>>,
 }
@@ -85,7 +87,8 @@ pub struct Omission {
 
 /// Decides what is due.
 pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
-    let mut plan = Plan { decisions: Vec::new(), wake_at: None };
+    let mut plan = Plan { decisions: Vec::new(), upcoming: Vec::new(), wake_at: None };
+    let (now, lead) = (situation.now, lead(situation));
     let assignments = situation.desired.assignments.iter();
     // The part of a server runs on its client's word, not on a schedule of its own.
     for assignment in assignments.filter(|assignment| assignment.role == RunRole::Client) {
@@ -98,20 +101,45 @@ pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
                 // Held back, not settled: a newer snapshot may still say what becomes of it.
                 break;
             }
-            if next.start > situation.now || plan.decisions.len() == MAX_DECISIONS {
-                let wake = next.start.max(situation.now);
-                plan.wake_at = Some(plan.wake_at.map_or(wake, |earlier| earlier.min(wake)));
-                break;
-            }
-            plan.decisions.push(Decision {
+            let decision = || Decision {
                 assignment,
                 scheduled_at: next.start,
                 verdict: judge(situation, assignment, next.start, next.end),
-            });
+            };
+            if next.start - SETTLED_AHEAD > now || plan.decisions.len() == MAX_DECISIONS {
+                let soon = next.start - lead <= now;
+                let wake = (next.start - if soon { SETTLED_AHEAD } else { lead }).max(now);
+                plan.wake_at = Some(plan.wake_at.map_or(wake, |earlier| earlier.min(wake)));
+                plan.upcoming.extend(
+                    soon.then(decision).filter(|decision| matches!(decision.verdict, Verdict::Start { .. })),
+                );
+                break;
+            }
+            plan.decisions.push(decision());
             from = next.start + STEP;
         }
     }
     plan
+}
+
+/// How long before its instant an occurrence is settled: as long as it takes to write that down, on all but the
+/// slowest of disks. What changes later does not concern it any more.
+pub const SETTLED_AHEAD: TimeDelta = TimeDelta::milliseconds(200);
+
+/// How long before its instant a run is made ready: long enough to pull an image.
+const LEAD: TimeDelta = TimeDelta::seconds(60);
+
+/// The same while an exclusive run is going on, which nothing should disturb for longer than it has to.
+const BUSY_LEAD: TimeDelta = TimeDelta::seconds(10);
+
+/// How long before its instant a run is to be made ready now.
+fn lead(situation: &Situation<'_>) -> TimeDelta {
+    let goes_on = |assignment: &Assignment| {
+        let settled = situation.accounts.get(&assignment.job);
+        let length = assignment.spec.schedule.length.to_delta();
+        assignment.spec.exclusive && settled.is_some_and(|settled| *settled + length > situation.now)
+    };
+    if situation.desired.assignments.iter().any(goes_on) { BUSY_LEAD } else { LEAD }
 }
 
 /// The resolution of instants.

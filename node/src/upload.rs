@@ -25,6 +25,7 @@ use crate::{
     clock,
     journal::{Journal, JournalError, OpenRun, PendingUpload},
     link::Link,
+    point::{Point, Points},
     run::Observation,
     runtime::chain,
     state_dir::StateDir,
@@ -51,6 +52,8 @@ pub struct Uploader {
     pub work: Arc<Notify>,
     /// Wakes the reporter.
     pub report: Arc<Notify>,
+    /// Watches what is done.
+    pub points: Points,
 }
 
 /// Why a file is not with the reconciler.
@@ -103,7 +106,9 @@ impl Uploader {
         match self.send(&pending, &path).await {
             Ok(()) => {
                 info!(run = %pending.key, file = pending.file.name, bytes = pending.file.size, "uploaded");
+                self.points.reach(Point::Uploaded);
                 self.journal.end_upload(pending.id).await?;
+                self.points.reach(Point::Forgotten);
                 remove(&path);
                 Ok(Round::Done)
             }
@@ -168,6 +173,7 @@ impl Uploader {
     async fn finish(&self, OpenRun { order, state }: OpenRun) -> Result<(), JournalError> {
         let transition = state.next(Observation::Delivered, clock::now());
         self.journal.advance(&order, &transition, clock::now()).await?;
+        self.points.reach(Point::Finished);
         self.report.notify_one();
         let key = order.key();
         if let Some(step) = transition.step {

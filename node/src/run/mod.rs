@@ -6,4 +6,4 @@ mod worker;
 
 pub use order::{Order, RunKey};
 pub use state::{Collected, Exit, Observation, Outcome, State, Step, Transition, omitted};
-pub use worker::{Tools, carry_out};
+pub use worker::{Tools, carry_out, prepare, withdraw};

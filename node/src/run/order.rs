@@ -38,6 +38,13 @@ impl Order {
         RunKey { id: RunId::new(&self.job, &self.node, self.scheduled_at.0), role: self.role }
     }
 
+    /// Whether a container that was made for another order of the same run serves this one. Of the commit, it
+    /// knows nothing but what is written once more when it is due.
+    pub fn needs_the_same(&self, other: &Self) -> bool {
+        let container = |order: &Self| (order.spec.clone(), order.limits.clone(), order.network.clone());
+        self.key() == other.key() && container(self) == container(other)
+    }
+
     /// When the container is stopped, however late it started: a run never leaves its reservation.
     pub fn end(&self) -> DateTime<Utc> {
         self.scheduled_at.0 + self.spec.schedule.length.to_delta()

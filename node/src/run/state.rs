@@ -102,7 +102,10 @@ pub enum Observation {
     /// The container could not be made or started.
     NotStarted(String),
     /// The start deadline passed.
-    TooLate,
+    TooLate {
+        /// Whether no agent was there then.
+        offline: bool,
+    },
     /// The container was started.
     Started(DateTime<Utc>),
     /// The end of its length is reached.
@@ -165,15 +168,14 @@ impl State {
             (Self::Deploying, Observation::NotStarted(message)) => {
                 finished(&failed(Reason::Runtime, message), now)
             }
-            (Self::Deploying, Observation::TooLate) => finished(
-                &Outcome {
-                    phase: Phase::Missed,
-                    reason: Reason::Late,
-                    message: "its start deadline passed before its container could start".to_owned(),
-                    exit_code: None,
-                },
-                now,
-            ),
+            (Self::Deploying, Observation::TooLate { offline }) => {
+                let (reason, message) = match offline {
+                    true => (Reason::NodeOffline, "the node did not run at that time"),
+                    false => (Reason::Late, "its start deadline passed before its container could start"),
+                };
+                let message = message.to_owned();
+                finished(&Outcome { phase: Phase::Missed, reason, message, exit_code: None }, now)
+            }
             (Self::Deploying, Observation::Started(at)) => Transition {
                 state: Self::Running { started_at: Instant(at) },
                 step: Some(step(Phase::Running, at)),

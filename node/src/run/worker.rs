@@ -3,6 +3,7 @@
 
 use std::{io, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::{sync::Notify, task, time};
@@ -16,6 +17,7 @@ use crate::{
     clock,
     container::{self, ContainerName},
     journal::{Journal, JournalError},
+    point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
     state_dir::{RunDir, StateDir},
 };
@@ -35,6 +37,25 @@ pub struct Tools {
     pub report: Arc<Notify>,
     /// Wakes the uploader.
     pub upload: Arc<Notify>,
+    /// Watches what is done.
+    pub points: Points,
+    /// Since when the agent has been there.
+    pub since: DateTime<Utc>,
+}
+
+/// Gets a run ready ahead of its instant. It may never come to run: then [`withdraw`] leaves nothing of it.
+pub async fn prepare(tools: Tools, order: Order) {
+    let worker = Worker::new(tools, order);
+    if let Err(error) = worker.make_ready().await {
+        info!(run = %worker.order.key(), error = chain(&error), "a run cannot be made ready yet; it is tried again when it is due");
+    }
+}
+
+/// Removes what was made ready for a run that is not to be.
+pub async fn withdraw(tools: Tools, order: Order) {
+    let worker = Worker::new(tools, order);
+    worker.clean_up().await;
+    worker.remove_folder();
 }
 
 /// Carries a run on from where it stands until its files are queued or it has finished. It can be
@@ -45,9 +66,7 @@ pub struct Tools {
 /// When the journal cannot be written. Then nothing may be done any more, since nothing would be
 /// remembered of it.
 pub async fn carry_out(tools: Tools, order: Order, state: State) -> Result<(), JournalError> {
-    let key = order.key();
-    let worker = Worker { name: ContainerName::of(&key), dir: tools.state_dir.run(&key), tools, order };
-    worker.run(state).await
+    Worker::new(tools, order).run(state).await
 }
 
 struct Worker {
@@ -58,7 +77,13 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(tools: Tools, order: Order) -> Self {
+        let key = order.key();
+        Self { name: ContainerName::of(&key), dir: tools.state_dir.run(&key), tools, order }
+    }
+
     async fn run(&self, mut state: State) -> Result<(), JournalError> {
+        let points = &self.tools.points;
         loop {
             let observation = match &state {
                 State::Deploying => self.deploy().await?,
@@ -67,13 +92,16 @@ impl Worker {
                 State::Collecting { outcome, started_at, ended_at } => {
                     let facts = self.facts().ended(outcome, *started_at, *ended_at);
                     let (collected, files) = self.collect(facts).await?;
+                    points.reach(Point::Packed);
                     let transition = state.next(Observation::Collected(collected), clock::now());
                     self.tools.journal.advance_with(&self.order, &transition, &files, clock::now()).await?;
+                    points.reach(Point::Delivering);
                     state = transition.state;
                     continue;
                 }
                 State::Delivering { .. } => {
                     self.clean_up().await;
+                    points.reach(Point::Removed);
                     self.tools.upload.notify_one();
                     return Ok(());
                 }
@@ -83,8 +111,16 @@ impl Worker {
                     return Ok(());
                 }
             };
+            if matches!(observation, Observation::Exited(_)) {
+                points.reach(Point::Ended);
+            }
             let transition = state.next(observation, clock::now());
             self.tools.journal.advance(&self.order, &transition, clock::now()).await?;
+            match &transition.state {
+                State::Running { .. } => points.reach(Point::Running),
+                State::Collecting { .. } => points.reach(Point::Collecting),
+                _ => {}
+            }
             if let Some(step) = &transition.step {
                 info!(run = %self.order.key(), job = %self.order.job, phase = %step.phase, message = step.message, "run");
                 self.tools.report.notify_one();
@@ -93,47 +129,66 @@ impl Worker {
         }
     }
 
-    /// Gets the container to run, or finds it running, or ended, after a restart.
+    /// Gets the command to begin at its instant, or finds that it has, after a restart. An engine that does not
+    /// answer has until the start deadline.
     async fn deploy(&self) -> Result<Observation, JournalError> {
-        let observation = match self.try_deploy().await {
-            Ok(observation) => observation,
-            Err(DeployError::Journal(error)) => return Err(error),
-            Err(DeployError::Prepare(error @ PrepareError::Pull { .. })) => {
-                Observation::ImageMissing(chain(&error))
+        let mut backoff = Backoff::for_engine();
+        loop {
+            let failure = match self.try_deploy().await {
+                Ok(observation) => return Ok(observation),
+                Err(DeployError::Journal(error)) => return Err(error),
+                Err(DeployError::Prepare(error @ PrepareError::Pull { .. })) => {
+                    return Ok(Observation::ImageMissing(chain(&error)));
+                }
+                Err(error) => error,
+            };
+            if !failure.passes() || self.is_too_late() {
+                return Ok(Observation::NotStarted(chain(&failure)));
             }
-            Err(error) => Observation::NotStarted(chain(&error)),
-        };
-        Ok(observation)
+            warn!(run = %self.order.key(), error = chain(&failure), "a run cannot be started yet; trying again");
+            time::sleep(backoff.next_wait()).await;
+        }
     }
 
     async fn try_deploy(&self) -> Result<Observation, DeployError> {
-        let Tools { runtime, journal, .. } = &self.tools;
+        let Tools { runtime, journal, points, .. } = &self.tools;
         match runtime.inspect(&self.name).await? {
             Some(Condition::Running { started_at } | Condition::Ended { started_at, .. }) => {
                 return Ok(Observation::Started(started_at));
             }
-            Some(Condition::Created) => {}
-            None => {
-                if self.is_too_late() {
-                    return Ok(Observation::TooLate);
-                }
-                self.prepare_folder()?;
-                let spec = container::describe(&self.order, &self.dir.files(), runtime.view());
-                if let Some(digest) = runtime.prepare(&spec.image).await? {
-                    journal.set_image_digest(&self.order.key(), &digest).await?;
-                }
-                runtime.create(&spec).await?;
-            }
+            Some(Condition::Unfit(why)) => return Ok(Observation::NotStarted(why)),
+            Some(Condition::Created | Condition::Spent) | None => {}
         }
         if self.is_too_late() {
-            return Ok(Observation::TooLate);
+            return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }
-        runtime.start(&self.name).await?;
-        let started_at = match runtime.inspect(&self.name).await? {
-            Some(Condition::Running { started_at } | Condition::Ended { started_at, .. }) => started_at,
-            Some(Condition::Created) | None => clock::now(),
-        };
+        if let Some(digest) = self.make_ready().await? {
+            journal.set_image_digest(&self.order.key(), &digest).await?;
+        }
+        points.reach(Point::Ready);
+        clock::sleep_until(self.order.scheduled_at.0).await;
+        if self.is_too_late() {
+            return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
+        }
+        points.reach(Point::Due);
+        let started_at = runtime.release(&self.name).await?;
+        points.reach(Point::Released);
         Ok(Observation::Started(started_at))
+    }
+
+    /// Does all that can be done before the instant: afterwards the command has but to begin. Returns the image's
+    /// digest, if it has one.
+    async fn make_ready(&self) -> Result<Option<String>, DeployError> {
+        let Tools { runtime, .. } = &self.tools;
+        self.prepare_folder()?;
+        let spec = container::describe(&self.order, &self.dir.files(), runtime.view());
+        let digest = runtime.prepare(&spec.image).await?;
+        if runtime.inspect(&self.name).await? == Some(Condition::Spent) {
+            runtime.remove(&self.name).await?;
+        }
+        runtime.create(&spec).await?;
+        runtime.hold(&self.name).await?;
+        Ok(digest)
     }
 
     fn is_too_late(&self) -> bool {
@@ -163,14 +218,18 @@ impl Worker {
                 }
                 continue;
             }
-            match time::timeout(left.min(LONGEST_SLEEP), self.follow()).await {
-                Err(_elapsed) => {}
-                Ok(Ok(())) => match self.end().await {
+            let followed = tokio::select! {
+                // Cancel-safe: what is followed is followed again, and a sleep holds nothing.
+                followed = self.follow() => followed,
+                () = clock::sleep_until(self.order.end()) => continue,
+            };
+            match followed {
+                Ok(()) => match self.end().await {
                     Ok(Some(ended)) => return ended,
                     Ok(None) => time::sleep(backoff.next_wait()).await,
                     Err(error) => self.engine_failed(&error, &mut backoff).await,
                 },
-                Ok(Err(error)) => self.engine_failed(&error, &mut backoff).await,
+                Err(error) => self.engine_failed(&error, &mut backoff).await,
             }
         }
     }
@@ -207,7 +266,9 @@ impl Worker {
         Ok(match self.tools.runtime.inspect(&self.name).await? {
             Some(Condition::Ended { exit, .. }) => Some(Observation::Exited(exit)),
             Some(Condition::Running { .. }) => None,
-            Some(Condition::Created) | None => Some(Observation::Lost),
+            Some(Condition::Created | Condition::Spent | Condition::Unfit(_)) | None => {
+                Some(Observation::Lost)
+            }
         })
     }
 
@@ -284,9 +345,6 @@ impl Worker {
     }
 }
 
-/// The longest sleep towards an instant of the wall clock, which may be set meanwhile.
-const LONGEST_SLEEP: std::time::Duration = std::time::Duration::from_secs(60);
-
 /// Why a container could not be brought to run.
 #[derive(Debug, Error)]
 enum DeployError {
@@ -296,6 +354,16 @@ enum DeployError {
     Prepare(#[from] PrepareError),
     #[error("the folder of the run cannot be made")]
     Folder(#[from] io::Error),
+}
+
+impl DeployError {
+    /// Whether it may be over in a moment.
+    fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Prepare(PrepareError::Runtime(RuntimeError::Unreachable(_) | RuntimeError::Spent))
+        )
+    }
 }
 
 impl From<RuntimeError> for DeployError {

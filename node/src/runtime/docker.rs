@@ -1,6 +1,6 @@
 //! Containers of a Docker-compatible engine, over its socket.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, io, path::Path, time::Duration};
 
 use bollard::{
     errors::Error,
@@ -26,6 +26,7 @@ use almanac_schemas::container::Image;
 
 use crate::{
     container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
+    gate::{Gates, Passage},
     run::{Exit, RunKey},
 };
 
@@ -36,10 +37,14 @@ use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
 const AMBIGUOUS_ATTEMPTS: u32 = 10;
 const AMBIGUOUS_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a started container may take to come up, on the slowest of boards.
+const COMING_UP: Duration = Duration::from_secs(60);
+
 /// A Docker-compatible engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
     client: bollard::Docker,
+    gates: Gates,
     /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
     /// testbeds from having a node of the same name on one engine.
     agent: String,
@@ -47,12 +52,13 @@ pub struct Docker {
 
 impl Docker {
     /// Connects to the engine: at `host` (such as `unix:///run/podman/podman.sock`), or where Docker
-    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own.
+    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own; they wait
+    /// at these gates.
     ///
     /// # Errors
     ///
     /// When no engine answers.
-    pub async fn connect(host: Option<&str>, agent: String) -> Result<Self, RuntimeError> {
+    pub async fn connect(host: Option<&str>, agent: String, gates: Gates) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
             None => bollard::Docker::connect_with_unix_defaults(),
@@ -63,7 +69,7 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { client, agent })
+        Ok(Self { client, gates, agent })
     }
 
     async fn has_image(&self, image: &Image) -> Result<Option<Option<String>>, RuntimeError> {
@@ -78,6 +84,37 @@ impl Docker {
             }
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(engine("look for an image", error)),
+        }
+    }
+
+    /// What a container runs: the job's command where it gives one, behind what its image begins with.
+    async fn command(&self, spec: &ContainerSpec) -> Result<Vec<String>, RuntimeError> {
+        let image = self.client.inspect_image(spec.image.as_str()).await;
+        let image = image.map_err(|error| engine("look at the image", error))?.config.unwrap_or_default();
+        let mut command = image.entrypoint.unwrap_or_default();
+        command.extend(if spec.command.is_empty() {
+            image.cmd.unwrap_or_default()
+        } else {
+            spec.command.clone()
+        });
+        if command.is_empty() { Err(RuntimeError::NoCommand) } else { Ok(command) }
+    }
+
+    async fn start(&self, name: &ContainerName) -> Result<(), RuntimeError> {
+        let mut attempts = 0;
+        loop {
+            let started = self.client.start_container(name.as_str(), None::<StartContainerOptions>).await;
+            let error = match started {
+                // 304: it runs already.
+                Err(error) if status(&error) != Some(304) => error,
+                _ => return Ok(()),
+            };
+            attempts += 1;
+            // Another agent made the network at the same moment, and is about to remove it.
+            if attempts == AMBIGUOUS_ATTEMPTS || !error.to_string().contains("ambiguous") {
+                return Err(engine("start the container", error));
+            }
+            tokio::time::sleep(AMBIGUOUS_PAUSE).await;
         }
     }
 
@@ -161,8 +198,11 @@ impl Runtime for Docker {
             if let NetworkChoice::Bridge(name) = &spec.network {
                 self.ensure_network(name).await?;
             }
+            self.gates.prepare(&spec.name).map_err(host("make the folder of the gate"))?;
+            let command = self.command(spec).await?;
+            let body = body(spec, command, &self.gates, &self.agent);
             let options = CreateContainerOptionsBuilder::new().name(spec.name.as_str()).build();
-            match self.client.create_container(Some(options), body(spec, &self.agent)).await {
+            match self.client.create_container(Some(options), body).await {
                 // 409: it was made before, by this agent before it was killed.
                 Err(error) if status(&error) != Some(409) => Err(engine("make the container", error)),
                 _ => Ok(()),
@@ -171,21 +211,32 @@ impl Runtime for Docker {
         .boxed()
     }
 
-    fn start<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
+    fn hold<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            let mut attempts = 0;
-            loop {
-                let Err(error) =
-                    self.client.start_container(name.as_str(), None::<StartContainerOptions>).await
-                else {
-                    return Ok(());
-                };
-                attempts += 1;
-                // Another agent made the network at the same moment, and is about to remove it.
-                if attempts == AMBIGUOUS_ATTEMPTS || !error.to_string().contains("ambiguous") {
-                    return Err(engine("start the container", error));
+            if self.gates.holds(name) {
+                return Ok(());
+            }
+            let listener = self.gates.listen(name).map_err(host("listen for the container"))?;
+            self.start(name).await?;
+            tokio::select! {
+                // Cancel-safe: a gate that was not taken comes again, and a wait takes nothing.
+                held = self.gates.hold(name, &listener) => held.map_err(host("hold the container")),
+                ended = self.wait(name) => ended.and(Err(RuntimeError::Spent)),
+                () = tokio::time::sleep(COMING_UP) => {
+                    let source = io::Error::new(io::ErrorKind::TimedOut, "it does not come up");
+                    Err(RuntimeError::Host { doing: "hold the container", source })
                 }
-                tokio::time::sleep(AMBIGUOUS_PAUSE).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn release<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<DateTime<Utc>, RuntimeError>> {
+        async move {
+            match self.gates.open(name).await.map_err(host("release the container"))? {
+                Passage::Passed(at) => Ok(at),
+                Passage::Failed(why) => Err(RuntimeError::Unfit(why)),
+                Passage::Closed => Err(RuntimeError::Spent),
             }
         }
         .boxed()
@@ -197,7 +248,11 @@ impl Runtime for Docker {
     ) -> BoxFuture<'a, Result<Option<Condition>, RuntimeError>> {
         async move {
             match self.client.inspect_container(name.as_str(), None::<InspectContainerOptions>).await {
-                Ok(container) => Ok(container.state.as_ref().map(condition)),
+                Ok(container) => {
+                    let passage =
+                        self.gates.passage(name).map_err(host("look at the gate of the container"))?;
+                    Ok(container.state.as_ref().map(|state| condition(state, passage)))
+                }
                 Err(error) if status(&error) == Some(404) => Ok(None),
                 Err(error) => Err(engine("look at the container", error)),
             }
@@ -224,15 +279,15 @@ impl Runtime for Docker {
         file: &'a Path,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            let host = |source| RuntimeError::Host { doing: "write the log", source };
-            let mut file = File::create(file).await.map_err(host)?;
+            let host = host("write the log");
+            let mut file = File::create(file).await.map_err(&host)?;
             let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
             let mut lines = self.client.logs(name.as_str(), Some(options));
             while let Some(line) = lines.next().await {
                 let line = line.map_err(|error| engine("read the container's log", error))?;
-                file.write_all(&line.into_bytes()).await.map_err(host)?;
+                file.write_all(&line.into_bytes()).await.map_err(&host)?;
             }
-            file.sync_all().await.map_err(host)
+            file.sync_all().await.map_err(&host)
         }
         .boxed()
     }
@@ -254,6 +309,7 @@ impl Runtime for Docker {
 
     fn remove<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
+            self.gates.forget(name);
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
             match self.client.remove_container(name.as_str(), Some(options)).await {
                 // 409: somebody removes it already.
@@ -295,7 +351,7 @@ fn pull_name(image: &Image) -> String {
 /// How a container's scratch space is mounted. It is memory, of the host's where the container has no limit of its own.
 const SCRATCH_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=1777";
 
-fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
+fn body(spec: &ContainerSpec, command: Vec<String>, gates: &Gates, agent: &str) -> ContainerCreateBody {
     let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
     labels.insert(AGENT_LABEL.to_owned(), agent.to_owned());
     // An engine takes a limit of 0 for none.
@@ -310,6 +366,7 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
         mounts: Some(
             spec.mounts
                 .iter()
+                .chain(&gates.mounts(&spec.name))
                 .map(|mount| Mount {
                     target: Some(mount.target.clone()),
                     source: Some(mount.source.display().to_string()),
@@ -341,7 +398,8 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
     };
     ContainerCreateBody {
         image: Some(spec.image.to_string()),
-        cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
+        entrypoint: Some(Gates::entrypoint()),
+        cmd: Some(command),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(labels),
         exposed_ports: Some(ports),
@@ -355,27 +413,36 @@ fn nano_cpus(cpus: f64) -> i64 {
     ((cpus * 1e9).round() as i64).max(1)
 }
 
-fn condition(state: &ContainerState) -> Condition {
+/// What a container is doing: the engine knows of the container, and its gate of the command.
+fn condition(state: &ContainerState, passage: Passage) -> Condition {
     // Docker writes year 1 for what did not happen.
     let instant = |text: &Option<String>| {
         let instant = DateTime::parse_from_rfc3339(text.as_deref()?).ok()?.to_utc().trunc_subsecs(6);
         (instant > DateTime::<Utc>::UNIX_EPOCH).then_some(instant)
     };
-    let Some(started_at) = instant(&state.started_at) else { return Condition::Created };
+    if instant(&state.started_at).is_none() {
+        return Condition::Created;
+    }
     let alive = [
         ContainerStateStatusEnum::RUNNING,
         ContainerStateStatusEnum::PAUSED,
         ContainerStateStatusEnum::RESTARTING,
     ];
-    if state.status.is_some_and(|status| alive.contains(&status)) {
-        return Condition::Running { started_at };
+    let alive = state.status.is_some_and(|status| alive.contains(&status));
+    match (passage, alive) {
+        (Passage::Closed, true) => Condition::Created,
+        (Passage::Closed, false) => Condition::Spent,
+        (Passage::Failed(why), _) => Condition::Unfit(why),
+        (Passage::Passed(started_at), true) => Condition::Running { started_at },
+        (Passage::Passed(started_at), false) => {
+            let exit = Exit {
+                at: instant(&state.finished_at).unwrap_or(started_at),
+                code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
+                out_of_memory: state.oom_killed.unwrap_or(false),
+            };
+            Condition::Ended { started_at, exit }
+        }
     }
-    let exit = Exit {
-        at: instant(&state.finished_at).unwrap_or(started_at),
-        code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
-        out_of_memory: state.oom_killed.unwrap_or(false),
-    };
-    Condition::Ended { started_at, exit }
 }
 
 fn status(error: &Error) -> Option<u16> {
@@ -383,6 +450,10 @@ fn status(error: &Error) -> Option<u16> {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }
+}
+
+fn host(doing: &'static str) -> impl Fn(io::Error) -> RuntimeError {
+    move |source| RuntimeError::Host { doing, source }
 }
 
 /// An answer of the engine is about what was asked; anything else means that there was none.

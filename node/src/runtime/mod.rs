@@ -39,8 +39,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes a container. One of that name that exists already is taken for it.
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Starts a container that was never started.
-    fn start<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+    /// Gets a container so far that nothing is left to do but to let its command begin. It can be called again,
+    /// after it was cut off and after a restart of the agent.
+    fn hold<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Lets the command of a held container begin, and says when it did.
+    fn release<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<DateTime<Utc>, RuntimeError>>;
 
     /// What a container is doing; `None` when there is none of that name.
     fn inspect<'a>(
@@ -72,16 +76,20 @@ pub trait Runtime: Send + Sync + 'static {
 /// What a container is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// It was made and never started.
+    /// It was made, and its command did not begin.
     Created,
+    /// It ended, and its command never began: it may be made anew.
+    Spent,
+    /// Its command could not begin; why.
+    Unfit(String),
     /// It runs.
     Running {
-        /// Since when.
+        /// Since when its command runs.
         started_at: DateTime<Utc>,
     },
     /// It has ended.
     Ended {
-        /// When it was started.
+        /// When its command began.
         started_at: DateTime<Utc>,
         /// How it ended.
         exit: Exit,
@@ -115,8 +123,14 @@ pub enum RuntimeError {
         source: std::io::Error,
     },
     /// A job without a command, which only an image could add.
-    #[error("the process runtime has no images and runs `command` alone, and the job gives none")]
+    #[error("neither the job nor its image gives a command")]
     NoCommand,
+    /// The command cannot be run.
+    #[error("{0}")]
+    Unfit(String),
+    /// The container ended before its command began.
+    #[error("its container ended before its command began")]
+    Spent,
 }
 
 /// Why an image is not there.

@@ -1,6 +1,6 @@
 //! Findings for people: a code frame for each, as a compiler shows it, and a line that counts them.
 
-use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use annotate_snippets::{
     Annotation, AnnotationKind, Element, Group, Level, Origin, Patch, Renderer, Snippet,
@@ -99,7 +99,7 @@ impl<'a> Frames<'a> {
             let path = place::path(self.root, &edit.location.file);
             let small = lines.len() <= 2 * MAX_FRAME;
             small.then(|| {
-                Snippet::source(&source.text()[lines]).line_start(first).path(path).patch(patch).into()
+                Snippet::source(still(&source.text()[lines])).line_start(first).path(path).patch(patch).into()
             })
         };
         fix.edits.iter().filter_map(frame).collect()
@@ -151,10 +151,20 @@ impl<'a> Frames<'a> {
             kind.span(range.start - lines.start..range.end - lines.start).label(label)
         });
         let annotations: Vec<Annotation<'a>> = annotations.collect();
-        Snippet::source(&source.text()[lines]).line_start(first).path(path).annotations(annotations).into()
+        Snippet::source(still(&source.text()[lines]))
+            .line_start(first)
+            .path(path)
+            .annotations(annotations)
+            .into()
     }
 
     fn range(&self, location: &Location) -> Range<usize> {
         self.sources.get(location.file.as_str()).map_or(0..0, |source| source.lines().range(location))
     }
+}
+/// The lines of a file as they are shown. The renderer replaces the control characters of ASCII and leaves those of
+/// Latin-1, by which some terminals are steered too. What stands for them has as many bytes, so that nothing moves.
+fn still(lines: &str) -> Cow<'_, str> {
+    let steers = |c: char| matches!(c, '\u{80}'..='\u{9f}');
+    if lines.contains(steers) { Cow::Owned(lines.replace(steers, "\u{b7}")) } else { Cow::Borrowed(lines) }
 }

@@ -61,7 +61,8 @@ fn a_run_that_does_not_start_is_over() {
     let last = |observation| reported([observation]).pop().unwrap();
     assert_eq!(last(Observation::ImageMissing("no".to_owned())), "FAILED/image_pull (no)");
     assert_eq!(last(Observation::NotStarted("no".to_owned())), "FAILED/runtime (no)");
-    assert!(last(Observation::TooLate).starts_with("MISSED/late"));
+    assert!(last(Observation::TooLate { offline: false }).starts_with("MISSED/late"));
+    assert!(last(Observation::TooLate { offline: true }).starts_with("MISSED/node_offline"));
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn what_is_seen_twice_changes_nothing() {
         Observation::Collected(Collected::Failed("again".to_owned())),
         Observation::Delivered,
         Observation::Delivered,
-        Observation::TooLate,
+        Observation::TooLate { offline: false },
     ];
     assert_eq!(reported(twice), ["DEPLOYING", "RUNNING", "UPLOADING 0", "COMPLETED/exit_code 0"]);
 }

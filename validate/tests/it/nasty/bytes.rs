@@ -1,5 +1,13 @@
 //! Bytes, characters and line ends.
 
+use std::{path::Path, sync::Arc};
+
+use almanac_validate::{
+    Entry, Source, check,
+    render::human::{Style, human},
+};
+use chrono::Utc;
+
 use super::{NONE, USER, findings, help, lines};
 
 #[test]
@@ -21,6 +29,18 @@ fn bytes_that_are_no_text_have_a_place() {
     for twice in ["a: 1\n---\n\u{feff}b: 1\n", "a: 1\n\n\u{feff}", "a: x\n\n\u{feff}y\n"] {
         let [found] = lines(twice).try_into().unwrap();
         assert_eq!(found, "file-encoding 3:1 a byte-order mark is allowed at the start of a file only");
+    }
+}
+
+#[test]
+fn what_steers_a_terminal_is_not_shown_as_it_is() {
+    // The second is the single character that begins a sequence of ANSI on some terminals (ECMA-48, CSI).
+    for text in [&b"a: \x96 \x1b[31m"[..], b"a: \x96 \xc2\x9b31m", b"a: \xc2\x9b31m"] {
+        let sources = [Arc::new(Source::read("a.yaml", Entry::File(text)))];
+        let report = check(&sources, Utc::now());
+        let shown = human(&report, &sources, Path::new(""), Style::Plain);
+        assert!(shown.contains("31m"), "{shown}");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
     }
 }
 
