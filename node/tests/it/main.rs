@@ -21,6 +21,7 @@ mod length;
 mod missed;
 mod offline;
 mod outputs;
+mod points;
 mod policy;
 mod refused;
 mod runs;

@@ -2,14 +2,16 @@
 
 use std::{
     fs, io,
-    path::PathBuf,
-    process::{Command, ExitStatus},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
     thread,
 };
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use almanac_node::point::Point;
 use almanac_proto::{identity, v1::RunEvent};
 use almanac_schemas::NodeName;
 
@@ -93,6 +95,17 @@ impl World {
     pub(crate) fn start(&mut self) {
         assert!(self.agent.is_none(), "an agent runs already");
         self.agent = Some(Agent::spawn(self.command(), &self.path("agent.log")));
+    }
+
+    /// Starts an agent that is killed when it comes by a point, and waits for that.
+    pub(crate) fn start_until(&mut self, point: Point) {
+        let place = Point::ALL.iter().position(|other| *other == point).unwrap();
+        let command = self.command();
+        let mut killed = Command::new(killed_program());
+        killed.arg(place.to_string()).args(command.get_args()).stdin(Stdio::null());
+        let mut agent = Agent::spawn(killed, &self.path("agent.log"));
+        let status = self.wait(&format!("an agent to come by {point:?}"), |_| agent.ended());
+        assert_eq!(status.signal(), Some(9), "{point:?}: {}", agent.log());
     }
 
     /// Kills the agent with SIGKILL.
@@ -230,6 +243,14 @@ impl World {
             panic!("the agent ended by itself with {status}");
         }
     }
+}
+
+/// The example that is an agent which is killed.
+fn killed_program() -> PathBuf {
+    let binaries = Path::new(env!("CARGO_BIN_EXE_almanac-node")).parent().unwrap();
+    let program = binaries.join("examples/kill_agent_at");
+    assert!(program.exists(), "make it with `cargo build -p almanac-node --example kill_agent_at`");
+    program
 }
 
 impl Drop for World {

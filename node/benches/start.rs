@@ -1,0 +1,55 @@
+//! How long after its instant a command begins, in containers of a real engine.
+//!
+//! `cargo bench -p almanac-node --bench start`
+
+#![allow(dead_code, unused_imports, reason = "the harness serves the tests, and a benchmark needs less of it")]
+
+#[path = "../tests/it/harness/mod.rs"]
+mod harness;
+
+use std::{thread, time::Duration};
+
+use almanac_schemas::Phase;
+use harness::{Job, World};
+
+/// How many runs are measured.
+const RUNS: usize = 200;
+
+fn main() {
+    // `cargo test --benches` runs this too, with this flag; it is for `cargo bench`.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    for network in ["none", "bridge"] {
+        measure(network);
+    }
+}
+
+fn measure(network: &str) {
+    let mut world = World::with_docker();
+    let job = Job::every_second("tick").length("5s").start_deadline("5s");
+    world.declare([job.container("network", network.into())]);
+    world.start();
+    let runs = loop {
+        thread::sleep(Duration::from_secs(1));
+        let runs = world.reconciler.record().runs("tick");
+        let begun: Vec<_> = runs.into_iter().filter(|run| run.phases().contains(&Phase::Running)).collect();
+        // The first ones found no image, network or container ready.
+        if begun.len() > RUNS + 3 {
+            break begun;
+        }
+    };
+    let mut late: Vec<f64> = runs[3..RUNS + 3]
+        .iter()
+        .map(|run| (run.at(Phase::Running) - run.scheduled_at()).as_seconds_f64() * 1e3)
+        .collect();
+    late.sort_by(f64::total_cmp);
+    let at = |share: usize| late[(RUNS * share / 100).min(RUNS - 1)];
+    println!(
+        "network {network}: a command begins p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, at most {:.2} ms after its instant, {RUNS} runs",
+        at(50),
+        at(90),
+        at(99),
+        late[RUNS - 1]
+    );
+}
