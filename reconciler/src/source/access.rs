@@ -82,6 +82,20 @@ impl Access {
         )
     }
 
+    /// What to do about a server that does not let the reconciler in.
+    pub(super) fn let_in(&self, address: &str) -> String {
+        match (Location::scheme(address), &self.ssh_key) {
+            ("ssh", Some(path)) => format!(
+                "it was shown the key `{}` of `--git-ssh-key`: let that read the repository there, or give another one",
+                path.display()
+            ),
+            ("ssh", None) => "it was shown the keys of the agent (`SSH_AUTH_SOCK`) and of `~/.ssh`, as far as there are \
+                              any: add one that may read to the agent with `ssh-add`, or give one with `--git-ssh-key`"
+                .to_owned(),
+            _ => "give a token that may read with `--git-token`, and check that it still holds".to_owned(),
+        }
+    }
+
     /// Tells a `git` command how to reach an address. Returns the secret, which nothing may repeat.
     ///
     /// # Errors

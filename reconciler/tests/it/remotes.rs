@@ -14,7 +14,7 @@ use almanac_reconciler::{
 use almanac_schemas::Size;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{self, GitHttps, Network, Proxy, Sshd, Testbed, git_https, tool, wait_for};
+use crate::harness::{self, GitHttps, Network, Proxy, SshAgent, Sshd, Testbed, git_https, tool, wait_for};
 
 /// A repository to fetch, and what fetches it.
 struct Remote {
@@ -145,6 +145,43 @@ async fn ssh_takes_known_hosts_and_known_keys_alone() {
     let said = refusal(remote.at(&sshd.address(remote.origin.path()), client)).await;
     assert!(said.contains("another one than") && said.contains("known_hosts"), "{said}");
     assert!(said.contains("somebody is in between"), "{said}");
+}
+
+/// The whole program: the agent is found by the environment.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs sshd and root"]
+async fn ssh_takes_a_key_that_an_agent_holds() {
+    let mut testbed = Testbed::prepare();
+    let commit = testbed.repository.push("users and nodes");
+    let sshd = Sshd::start(testbed.folder()).await;
+    let address = sshd.address(testbed.repository.path());
+    let agent = SshAgent::start(testbed.folder()).await;
+    let serve = || {
+        let mut command = testbed.command(&["serve", "--poll-interval", "1h", "--listen", "127.0.0.1:0"]);
+        command.args(["--repo", &address]).arg("--git-known-hosts").arg(sshd.known_hosts());
+        command.env("SSH_AUTH_SOCK", agent.socket());
+        command
+    };
+    let refused = serve();
+    let followed = serve();
+    agent.hold(&sshd.key("stranger"));
+    testbed.spawn("http", refused).await;
+    let said = testbed
+        .wait_for("the server to refuse the agent's key", async || {
+            let log = testbed.log();
+            log.contains("does not let the reconciler in").then_some(log)
+        })
+        .await;
+    for part in ["cannot fetch", "ssh://root@127.0.0.1", "SSH_AUTH_SOCK", "ssh-add", "--git-ssh-key"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(testbed.take_daemon().terminate().await.success());
+
+    // The key is in memory alone.
+    agent.hold(&sshd.key("client"));
+    fs::remove_file(sshd.key("client")).unwrap();
+    testbed.spawn("http", followed).await;
+    testbed.wait_applied(&commit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
