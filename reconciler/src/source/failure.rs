@@ -110,7 +110,10 @@ impl Failure {
                  address, and `--git-token` or `--git-ssh-key`"
             ),
             Self::NoBranch => "there is no such branch".to_owned(),
-            Self::Silent => format!("`{host}` said nothing for too long"),
+            Self::Silent => format!(
+                "`{host}` said nothing for {} s, in the midst of it; check the network, and how the server is",
+                access.idle.as_secs()
+            ),
             Self::BrokenOff => format!("`{host}` ended the connection before everything was there"),
             Self::Redirected => {
                 format!("`{host}` sends elsewhere, where the token is not taken to; give the new address")
