@@ -61,6 +61,8 @@ pub enum Target {
 pub struct Tree {
     /// The commit.
     pub commit: Commit,
+    /// The folder that its manifests lie below, and that their paths begin at; empty for the root.
+    pub folder: String,
     /// Its manifests, parsed.
     pub sources: Vec<Arc<Source>>,
 }
@@ -267,7 +269,7 @@ impl Repository {
         };
         let sources = read_tree(&repository, &tree, &mut self.cache);
         let sources = sources.map_err(|source| self.unreadable(commit.id.clone(), source))?;
-        Ok(Tree { commit, sources })
+        Ok(Tree { commit, folder: self.subdir.clone(), sources })
     }
 
     /// Checks the manifests of a commit. What was compared for an earlier commit is not compared again.

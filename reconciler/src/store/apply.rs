@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use almanac_schemas::NodeName;
-use almanac_validate::{
-    Finding,
-    plan::{Edit, Plan},
-};
+use almanac_validate::plan::{Edit, Plan};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
-    Change, Store, StoreError, SyncRow, findings, heartbeats, lead, micros, outbox, rows::insert, syncs,
+    Change, FindingRow, Store, StoreError, SyncRow, findings, heartbeats, lead, micros, outbox, rows::insert,
+    syncs,
 };
 use crate::{
     applied::Next,
@@ -28,7 +26,7 @@ pub struct Apply<'a> {
     /// The sync to record; its id is given by the database.
     pub sync: &'a SyncRow,
     /// Its findings: warnings when the commit is put in force.
-    pub findings: &'a [Finding],
+    pub findings: &'a [FindingRow],
     /// What changes, and what follows from it; nothing for a commit that is not put in force.
     pub change: Option<(&'a Plan<'a>, &'a Next)>,
     /// What is to be told to whom, given the id of the sync.
