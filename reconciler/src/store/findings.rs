@@ -1,6 +1,6 @@
 //! What syncs found.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use almanac_validate::Finding;
 
@@ -15,6 +15,7 @@ use super::{
 pub struct FindingRow {
     pub rule: String,
     pub severity: String,
+    /// With the finding's notes.
     pub message: String,
     /// From the root of the repository, wherever the manifests lie in it.
     pub file: String,
@@ -48,10 +49,12 @@ impl FindingRow {
             if folder.is_empty() { place.file.clone() } else { format!("{folder}/{}", place.file) }
         });
         let number = |number: Option<u32>| number.unwrap_or_default();
+        let notes = finding.notes.iter().map(String::as_str);
+        let message = iter::once(finding.message.as_str()).chain(notes).collect::<Vec<_>>().join("; ");
         Self {
             rule: finding.rule.as_str().to_owned(),
             severity: finding.severity.as_str().to_owned(),
-            message: text(&finding.message),
+            message: text(&message),
             file: text(&file),
             line: number(place.map(|place| place.line)),
             column: number(place.map(|place| place.column)),
