@@ -85,8 +85,8 @@ impl Connections {
         Self { listener, tls: tls.map(Arc::new), places, routes, metrics }
     }
 
-    /// The task that accepts. It ends when `stop` is cancelled, once its connections have ended or
-    /// [`DRAIN`] is over. The port is closed at once then.
+    /// The task that accepts. It ends when `stop` is cancelled, once its connections have ended, or
+    /// `DRAIN` is over. The port is closed at once then.
     pub async fn run(self, stop: CancellationToken) {
         let tracker = TaskTracker::new();
         let give_up = CancellationToken::new();
