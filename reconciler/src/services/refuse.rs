@@ -13,7 +13,9 @@ use crate::{
     follow::AskError,
     metrics::Metrics,
     rights::Forbidden,
+    source::LookError,
     store::StoreError,
+    sync::RoundError,
 };
 
 /// The header by which gRPC says when to try again (gRFC A6).
@@ -80,6 +82,22 @@ pub(super) fn ask(error: AskError) -> Status {
     match error {
         AskError::Busy => Status::resource_exhausted("many wait for a sync already; try again in a moment"),
         AskError::Stopping => Status::unavailable("the reconciler is stopping; try again in a moment"),
+    }
+}
+
+pub(super) fn find(error: RoundError) -> Status {
+    match error {
+        RoundError::Look(error) => {
+            let text = chain(&error);
+            match error {
+                LookError::NoCommit { .. } => Status::not_found(text),
+                LookError::Ambiguous { .. } => Status::invalid_argument(text),
+                LookError::Fetch(..) => Status::unavailable(text),
+                _ => Status::failed_precondition(text),
+            }
+        }
+        RoundError::Store(error) => store(error),
+        error => internal(&error),
     }
 }
 
