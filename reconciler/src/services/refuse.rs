@@ -38,11 +38,16 @@ pub(super) fn field(error: FieldError) -> Status {
 }
 
 pub(super) fn store(error: StoreError) -> Status {
-    tracing::error!(error = chain(&error), "a call failed");
+    if let StoreError::Lost = error {
+        // That is said once, and not for each of those who call meanwhile.
+        tracing::debug!(error = chain(&error), "a call failed");
+    } else {
+        tracing::error!(error = chain(&error), "a call failed");
+    }
     match error {
         StoreError::Full(_) => Status::resource_exhausted("the disk of the reconciler's database is full"),
         StoreError::ReadOnly(_) => Status::unavailable("the reconciler's database is read-only"),
-        StoreError::Late(_) | StoreError::Away(_) => {
+        StoreError::Late(_) | StoreError::Lost | StoreError::Away(_) => {
             Status::unavailable("the reconciler's database cannot be used at the moment; try again")
         }
         StoreError::Outrun | StoreError::Deposed => Status::aborted(error.to_string()),

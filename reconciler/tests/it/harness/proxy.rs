@@ -75,7 +75,7 @@ async fn carry(client: TcpStream, target: u16, network: Network) {
             Network::Good => drop(copy(&mut from_server, &mut to_client).await),
             Network::SilentAfter(bytes) => {
                 drop(copy(&mut from_server.take(bytes), &mut to_client).await);
-                pending().await
+                pending::<()>().await;
             }
             Network::Dripping => {
                 while let Ok(byte) = from_server.read_u8().await {
