@@ -163,6 +163,7 @@ async fn nodes(
                 sync.into(),
                 next.applied.generation(node.name).cast_signed().into(),
                 micros(now).into(),
+                micros(next.applied.declared_since(node.name)).into(),
             ]),
             Edit::Removed(_) => {
                 remove(
@@ -179,8 +180,8 @@ async fn nodes(
     }
     let conflict = "ON CONFLICT (name) DO UPDATE
                     SET labels = excluded.labels, spec = excluded.spec, sync_id = excluded.sync_id,
-                        deleted_at = NULL";
-    let columns = ["name", "labels", "spec", "sync_id", "generation", "generation_at"];
+                        declared_at = excluded.declared_at, deleted_at = NULL";
+    let columns = ["name", "labels", "spec", "sync_id", "generation", "generation_at", "declared_at"];
     insert(change, "nodes", columns, conflict, put).await?;
     let added = plan.nodes.iter().filter(|change| matches!(change.edit, Edit::Added(_)));
     let added: BTreeSet<&NodeName> = added.map(|change| change.name).collect();
