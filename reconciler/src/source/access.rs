@@ -95,7 +95,7 @@ impl Access {
     pub(super) fn let_in(&self, address: &str) -> String {
         match (Location::scheme(address), &self.ssh_key) {
             ("ssh", Some(path)) => format!(
-                "it was shown the key `{}` of `--git-ssh-key`: let that read the repository there, or give another one",
+                "check that the key `{}` of `--git-ssh-key` is there, has no passphrase, and may read the repository",
                 path.display()
             ),
             ("ssh", None) => "it was shown the keys of the agent (`SSH_AUTH_SOCK`) and of `~/.ssh`, as far as there are \

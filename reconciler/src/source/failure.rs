@@ -111,7 +111,7 @@ impl Failure {
             ),
             Self::NoBranch => "there is no such branch".to_owned(),
             Self::Silent => format!(
-                "`{host}` said nothing for {} s, in the midst of it; check the network, and how the server is",
+                "`{host}` said nothing for {} s; check the network, and how the server is",
                 access.idle.as_secs()
             ),
             Self::BrokenOff => format!("`{host}` ended the connection before everything was there"),
