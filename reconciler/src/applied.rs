@@ -34,6 +34,8 @@ pub struct Applied {
     pub generations: BTreeMap<NodeName, u64>,
     /// Since when each node has its generation.
     pub generations_since: BTreeMap<NodeName, DateTime<Utc>>,
+    /// Since when each node is declared.
+    pub declared_since: BTreeMap<NodeName, DateTime<Utc>>,
     /// The declared keys.
     pub keys: KeyIndex,
 }
@@ -100,6 +102,7 @@ impl Applied {
             placements: BTreeMap::new(),
             generations: BTreeMap::new(),
             generations_since: BTreeMap::new(),
+            declared_since: BTreeMap::new(),
             keys: KeyIndex::default(),
         }
     }
@@ -117,6 +120,11 @@ impl Applied {
     /// Since when a node has its generation.
     pub fn generation_since(&self, node: &NodeName) -> DateTime<Utc> {
         self.generations_since.get(node).copied().unwrap_or_default()
+    }
+
+    /// Since when a node is declared.
+    pub fn declared_since(&self, node: &NodeName) -> DateTime<Utc> {
+        self.declared_since.get(node).copied().unwrap_or_default()
     }
 
     /// Raises the generations to those that were published: they never shrink, whatever happened to
@@ -207,6 +215,7 @@ impl Applied {
             assignments,
             generations,
             generations_since,
+            declared_since: self.declared_after(plan, now),
         };
         Next { applied, put, gone, touched, restored: BTreeSet::new(), config: false }
     }
@@ -222,6 +231,19 @@ impl Applied {
             touched.extend(self.testbed.nodes.keys().cloned());
         }
         touched
+    }
+
+    /// A node that comes back is another one of the same name.
+    fn declared_after(&self, plan: &Plan<'_>, now: DateTime<Utc>) -> BTreeMap<NodeName, DateTime<Utc>> {
+        let mut declared = self.declared_since.clone();
+        for change in &plan.nodes {
+            match change.edit {
+                Edit::Added(_) => _ = declared.insert(change.name.clone(), now),
+                Edit::Changed(..) => {}
+                Edit::Removed(_) => _ = declared.remove(change.name),
+            }
+        }
+        declared
     }
 
     fn origins_after(

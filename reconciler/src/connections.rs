@@ -10,7 +10,11 @@ use std::{
 };
 
 use almanac_proto::limits;
-use axum::Router;
+use axum::{
+    Router,
+    http::{StatusCode, header::CONNECTION},
+    response::IntoResponse,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -22,12 +26,13 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::Status;
 
 use crate::{metrics::Metrics, request::Observe};
 
-/// How long a client may take to agree on TLS.
+/// How long a client may take to agree on TLS, or to be told that it has to.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long connections may take to send what is under way once the program stops. A client that does
@@ -80,8 +85,8 @@ impl Connections {
         Self { listener, tls: tls.map(Arc::new), places, routes, metrics }
     }
 
-    /// The task that accepts. It ends when `stop` is cancelled, once its connections have ended or
-    /// [`DRAIN`] is over. The port is closed at once then.
+    /// The task that accepts. It ends when `stop` is cancelled, once its connections have ended, or
+    /// `DRAIN` is over. The port is closed at once then.
     pub async fn run(self, stop: CancellationToken) {
         let tracker = TaskTracker::new();
         let give_up = CancellationToken::new();
@@ -138,14 +143,21 @@ impl Connections {
                 match tls {
                     None => serve(stream, routes, SILENCE, &stop).await,
                     Some(tls) => {
-                        let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream));
+                        let handshake = timeout(HANDSHAKE, begin(stream, tls));
                         // Cancel-safe: a connection that nothing was said on is closed.
                         let agreed = tokio::select! {
                             () = stop.cancelled() => return,
                             agreed = handshake => agreed,
                         };
                         match agreed {
-                            Ok(Ok(stream)) => serve(stream, routes, SILENCE, &stop).await,
+                            Ok(Ok(Begun::Tls(stream))) => serve(*stream, routes, SILENCE, &stop).await,
+                            Ok(Ok(Begun::Plain(stream))) => {
+                                metrics.handshake_failed();
+                                tracing::debug!(%peer, "no TLS: told to use https");
+                                let routes =
+                                    Observe::new(refusing(), metrics.clone(), peer.ip().to_canonical());
+                                let _ = timeout(HANDSHAKE, serve(stream, routes, SILENCE, &stop)).await;
+                            }
                             Ok(Err(error)) => {
                                 metrics.handshake_failed();
                                 tracing::debug!(%peer, %error, "no agreement on TLS");
@@ -165,6 +177,35 @@ impl Connections {
             }
         });
     }
+}
+
+/// How a client began on a port where TLS is spoken.
+enum Begun {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// With a request that anybody on the way can read.
+    Plain(TcpStream),
+}
+
+/// Agrees on TLS with a client that speaks it.
+async fn begin(stream: TcpStream, tls: Arc<rustls::ServerConfig>) -> io::Result<Begun> {
+    // A request of HTTP begins with a word in capitals, and TLS with a byte that is no letter. It stays to be read.
+    let mut first = [0];
+    if stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase() {
+        return Ok(Begun::Plain(stream));
+    }
+    Ok(Begun::Tls(Box::new(TlsAcceptor::from(tls).accept(stream).await?)))
+}
+
+/// What is answered to all that is asked without TLS: over HTTP, and as gRPC has it.
+fn refusing() -> Router {
+    Router::new().fallback(async || {
+        let text = "this port speaks TLS: use https:// in its address";
+        let mut answer =
+            (StatusCode::BAD_REQUEST, [(CONNECTION, "close")], format!("{text}\n")).into_response();
+        // It cannot fail: the text is plain.
+        let _ = Status::failed_precondition(text).add_header(answer.headers_mut());
+        answer
+    })
 }
 
 /// Serves a connection until its client ends it, nothing was asked for `silence`, or `stop` is cancelled and what is under way has ended.

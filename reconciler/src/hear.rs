@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     causes::chain,
-    store::{CHANNEL, Engine, StoreError},
+    store::{CHANNEL, Engine, Store, StoreError},
 };
 
 /// How long to wait before listening again when that failed.
@@ -69,16 +69,22 @@ impl Ears {
     }
 }
 
-/// The task that listens. It ends when `stop` is cancelled, and at once where there is nobody to hear.
-pub async fn listen(engine: Engine, ears: Arc<Ears>, stop: CancellationToken) {
-    let Engine::Postgres { options, .. } = engine else { return stop.cancelled().await };
+/// The task that listens. It holds a connection open, so it is the one that knows when the database is away. It ends
+/// when `stop` is cancelled, and does nothing where there is nobody to hear.
+pub async fn listen(store: Store, ears: Arc<Ears>, stop: CancellationToken) {
+    let Engine::Postgres { options, .. } = store.engine() else { return stop.cancelled().await };
     loop {
         // Cancel-safe: a listener that is dropped only hears no more.
         let Err(error) = tokio::select! {
             () = stop.cancelled() => return,
-            result = hear(&options, &ears) => result,
+            result = hear(options, &store, &ears) => result,
         };
-        tracing::warn!(error = chain(&error), "cannot listen to other reconcilers; trying again");
+        if store.lost() {
+            tracing::warn!(
+                error = chain(&error),
+                "the database cannot be reached; trying again every second"
+            );
+        }
         // Cancel-safe: waiting holds nothing.
         tokio::select! {
             () = stop.cancelled() => return,
@@ -87,12 +93,15 @@ pub async fn listen(engine: Engine, ears: Arc<Ears>, stop: CancellationToken) {
     }
 }
 
-async fn hear(options: &PgConnectOptions, ears: &Ears) -> Result<Infallible, StoreError> {
+async fn hear(options: &PgConnectOptions, store: &Store, ears: &Ears) -> Result<Infallible, StoreError> {
     let one = PgPoolOptions::new().max_connections(1);
     let pool = timeout(PATIENCE, one.connect_with(options.clone())).await??;
     let mut listener = timeout(PATIENCE, PgListener::connect_with(&pool)).await??;
     listener.eager_reconnect(false);
     timeout(PATIENCE, listener.listen(CHANNEL)).await??;
+    if let Some(away) = store.found() {
+        tracing::info!(seconds = away.as_secs(), "the database is reached again");
+    }
     // What was said before this began to listen is not heard.
     let mut said = Some(Heard::Applied);
     loop {

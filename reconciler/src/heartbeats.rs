@@ -12,7 +12,7 @@ use almanac_validate::Testbed;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -117,6 +117,7 @@ impl Heartbeats {
     ) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing: Option<Instant> = None;
         loop {
             // Cancel-safe: a tick that was not taken comes again, a cancelled token stays cancelled.
             let stopping = tokio::select! {
@@ -126,8 +127,19 @@ impl Heartbeats {
             let declared = Arc::clone(&applied.borrow().testbed);
             let exchanged =
                 timeout(FLUSH, self.exchange(&store, &declared, &metrics)).await.map_err(StoreError::from);
-            if let Err(error) = exchanged.and_then(|exchanged| exchanged) {
-                tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
+            // Said when it begins and when it ends, and not every few seconds in between.
+            match (exchanged.and_then(|exchanged| exchanged), failing) {
+                (Ok(()), None) | (Err(_), Some(_)) => {}
+                // That the database is away is said by who knows it.
+                (Err(StoreError::Lost), None) => {}
+                (Ok(()), Some(since)) => {
+                    failing = None;
+                    tracing::info!(seconds = since.elapsed().as_secs(), "heartbeats are written again");
+                }
+                (Err(error), None) => {
+                    failing = Some(Instant::now());
+                    tracing::warn!(error = chain(&error), "cannot write heartbeats; trying again");
+                }
             }
             if stopping {
                 return;
@@ -140,7 +152,7 @@ impl Heartbeats {
         self.keep(declared);
         self.flush(store, metrics).await?;
         if matches!(store.engine(), Engine::Postgres { .. }) {
-            let rows = metrics.database("heartbeats", store.heartbeats()).await?;
+            let rows = metrics.database("heartbeats", store.unless_lost(store.heartbeats())).await?;
             let mut seen = self.lock();
             for row in rows {
                 let older = seen.rows.get(&row.node).is_none_or(|mine| mine.last_seen < row.last_seen);
@@ -160,7 +172,7 @@ impl Heartbeats {
         if rows.is_empty() {
             return Ok(());
         }
-        metrics.database("put_heartbeats", store.put_heartbeats(&rows)).await?;
+        metrics.database("put_heartbeats", store.unless_lost(store.put_heartbeats(&rows))).await?;
         let mut seen = self.lock();
         for row in rows {
             // What was heard meanwhile is not written yet.

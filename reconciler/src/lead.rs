@@ -1,7 +1,7 @@
 //! Who leads: of several reconcilers on one PostgreSQL, one puts commits in force.
 //!
 //! The leader holds an advisory lock on a connection of its own, which the server gives back when that
-//! connection ends or rests for [`LEASE`](crate::store::LEASE); each leader has a term, and a change that was decided in an earlier term is refused
+//! connection ends or rests for [`LEASE`]; each leader has a term, and a change that was decided in an earlier term is refused
 //! by the database ([`crate::store::Base`]). So a leader that was only thought dead does no harm.
 
 use std::{convert::Infallible, fmt, time::Duration};

@@ -11,7 +11,7 @@
 //! | task | made by | takes | gives | stops |
 //! |---|---|---|---|---|
 //! | [`lead::Lead`] | [`serve`] | the lock of the leader | [`lead::Leadership`] (`watch`) | at `stop`, giving the lock back |
-//! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`] | at `stop` |
+//! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`], and in the [`store::Store`] whether the database is away | at `stop` |
 //! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](backoff::Backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
 //! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory, [`applied::Applied`] (`watch`) | rows | at `stop`, after a last write |

@@ -126,7 +126,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     tasks.spawn(connections.run(stop.clone()));
     tasks.spawn(follow.run());
     tasks.spawn(lead.run());
-    tasks.spawn(hear::listen(store.engine().clone(), ears, stop.clone()));
+    tasks.spawn(hear::listen(store.clone(), ears, stop.clone()));
     tasks.spawn(deliver.run());
     tasks.spawn(routes::end_health(health, stop.clone()));
     tasks.spawn(heartbeats.run(store.clone(), declared, metrics, stop.clone()));

@@ -84,24 +84,35 @@ need_postgres() {
     if [ "$(id -u)" = 0 ]; then chown postgres: "$POSTGRES_DIR"; fi
     local port
     port=$(free_port)
-    # What tests write need not outlive the machine.
     as_postgres initdb -D "$POSTGRES_DIR/data" -U almanac -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null ||
         fail "initdb failed"
-    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" -w -s start -o "-p $port \
-        -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
-        -c fsync=off -c full_page_writes=off" ||
-        fail "PostgreSQL does not start: $(tail -3 "$POSTGRES_DIR/log")"
+    # What tests write need not outlive the machine.
+    cat >>"$POSTGRES_DIR/data/postgresql.conf" <<EOF
+port = $port
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 300
+fsync = off
+full_page_writes = off
+EOF
+    start_postgres
     export ALMANAC_TEST_POSTGRES=postgres://almanac@127.0.0.1:$port/postgres
 }
 
-# As a crash and a start, with the same port.
-restart_postgres() {
-    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" -m immediate -w -s restart
+# At the same port as before.
+start_postgres() {
+    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" -w -s start ||
+        fail "PostgreSQL does not start: $(tail -3 "$POSTGRES_DIR/log")"
+}
+
+# As a crash does.
+halt_postgres() {
+    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -m immediate -w -s stop
 }
 
 stop_postgres() {
     [ -n "${POSTGRES_DIR:-}" ] || return 0
-    as_postgres pg_ctl -D "$POSTGRES_DIR/data" -m immediate -w -s stop || true
+    halt_postgres || true
     rm -rf "$POSTGRES_DIR"
     unset POSTGRES_DIR ALMANAC_TEST_POSTGRES
 }

@@ -74,7 +74,8 @@ CREATE TABLE nodes (
     deleted_at    BIGINT,
     -- Grows whenever what the node should do changes; it survives removal, so that it never shrinks.
     generation    BIGINT NOT NULL,
-    generation_at BIGINT NOT NULL
+    generation_at BIGINT NOT NULL,
+    declared_at   BIGINT NOT NULL
 );
 
 -- What nodes say about themselves.

@@ -24,8 +24,11 @@ CREATE TABLE actions (
 );
 CREATE INDEX actions_by_action ON actions (action, id);
 
--- When the generation grew last, and since when the node is heard of without a gap.
+-- When the generation grew last, since when the node is declared, and since when it is heard of without a gap. Of a
+-- node from before, no more is known than when it was written last.
 ALTER TABLE nodes ADD COLUMN generation_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE nodes ADD COLUMN declared_at BIGINT NOT NULL DEFAULT 0;
+UPDATE nodes SET (generation_at, declared_at) = (SELECT ended_at, ended_at FROM syncs WHERE id = nodes.sync_id);
 ALTER TABLE heartbeats ADD COLUMN online_since BIGINT NOT NULL DEFAULT 0;
 
 -- How the repository is, by the last change of each condition.

@@ -114,13 +114,13 @@ impl Uploads {
         let Announcement { run, role, name, size, sha256 } = file;
         self.run_of(node, run, role).await?;
         let sha256 = hex::encode(sha256);
-        let stored = self.store.artifact(run, role, name.as_str()).await?;
+        let stored = self.store.unless_lost(self.store.artifact(run, role, name.as_str())).await?;
         if let Some(stored) = &stored
             && (stored.sha256 != sha256 || stored.size != size)
         {
             return Err(UploadError::Different { run, name: name.to_string() });
         }
-        let earlier = self.store.upload_of(run, role, name.as_str()).await?;
+        let earlier = self.store.unless_lost(self.store.upload_of(run, role, name.as_str())).await?;
         if let Some(earlier) = earlier {
             if earlier.sha256 == sha256 && earlier.size == size {
                 let length = if stored.is_some() { size } else { self.staging.length(earlier.id).await? };
@@ -130,7 +130,7 @@ impl Uploads {
         }
         let id = Uuid::new_v4();
         let row = UploadRow { id, run, role, name: name.to_string(), size, sha256, begun_at: now };
-        self.store.put_upload(&row).await?;
+        self.store.unless_lost(self.store.put_upload(&row)).await?;
         Ok((id, if stored.is_some() { size } else { 0 }))
     }
 
@@ -160,7 +160,9 @@ impl Uploads {
     ) -> Result<ArtifactRow, UploadError> {
         let upload = self.upload_of(node, id).await?;
         let _claim = self.claim(id)?;
-        if let Some(stored) = self.store.artifact(upload.run, upload.role, &upload.name).await? {
+        if let Some(stored) =
+            self.store.unless_lost(self.store.artifact(upload.run, upload.role, &upload.name)).await?
+        {
             self.staging.discard(id).await;
             return Ok(stored);
         }
@@ -191,7 +193,7 @@ impl Uploads {
             path,
             stored_at: now,
         };
-        self.store.put_artifact(&row).await?;
+        self.store.unless_lost(self.store.put_artifact(&row)).await?;
         self.staging.discard(id).await;
         Ok(row)
     }
@@ -206,12 +208,14 @@ impl Uploads {
     }
 
     async fn run_of(&self, node: &NodeName, run: RunId, role: RunRole) -> Result<RunRow, UploadError> {
-        let row = self.store.run(run, role).await?.ok_or(UploadError::UnknownRun(run))?;
+        let row =
+            self.store.unless_lost(self.store.run(run, role)).await?.ok_or(UploadError::UnknownRun(run))?;
         if row.node == *node { Ok(row) } else { Err(UploadError::OtherNode { run, node: node.clone() }) }
     }
 
     async fn upload_of(&self, node: &NodeName, id: Uuid) -> Result<UploadRow, UploadError> {
-        let upload = self.store.upload(id).await?.ok_or(UploadError::UnknownUpload(id))?;
+        let upload =
+            self.store.unless_lost(self.store.upload(id)).await?.ok_or(UploadError::UnknownUpload(id))?;
         self.run_of(node, upload.run, upload.role).await?;
         Ok(upload)
     }

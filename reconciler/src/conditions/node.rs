@@ -36,7 +36,7 @@ pub fn node(
     let wanted = applied.generation(name);
     let wanted_since = applied.generation_since(name);
     let held = heartbeat.filter(|row| *row.held_epoch == *applied.epoch).map_or(0, |row| row.held_generation);
-    let stale = stale(heartbeat, rules, wanted_since, now);
+    let stale = stale(heartbeat, rules, applied.declared_since(name), now);
     let lagging = held != wanted;
     let ready = if stale.status {
         (false, stale.reason, stale.message.clone(), stale.since)

@@ -251,6 +251,7 @@ fn access(sources: &mut Sources) -> Option<Access> {
         known_hosts,
         timeout: timeout?,
         max_size: max_size?,
+        ..Access::default()
     })
 }
 

@@ -11,6 +11,7 @@ use crate::{
     intent::Hold,
     lead::Leadership,
     store::{LookRow, SyncRow},
+    sync::RoundError,
 };
 
 /// How many callers may wait for a round at a time. Each is a person; more than this is an accident,
@@ -52,7 +53,7 @@ impl Follower {
     /// # Errors
     ///
     /// When too many wait already, or the task is stopping.
-    pub async fn find(&self, prefix: String) -> Result<Result<String, String>, AskError> {
+    pub async fn find(&self, prefix: String) -> Result<Found, AskError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Ask::Find(prefix, answer))?;
         answered.await.map_err(|_| AskError::Stopping)
@@ -98,12 +99,15 @@ pub enum Looked {
     Suspended(Hold),
 }
 
+/// The whole hash of a commit, or why there is none.
+pub type Found = Result<String, RoundError>;
+
 /// What somebody asks for, and where the answer goes.
 #[derive(Debug)]
 pub(super) enum Ask {
     Round(oneshot::Sender<Answer>),
     /// The whole hash of a commit of the repository, by the beginning of it.
-    Find(String, oneshot::Sender<Result<String, String>>),
+    Find(String, oneshot::Sender<Found>),
 }
 
 /// Somebody who waits for the answer of a round, and whom the leader's look answers where this one does not lead.

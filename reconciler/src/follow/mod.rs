@@ -10,6 +10,6 @@ mod round;
 mod standby;
 mod task;
 
-pub use asking::{ASKING, Answer, AskError, Follower, Looked};
+pub use asking::{ASKING, Answer, AskError, Follower, Found, Looked};
 pub use intervals::{Intervals, STALE_AFTER};
 pub use task::{Follow, Parts};

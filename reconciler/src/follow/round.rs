@@ -17,7 +17,7 @@ use crate::{
     intent::Intent,
     lead::Leadership,
     metrics::RoundOutcome,
-    store::{LookRow, StoreError, SyncOutcome},
+    store::{LookRow, Store, StoreError, SyncOutcome},
     sync::{News, Reconciler, Round, RoundError},
 };
 
@@ -33,7 +33,7 @@ impl Follow {
     pub(super) async fn round(&mut self) -> Answer {
         let (now, begun) = (clock::now(), Instant::now());
         // What is asked from here on is answered by the next round.
-        let asked = within(self.store.asked()).await.unwrap_or(0);
+        let asked = within(&self.store, self.store.asked()).await.unwrap_or(0);
         let mut led = self.leadership.clone();
         // Cancel-safe: a round may be given up at any time, and `deposed` only looks.
         let result = tokio::select! {
@@ -88,7 +88,7 @@ impl Follow {
             }
             look.error = error;
         }
-        match within(self.record(&look, now)).await {
+        match within(&self.store, self.record(&look, now)).await {
             Ok(intent) => self.expiry = intent.expiry(),
             Err(error) => {
                 // One that is past would be waited for again and again.
@@ -156,8 +156,11 @@ async fn rounds(reconciler: &mut Reconciler, now: DateTime<Utc>) -> Result<Round
     reconciler.round(now).await
 }
 
-pub(super) async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(PATIENCE, work).await?
+pub(super) async fn within<T>(
+    store: &Store,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(PATIENCE, store.unless_lost(work)).await?
 }
 
 /// What a round is measured as, and whether the head of the branch is in force after it, as far as it

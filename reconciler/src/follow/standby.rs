@@ -21,14 +21,20 @@ const LEADER: Duration = Duration::from_secs(20);
 
 impl Follow {
     /// Puts the question of those who wait here to the leader.
-    pub(super) async fn ask_leader(&self, waiting: &mut [Waiting]) {
-        match within(self.store.ask()).await {
+    pub(super) async fn ask_leader(&self, waiting: &mut Vec<Waiting>) {
+        match within(&self.store, self.store.ask()).await {
             Ok(question) => {
                 for asking in waiting.iter_mut().filter(|asking| asking.question.is_none()) {
                     asking.question = Some(question);
                 }
             }
-            Err(error) => tracing::warn!(error = chain(&error), "cannot ask the leader to look"),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "cannot ask the leader to look");
+                for asking in waiting.extract_if(.., |asking| asking.question.is_none()) {
+                    asking::tell(asking.answer, Err(error.clone()));
+                }
+            }
         }
     }
 
@@ -40,7 +46,7 @@ impl Follow {
         let look = self.status.borrow().clone();
         let answered = |asking: &Waiting| asking.question.is_some_and(|question| question <= look.answers);
         let late = |asking: &Waiting| asking.since.elapsed() > LEADER;
-        let said = match within(self.said(&look)).await {
+        let said = match within(&self.store, self.said(&look)).await {
             Ok(said) => said,
             Err(error) => Some(Err(chain(&error))),
         };
@@ -73,7 +79,7 @@ impl Follow {
             self.reconciler.refresh().await?;
             self.store.look().await
         };
-        match within(look).await {
+        match within(&self.store, look).await {
             Ok(look) => _ = self.status.send_replace(look),
             Err(error) => tracing::warn!(error = chain(&error), "cannot see what the leader did"),
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Follower, Intervals,
-    asking::{self, ASKING, Ask, Waiting},
+    asking::{self, ASKING, Ask, Found, Waiting},
     standby,
 };
 use crate::{
@@ -82,7 +82,7 @@ pub struct Parts<'a> {
 /// What the task does next.
 enum Wake {
     Round,
-    Find(String, oneshot::Sender<Result<String, String>>),
+    Find(String, oneshot::Sender<Found>),
     Drift,
     Refresh,
     Again,
@@ -228,8 +228,8 @@ impl Follow {
         }
     }
 
-    async fn find(&mut self, prefix: String, answer: oneshot::Sender<Result<String, String>>) {
-        let found = self.reconciler.find(prefix).await.map_err(|error| chain(&error));
+    async fn find(&mut self, prefix: String, answer: oneshot::Sender<Found>) {
+        let found = self.reconciler.find(prefix).await;
         asking::tell(answer, found);
     }
 }

@@ -81,13 +81,13 @@ impl Context {
             .map_err(|error| refuse::unauthenticated(&error, &self.metrics))
     }
 
-    /// Asks the database something, which is measured.
+    /// Asks the database something, which is measured. One that is known to be away is not waited for.
     pub(super) async fn database<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, Status> {
-        self.metrics.database(operation, work).await.map_err(refuse::store)
+        self.metrics.database(operation, self.store.unless_lost(work)).await.map_err(refuse::store)
     }
 
     /// Who calls, when they may do what they call for.

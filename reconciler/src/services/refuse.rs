@@ -13,7 +13,9 @@ use crate::{
     follow::AskError,
     metrics::Metrics,
     rights::Forbidden,
+    source::LookError,
     store::StoreError,
+    sync::RoundError,
 };
 
 /// The header by which gRPC says when to try again (gRFC A6).
@@ -36,11 +38,16 @@ pub(super) fn field(error: FieldError) -> Status {
 }
 
 pub(super) fn store(error: StoreError) -> Status {
-    tracing::error!(error = chain(&error), "a call failed");
+    if let StoreError::Lost = error {
+        // That is said once, and not for each of those who call meanwhile.
+        tracing::debug!(error = chain(&error), "a call failed");
+    } else {
+        tracing::error!(error = chain(&error), "a call failed");
+    }
     match error {
         StoreError::Full(_) => Status::resource_exhausted("the disk of the reconciler's database is full"),
         StoreError::ReadOnly(_) => Status::unavailable("the reconciler's database is read-only"),
-        StoreError::Late(_) | StoreError::Away(_) => {
+        StoreError::Late(_) | StoreError::Lost | StoreError::Away(_) => {
             Status::unavailable("the reconciler's database cannot be used at the moment; try again")
         }
         StoreError::Outrun | StoreError::Deposed => Status::aborted(error.to_string()),
@@ -80,6 +87,22 @@ pub(super) fn ask(error: AskError) -> Status {
     match error {
         AskError::Busy => Status::resource_exhausted("many wait for a sync already; try again in a moment"),
         AskError::Stopping => Status::unavailable("the reconciler is stopping; try again in a moment"),
+    }
+}
+
+pub(super) fn find(error: RoundError) -> Status {
+    match error {
+        RoundError::Look(error) => {
+            let text = chain(&error);
+            match error {
+                LookError::NoCommit { .. } => Status::not_found(text),
+                LookError::Ambiguous { .. } => Status::invalid_argument(text),
+                LookError::Fetch(..) => Status::unavailable(text),
+                _ => Status::failed_precondition(text),
+            }
+        }
+        RoundError::Store(error) => store(error),
+        error => internal(&error),
     }
 }
 

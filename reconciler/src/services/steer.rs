@@ -59,7 +59,7 @@ pub(super) async fn pin(
     action.until = until(request.until.as_ref(), action.at)?;
     let prefix = prefix(&request.commit)?;
     let found = context.follower.find(prefix).await.map_err(refuse::ask)?;
-    action.commit = found.map_err(Status::not_found)?;
+    action.commit = found.map_err(refuse::find)?;
     act(context, &action).await?;
     let sync = look(context).await?;
     Ok(v1::PinSyncResponse { pinned: Some(message::hold(&Hold::from(action))), sync: Some(sync) })

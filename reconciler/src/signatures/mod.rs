@@ -3,7 +3,7 @@
 //!
 //! It is asked for by `commits.requireSigned` of the testbed **in force**, so a commit cannot switch it off
 //! for itself, and the one that switches it on needs no signature yet. Each commit between must carry an
-//! SSH signature over the whole commit ([`signature`]) by the `ssh-ed25519` key of one user, or by a
+//! SSH signature over the whole commit (`signature.rs`) by the `ssh-ed25519` key of one user, or by a
 //! [`TrustedKey`] of the reconciler's own configuration; author and committer mean nothing. What its
 //! signer may change is what `almanac-validate check --author` allows ([`almanac_validate::ownership`]).
 //!
@@ -38,7 +38,7 @@
 //!
 //! A refused commit is refused for ever, also below later commits: whoever takes it back leaves it in the
 //! history. It may be taken out by a force-push, since it never was in force. Or an admin vouches for it with a signed commit
-//! that has the trailer `Almanac-Vouch: COMMIT` ([`vouch`]). Only an admin by what is **in force** can: a refused commit may
+//! that has the trailer `Almanac-Vouch: COMMIT` (`vouch.rs`). Only an admin by what is **in force** can: a refused commit may
 //! be the very one that makes somebody an admin.
 //!
 //! # A rewritten branch

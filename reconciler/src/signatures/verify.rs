@@ -1,6 +1,9 @@
 //! The check of a whole change, from what is in force to a new head.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use almanac_schemas::PublicKey;
 use almanac_validate::{
@@ -21,6 +24,9 @@ use super::{
 
 /// The most findings that are told one by one. Whoever has so many has one cause.
 const MOST_FINDINGS: usize = 200;
+
+/// The most of those who vouch in vain that each finding names.
+const MOST_NOTES: usize = 3;
 
 /// A change that is to be put in force.
 #[derive(Debug, Clone, Copy)]
@@ -192,10 +198,23 @@ fn conclude(
         signer.is_some_and(|signer| signer.author(&in_force).is_none())
     };
     let mut accepted = HashSet::new();
+    // Who vouches in vain, by what they vouch for.
+    let mut vain: HashMap<Oid, Vec<String>> = HashMap::new();
     if verdicts.iter().any(|verdict| !verdict.findings.is_empty()) {
-        let commits: Vec<Oid> = verdicts.iter().map(|verdict| verdict.commit).collect();
-        for verdict in verdicts.iter().filter(|verdict| is_admin(verdict)) {
-            accepted.extend(vouched(&git.find_commit(verdict.commit)?, &commits));
+        let mut commits: Vec<Oid> = verdicts.iter().map(|verdict| verdict.commit).collect();
+        commits.sort_unstable();
+        for verdict in &verdicts {
+            let vouched = vouched(&git.find_commit(verdict.commit)?, &commits);
+            if is_admin(verdict) {
+                accepted.extend(vouched);
+                continue;
+            }
+            for commit in vouched {
+                let notes = vain.entry(commit).or_default();
+                if notes.len() < MOST_NOTES {
+                    notes.push(in_vain(verdict));
+                }
+            }
         }
     }
     let of_head = verdicts.iter().find(|verdict| verdict.commit == head);
@@ -205,7 +224,13 @@ fn conclude(
     }
     let signer = of_head.and_then(|verdict| Some(verdict.signer.as_ref()?.0.to_string()));
     let refused = verdicts.into_iter().filter(|verdict| !accepted.contains(&verdict.commit));
-    findings.extend(refused.flat_map(|verdict| verdict.findings));
+    for verdict in refused {
+        let notes = vain.remove(&verdict.commit).unwrap_or_default();
+        findings.extend(verdict.findings.into_iter().map(|mut found| {
+            found.notes.extend_from_slice(&notes);
+            found
+        }));
+    }
     if findings.len() > MOST_FINDINGS {
         let more = findings.len() - MOST_FINDINGS;
         findings.truncate(MOST_FINDINGS);
@@ -241,6 +266,21 @@ fn of_commit(
         }
     });
     found
+}
+
+/// Why what a commit vouches for is refused all the same.
+fn in_vain(verdict: &Verdict) -> String {
+    let by = short(verdict.commit);
+    match &verdict.signer {
+        None => format!("commit `{by}` vouches for it, which does not count: its own signature does not"),
+        Some((signer, _)) => {
+            // One that the branch makes an admin on the way is none by what is in force.
+            let when = if verdict.admin { " by what is in force" } else { "" };
+            format!(
+                "`{signer}` vouches for it by commit `{by}`, which does not count: `{signer}` is no admin{when}"
+            )
+        }
+    }
 }
 
 fn vouching(change: &Change<'_>, commit: Oid) -> String {

@@ -13,7 +13,7 @@ pub(super) fn short(commit: Oid) -> String {
     commit.to_string().chars().take(DIGITS).collect()
 }
 
-/// Which of some commits another one vouches for. What could be two of them is none.
+/// Which of some commits, in their order, another one vouches for. What could be two of them is none.
 pub(super) fn vouched(by: &Commit<'_>, commits: &[Oid]) -> Vec<Oid> {
     let Ok(trailers) = git2::message_trailers_bytes(by.message_raw_bytes()) else { return Vec::new() };
     let named = trailers.iter().filter_map(|(name, value)| {
@@ -23,7 +23,11 @@ pub(super) fn vouched(by: &Commit<'_>, commits: &[Oid]) -> Vec<Oid> {
     });
     named
         .filter_map(|named| {
-            let mut meant = commits.iter().copied().filter(|commit| commit.to_string().starts_with(&named));
+            // Digits that are left out count as zeros, so those that begin like this follow.
+            let least = Oid::from_str(&named).ok()?;
+            let first = commits.partition_point(|commit| *commit < least);
+            let mut meant =
+                commits[first..].iter().copied().take_while(|commit| commit.to_string().starts_with(&named));
             meant.next().filter(|_| meant.next().is_none())
         })
         .collect()

@@ -17,6 +17,12 @@ use crate::secret::{Secret, SecretError, SecretSource};
 /// How long a fetch may take where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a connection may be silent where nothing else is said.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How many times a silent ssh server is asked whether it is there, within what it may be silent for.
+const ASKED: u64 = 3;
+
 /// How much room the mirror may take where nothing else is said. A testbed's manifests take megabytes.
 const MAX_REPOSITORY: u64 = 2 << 30;
 
@@ -40,6 +46,8 @@ pub struct Access {
     pub known_hosts: Option<PathBuf>,
     /// How long a fetch may take.
     pub timeout: Duration,
+    /// How long a connection may be silent, in whole seconds: Git and ssh know no others.
+    pub idle: Duration,
     /// How much room the mirror may take.
     pub max_size: Size,
 }
@@ -65,6 +73,7 @@ impl Default for Access {
             ssh_key: None,
             known_hosts: None,
             timeout: TIMEOUT,
+            idle: IDLE,
             max_size: Size::from_bytes(MAX_REPOSITORY),
         }
     }
@@ -82,6 +91,20 @@ impl Access {
         )
     }
 
+    /// What to do about a server that does not let the reconciler in.
+    pub(super) fn let_in(&self, address: &str) -> String {
+        match (Location::scheme(address), &self.ssh_key) {
+            ("ssh", Some(path)) => format!(
+                "check that the key `{}` of `--git-ssh-key` is there, has no passphrase, and may read the repository",
+                path.display()
+            ),
+            ("ssh", None) => "it was shown the keys of the agent (`SSH_AUTH_SOCK`) and of `~/.ssh`, as far as there are \
+                              any: add one that may read to the agent with `ssh-add`, or give one with `--git-ssh-key`"
+                .to_owned(),
+            _ => "give a token that may read with `--git-token`, and check that it still holds".to_owned(),
+        }
+    }
+
     /// Tells a `git` command how to reach an address. Returns the secret, which nothing may repeat.
     ///
     /// # Errors
@@ -95,7 +118,7 @@ impl Access {
         config.set(&format!("protocol.{scheme}.allow"), "always");
         // One byte in a while is a server that is counting objects; none is a dead connection.
         config.set("http.lowSpeedLimit", "1");
-        config.set("http.lowSpeedTime", &IDLE.as_secs().to_string());
+        config.set("http.lowSpeedTime", &self.idle.as_secs().max(1).to_string());
         if let Some(path) = &self.ca_file {
             config.set("http.sslCAInfo", &path.display().to_string());
         }
@@ -143,8 +166,10 @@ impl Access {
             "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o VerifyHostKeyDNS=no \
              -o NoHostAuthenticationForLocalhost=no -o ControlMaster=no -o ControlPath=none \
              -o ForwardAgent=no -o ClearAllForwardings=yes -o PermitLocalCommand=no \
-             -o ConnectTimeout=15 -o ServerAliveInterval=10 -o ServerAliveCountMax=3",
+             -o ConnectTimeout=15",
         );
+        let interval = (self.idle.as_secs() / ASKED).max(1);
+        line.push(format!(" -o ServerAliveInterval={interval} -o ServerAliveCountMax={ASKED}"));
         if let Some(path) = &self.known_hosts {
             line.push(format!(
                 " -o {} -o GlobalKnownHostsFile=/dev/null",
@@ -160,9 +185,6 @@ impl Access {
         line
     }
 }
-
-/// How long a connection may be silent.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// An option of `ssh` with a path, for a shell. In a value, `%` begins a token and a space ends it.
 fn option(name: &str, path: &Path) -> String {

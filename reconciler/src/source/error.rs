@@ -37,12 +37,16 @@ pub enum LookError {
         commit: String,
     },
     /// Several commits begin like this.
-    #[error("several commits of the repository {location} begin with {prefix}; give more of the hash")]
+    #[error(
+        "several commits of the repository {location} begin with {prefix}: {commits}; give more of the hash"
+    )]
     Ambiguous {
         /// The repository.
         location: Location,
         /// What was asked for.
         prefix: String,
+        /// Some of those that there are, with what they are about.
+        commits: String,
     },
     /// The branch leads to something that is no commit.
     #[error(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::{Access, Location};
+
 /// Why a fetch failed, as far as what Git said tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -81,8 +83,9 @@ impl Failure {
         found.map_or(Self::Other, |(_, failure)| *failure)
     }
 
-    /// What was found and what to do, with where host keys are looked up.
-    pub(super) fn explain(self, known_hosts: &str, host: &str) -> impl fmt::Display {
+    /// What was found at an address and what to do, by how it was reached.
+    pub(super) fn explain(self, access: &Access, address: &str) -> impl fmt::Display {
+        let (host, known_hosts) = (Location::host(address), access.known_hosts());
         match self {
             Self::HostUnknown => format!("there is no host `{host}`; check the address, and the name server"),
             Self::Unreachable => {
@@ -99,16 +102,18 @@ impl Failure {
             Self::Certificate => format!(
                 "the certificate of `{host}` is not trusted; give the authority that signed it with `--git-ca-file`"
             ),
-            Self::Refused => format!(
-                "`{host}` does not let the reconciler in; give it a token that may read with `--git-token`, or a key \
-                 that may with `--git-ssh-key`, and check that it still holds"
-            ),
+            Self::Refused => {
+                format!("`{host}` does not let the reconciler in; {}", access.let_in(address))
+            }
             Self::NotFound => format!(
                 "there is no such repository on `{host}`, or it is hidden from who has no right to read it; check the \
                  address, and `--git-token` or `--git-ssh-key`"
             ),
             Self::NoBranch => "there is no such branch".to_owned(),
-            Self::Silent => format!("`{host}` said nothing for too long"),
+            Self::Silent => format!(
+                "`{host}` said nothing for {} s; check the network, and how the server is",
+                access.idle.as_secs()
+            ),
             Self::BrokenOff => format!("`{host}` ended the connection before everything was there"),
             Self::Redirected => {
                 format!("`{host}` sends elsewhere, where the token is not taken to; give the new address")

@@ -16,7 +16,6 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Location,
     access::{Access, AccessError},
     failure::Failure,
     git::{self, Cut, Ended},
@@ -214,7 +213,7 @@ impl Mirror {
         let failure = Failure::of(&ended.stderr);
         let said = tidy(&ended.stderr, secret);
         let said = if said.is_empty() { ended.status.to_string() } else { said };
-        let explained = failure.explain(&self.access.known_hosts(), Location::host(address)).to_string();
+        let explained = failure.explain(&self.access, address).to_string();
         Err(MirrorError::Failed { failure, explained, said })
     }
 

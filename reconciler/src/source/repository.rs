@@ -19,6 +19,9 @@ use crate::signatures::{self, Verified};
 /// How many commits back a trailer is looked for. A push of more is not made by people.
 const MOST_TRAILERS: usize = 1_000;
 
+/// How many commits are named where several begin alike.
+const MOST_ALIKE: usize = 5;
+
 /// A repository, a branch of it, and what was parsed and compared of it already.
 #[derive(Debug)]
 pub struct Repository {
@@ -61,6 +64,8 @@ pub enum Target {
 pub struct Tree {
     /// The commit.
     pub commit: Commit,
+    /// The folder that its manifests lie below, and that their paths begin at; empty for the root.
+    pub folder: String,
     /// Its manifests, parsed.
     pub sources: Vec<Arc<Source>>,
 }
@@ -147,9 +152,7 @@ impl Repository {
     pub fn resolve(&mut self, prefix: &str) -> Result<String, LookError> {
         let find = |repository: &git2::Repository| match repository.find_commit_by_prefix(prefix) {
             Ok(commit) => Ok(Some(commit.id().to_string())),
-            Err(error) if error.code() == ErrorCode::Ambiguous => {
-                Err(LookError::Ambiguous { location: self.location.clone(), prefix: prefix.to_owned() })
-            }
+            Err(error) if error.code() == ErrorCode::Ambiguous => self.the_one(repository, prefix),
             Err(_) => Ok(None),
         };
         if let Ok(repository) = self.open()
@@ -160,6 +163,38 @@ impl Repository {
         self.fetch()?;
         let missing = || LookError::NoCommit { location: self.location.clone(), commit: prefix.to_owned() };
         find(&self.open()?)?.ok_or_else(missing)
+    }
+
+    /// The commit that begins like several objects do, if the others are none.
+    fn the_one(&self, repository: &git2::Repository, prefix: &str) -> Result<Option<String>, LookError> {
+        let broken = |source| self.unreadable(prefix.to_owned(), source);
+        let mut alike = Vec::new();
+        repository
+            .odb()
+            .and_then(|odb| {
+                odb.foreach(|id| {
+                    if id.to_string().starts_with(prefix) {
+                        alike.push(*id);
+                    }
+                    true
+                })
+            })
+            .map_err(broken)?;
+        // What lies in several packs is met several times.
+        alike.sort_unstable();
+        alike.dedup();
+        let commits = alike.into_iter().filter_map(|id| repository.find_commit(id).ok());
+        let some: Vec<_> = commits.take(MOST_ALIKE + 1).collect();
+        if let [] | [_] = some.as_slice() {
+            return Ok(some.first().map(|commit| commit.id().to_string()));
+        }
+        let more = if some.len() > MOST_ALIKE { " and more" } else { "" };
+        let named = some.iter().take(MOST_ALIKE).map(|commit| {
+            let subject = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default());
+            format!("{} ({subject})", commit.id())
+        });
+        let commits = named.collect::<Vec<_>>().join(", ") + more;
+        Err(LookError::Ambiguous { location: self.location.clone(), prefix: prefix.to_owned(), commits })
     }
 
     /// Keeps a commit of a mirror from being tidied up, under a name that one commit has at a time: a
@@ -267,7 +302,7 @@ impl Repository {
         };
         let sources = read_tree(&repository, &tree, &mut self.cache);
         let sources = sources.map_err(|source| self.unreadable(commit.id.clone(), source))?;
-        Ok(Tree { commit, sources })
+        Ok(Tree { commit, folder: self.subdir.clone(), sources })
     }
 
     /// Checks the manifests of a commit. What was compared for an earlier commit is not compared again.

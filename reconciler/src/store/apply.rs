@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use almanac_schemas::NodeName;
-use almanac_validate::{
-    Finding,
-    plan::{Edit, Plan},
-};
+use almanac_validate::plan::{Edit, Plan};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
-    Change, Store, StoreError, SyncRow, findings, heartbeats, lead, micros, outbox, rows::insert, syncs,
+    Change, FindingRow, Store, StoreError, SyncRow, findings, heartbeats, lead, micros, outbox, rows::insert,
+    syncs,
 };
 use crate::{
     applied::Next,
@@ -28,7 +26,7 @@ pub struct Apply<'a> {
     /// The sync to record; its id is given by the database.
     pub sync: &'a SyncRow,
     /// Its findings: warnings when the commit is put in force.
-    pub findings: &'a [Finding],
+    pub findings: &'a [FindingRow],
     /// What changes, and what follows from it; nothing for a commit that is not put in force.
     pub change: Option<(&'a Plan<'a>, &'a Next)>,
     /// What is to be told to whom, given the id of the sync.
@@ -165,6 +163,7 @@ async fn nodes(
                 sync.into(),
                 next.applied.generation(node.name).cast_signed().into(),
                 micros(now).into(),
+                micros(next.applied.declared_since(node.name)).into(),
             ]),
             Edit::Removed(_) => {
                 remove(
@@ -181,8 +180,8 @@ async fn nodes(
     }
     let conflict = "ON CONFLICT (name) DO UPDATE
                     SET labels = excluded.labels, spec = excluded.spec, sync_id = excluded.sync_id,
-                        deleted_at = NULL";
-    let columns = ["name", "labels", "spec", "sync_id", "generation", "generation_at"];
+                        declared_at = excluded.declared_at, deleted_at = NULL";
+    let columns = ["name", "labels", "spec", "sync_id", "generation", "generation_at", "declared_at"];
     insert(change, "nodes", columns, conflict, put).await?;
     let added = plan.nodes.iter().filter(|change| matches!(change.edit, Edit::Added(_)));
     let added: BTreeSet<&NodeName> = added.map(|change| change.name).collect();

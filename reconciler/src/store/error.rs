@@ -79,6 +79,9 @@ pub enum StoreError {
     /// It does not answer.
     #[error("the database did not answer in time")]
     Late(#[from] tokio::time::error::Elapsed),
+    /// It is known to be away.
+    #[error("the database cannot be reached at the moment")]
+    Lost,
     /// It is not there, or somebody else is in the way. Trying again is the answer.
     #[error("the database cannot be used at the moment")]
     Away(#[source] sqlx::Error),

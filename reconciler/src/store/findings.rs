@@ -1,6 +1,6 @@
 //! What syncs found.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use almanac_validate::Finding;
 
@@ -15,7 +15,9 @@ use super::{
 pub struct FindingRow {
     pub rule: String,
     pub severity: String,
+    /// With the finding's notes.
     pub message: String,
+    /// From the root of the repository, wherever the manifests lie in it.
     pub file: String,
     pub line: u32,
     pub column: u32,
@@ -39,21 +41,32 @@ impl fmt::Display for FindingRow {
 
 type Columns = (String, String, String, String, i64, i64, i64, i64, String);
 
-impl From<&Finding> for FindingRow {
-    fn from(finding: &Finding) -> Self {
+impl FindingRow {
+    /// A finding about manifests that lie below a folder of the repository; an empty one is its root.
+    pub fn of(finding: &Finding, folder: &str) -> Self {
         let place = finding.location.as_ref();
+        let file = place.map_or(String::new(), |place| {
+            if folder.is_empty() { place.file.clone() } else { format!("{folder}/{}", place.file) }
+        });
         let number = |number: Option<u32>| number.unwrap_or_default();
+        let notes = finding.notes.iter().map(String::as_str);
+        let message = iter::once(finding.message.as_str()).chain(notes).collect::<Vec<_>>().join("; ");
         Self {
             rule: finding.rule.as_str().to_owned(),
             severity: finding.severity.as_str().to_owned(),
-            message: text(&finding.message),
-            file: text(place.map_or("", |place| &place.file)),
+            message: text(&message),
+            file: text(&file),
             line: number(place.map(|place| place.line)),
             column: number(place.map(|place| place.column)),
             end_line: number(place.map(|place| place.end_line)),
             end_column: number(place.map(|place| place.end_column)),
             help: text(finding.help.as_deref().unwrap_or_default()),
         }
+    }
+
+    /// What it is about, and where: what stays the same while texts name instants that move on.
+    pub fn place(&self) -> (&str, &str, u32, u32) {
+        (&self.rule, &self.file, self.line, self.column)
     }
 }
 
@@ -92,32 +105,25 @@ impl Store {
     }
 }
 
-pub(super) async fn put(change: &mut Change, sync: i64, findings: &[Finding]) -> Result<(), StoreError> {
-    let row = |(position, finding): (i64, FindingRow)| {
+pub(super) async fn put(change: &mut Change, sync: i64, findings: &[FindingRow]) -> Result<(), StoreError> {
+    let row = |(position, finding): (i64, &FindingRow)| {
         [
             sync.into(),
             position.into(),
-            finding.rule.into(),
-            finding.severity.into(),
-            finding.message.into(),
-            finding.file.into(),
+            finding.rule.as_str().into(),
+            finding.severity.as_str().into(),
+            finding.message.as_str().into(),
+            finding.file.as_str().into(),
             finding.line.into(),
             finding.column.into(),
             finding.end_line.into(),
             finding.end_column.into(),
-            finding.help.into(),
+            finding.help.as_str().into(),
         ]
     };
     let columns = [
         "sync_id", "position", "rule", "severity", "message", "file", "line", "col", "end_line", "end_col",
         "help",
     ];
-    insert(
-        change,
-        "findings",
-        columns,
-        "",
-        (0..).zip(findings.iter().map(FindingRow::from)).map(row).collect(),
-    )
-    .await
+    insert(change, "findings", columns, "", (0..).zip(findings).map(row).collect()).await
 }

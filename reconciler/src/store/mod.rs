@@ -24,6 +24,7 @@ mod lead;
 mod look;
 mod open;
 mod outbox;
+mod presence;
 mod rows;
 mod runs;
 mod syncs;
@@ -52,6 +53,7 @@ pub use testbed::{DeletedJob, DeletedJobFilter, Loaded};
 pub struct Store {
     pool: AnyPool,
     engine: Engine,
+    presence: presence::Presence,
 }
 
 /// A change that is under way.

@@ -13,9 +13,11 @@ use uuid::Uuid;
 use super::{
     Engine, OpenError, Store, StoreError,
     error::{Kind, kind},
+    presence::Presence,
 };
 
-/// How long a call waits for a free connection.
+/// How long a call waits for a free connection. All may be taken by those who wait for a lock, which they do for up to
+/// 10 s; a database that is away is not waited for as long ([`Store::unless_lost`]).
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a connection may take to say that it stands. One whose other end went away without a word never does,
@@ -68,7 +70,7 @@ impl Store {
             }
             error => OpenError::Migrate(engine.clone(), error),
         })?;
-        let store = Self { pool, engine };
+        let store = Self { pool, engine, presence: Presence::default() };
         store.create_epoch().await.map_err(|error| match error {
             StoreError::ReadOnly(_) => OpenError::ReadOnly(store.engine.clone()),
             error => OpenError::Use(store.engine.clone(), error),

@@ -43,6 +43,8 @@ pub struct DeletedJobFilter {
     pub after: Option<String>,
 }
 
+type NodeColumns = (String, String, String, i64, i64, i64, Option<i64>);
+
 type JobColumns = (String, String, String, i64, i64, i64);
 
 /// What the database says is in force.
@@ -105,11 +107,12 @@ impl Store {
                 Err(error) => unreadable.push(error),
             }
         }
-        let nodes: Vec<(String, String, String, i64, i64, Option<i64>)> =
-            sqlx::query_as("SELECT name, labels, spec, generation, generation_at, deleted_at FROM nodes")
-                .fetch_all(&mut *look)
-                .await?;
-        for (name, labels, spec, generation, since, deleted_at) in nodes {
+        let nodes: Vec<NodeColumns> = sqlx::query_as(
+            "SELECT name, labels, spec, generation, generation_at, declared_at, deleted_at FROM nodes",
+        )
+        .fetch_all(&mut *look)
+        .await?;
+        for (name, labels, spec, generation, since, declared_at, deleted_at) in nodes {
             let name: NodeName = match word("node", &name) {
                 Ok(name) => name,
                 Err(error) => {
@@ -122,6 +125,7 @@ impl Store {
             if deleted_at.is_some() {
                 continue;
             }
+            applied.declared_since.insert(name.clone(), instant(declared_at));
             match json("labels", &labels)
                 .and_then(|labels| Ok(NodeEntry { labels, spec: json("node", &spec)? }))
             {

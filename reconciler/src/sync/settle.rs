@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use almanac_validate::{
-    Finding, Report, Severity,
+    Severity,
     plan::Plan,
     render::human::{Style, human},
     words::counted,
@@ -42,20 +42,22 @@ impl Reconciler {
     ) -> Result<Round, RoundError> {
         let Look { tree, report, signer, rewritten, meant } = look;
         let Decided { in_force, base, pinned, approved_by, again } = decided;
+        let findings: Vec<_> =
+            report.findings.iter().map(|finding| FindingRow::of(finding, &tree.folder)).collect();
         let mut sync = SyncRow {
             signer,
-            findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
+            findings: u32::try_from(findings.len()).unwrap_or(u32::MAX),
             ..new_sync(tree.commit, now, clock::now())
         };
         let Some(testbed) = report.testbed() else {
             let errors = report.count(Severity::Error);
             let message = format!("{} found; nothing was changed", counted(errors, "error"));
             (sync.outcome, sync.message) = (SyncOutcome::Rejected, with(rewritten, message));
-            if let Some(same) = self.same(again, &sync, &report).await? {
+            if let Some(same) = self.same(again, &sync, &findings).await? {
                 return Ok(Round::Unchanged(same));
             }
-            sync.id = self.only_record(&sync, &report, base).await?;
-            let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
+            sync.id = self.only_record(&sync, &findings, base).await?;
+            let shown = human(&report, &tree.sources, Path::new(&tree.folder), Style::Plain);
             return Ok(Round::Recorded(sync, News::Rejected(shown)));
         };
         let plan = Plan::between(&in_force.testbed, testbed);
@@ -70,10 +72,10 @@ impl Reconciler {
                     prune::TRAILER
                 );
                 (sync.outcome, sync.message) = (SyncOutcome::Waiting, with(rewritten, message));
-                if let Some(same) = self.same(again, &sync, &report).await? {
+                if let Some(same) = self.same(again, &sync, &findings).await? {
                     return Ok(Round::Unchanged(same));
                 }
-                sync.id = self.only_record(&sync, &report, base).await?;
+                sync.id = self.only_record(&sync, &findings, base).await?;
                 return Ok(Round::Recorded(sync, News::Waiting(plan.to_string())));
             }
             if approved_by.is_none() {
@@ -88,7 +90,7 @@ impl Reconciler {
         sync.message = with(rewritten, message);
         let text = plan.to_string();
         let next = in_force.next(testbed, &plan, &sync.commit.id, sync.ended_at);
-        sync.id = self.put_in_force(&sync, &report.findings, &plan, next, base).await?;
+        sync.id = self.put_in_force(&sync, &findings, &plan, next, base).await?;
         Ok(Round::Recorded(sync, News::Applied(text)))
     }
 
@@ -98,21 +100,25 @@ impl Reconciler {
         &self,
         again: Option<SyncRow>,
         sync: &SyncRow,
-        report: &Report,
+        findings: &[FindingRow],
     ) -> Result<Option<SyncRow>, StoreError> {
         let Some(before) = again.filter(|before| before.outcome == sync.outcome) else { return Ok(None) };
-        let place = |finding: FindingRow| (finding.rule, finding.file, finding.line, finding.column);
-        let then = self.store.findings(before.id).await?.into_iter().map(place);
-        let same = then.eq(report.findings.iter().map(FindingRow::from).map(place));
+        let then = self.store.findings(before.id).await?;
+        let same = then.iter().map(FindingRow::place).eq(findings.iter().map(FindingRow::place));
         // What else is said is that the branch was rewritten before.
         Ok(Some(before).filter(|before| same && before.message.ends_with(&sync.message)))
     }
 
-    async fn only_record(&self, sync: &SyncRow, report: &Report, base: Base) -> Result<i64, StoreError> {
+    async fn only_record(
+        &self,
+        sync: &SyncRow,
+        findings: &[FindingRow],
+        base: Base,
+    ) -> Result<i64, StoreError> {
         let apply = Apply {
             base,
             sync,
-            findings: &report.findings,
+            findings,
             change: None,
             notices: &|id| self.announcer.of_sync(sync, id),
             steps: &self.steps,
@@ -124,7 +130,7 @@ impl Reconciler {
     pub(super) async fn put_in_force(
         &mut self,
         sync: &SyncRow,
-        findings: &[Finding],
+        findings: &[FindingRow],
         plan: &Plan<'_>,
         mut next: Next,
         base: Base,

@@ -175,6 +175,43 @@ async fn of_a_node_that_takes_its_state_and_one_that_does_not() {
         .await;
 }
 
+/// However often what it should do changes meanwhile.
+#[tokio::test]
+async fn a_node_was_never_heard_of_since_it_is_declared() {
+    let mut testbed = Testbed::start().await;
+    let in_force_at = async |testbed: &Testbed| {
+        let id = testbed.status().await.applied_commit;
+        let sync = testbed.ask("alice").get_sync(v1::GetSyncRequest { id }).await.unwrap();
+        sync.into_inner().sync.unwrap().ended_at.unwrap()
+    };
+    let declared = in_force_at(&testbed).await;
+    let never = async |testbed: &Testbed| {
+        let conditions = node(testbed, "london-01").await.conditions;
+        let stale = conditions.into_iter().find(|condition| condition.r#type == "Stale").unwrap();
+        assert_eq!(stale.reason, "NeverHeard");
+        stale.since.unwrap()
+    };
+    assert_eq!(never(&testbed).await, declared);
+    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+    testbed.push("a job").await;
+    assert_eq!(node(&testbed, "london-01").await.generation, 2);
+    assert_eq!(never(&testbed).await, declared);
+    testbed.crash_and_serve().await;
+    assert_eq!(never(&testbed).await, declared);
+
+    let text = fs::read(testbed.repository.clone_path().join("nodes/london-01.yaml")).unwrap();
+    testbed.repository.remove("jobs/ping.yaml");
+    testbed.repository.remove("nodes/london-01.yaml");
+    testbed.push("without London").await;
+    testbed.repository.write("nodes/london-01.yaml", text);
+    testbed.push("London again").await;
+    // It is another one of the same name.
+    let again = in_force_at(&testbed).await;
+    assert_eq!(never(&testbed).await, again);
+    testbed.crash_and_serve().await;
+    assert_eq!(never(&testbed).await, again);
+}
+
 #[tokio::test]
 async fn nodes_that_lag_are_named_and_why() {
     let testbed = Testbed::with_jobs().await;

@@ -7,6 +7,7 @@ use almanac_reconciler::{
     sync::{Reconciler, Round},
 };
 use almanac_schemas::{Phase, RunRole};
+use chrono::DateTime;
 use sqlx::SqlitePool;
 
 use crate::bed::Bed;
@@ -45,7 +46,11 @@ async fn a_database_of_the_version_before_is_migrated_and_gone_on_with() {
     let loaded = store.load().await.unwrap();
     assert!(loaded.unreadable.is_empty() && loaded.strays.is_empty(), "{loaded:?}");
     assert_eq!(loaded.applied.epoch.as_ref(), "7c1e5f0a-0000-4000-8000-000000000001");
-    assert_eq!(loaded.applied.generation(&"london-01".parse().unwrap()), 7);
+    let london = "london-01".parse().unwrap();
+    assert_eq!(loaded.applied.generation(&london), 7);
+    let written = DateTime::from_timestamp_micros(1_790_000_012_000_000).unwrap();
+    assert_eq!(loaded.applied.generation_since(&london), written);
+    assert_eq!(loaded.applied.declared_since(&london), written);
     let syncs = store.syncs(None, 10).await.unwrap();
     let kept: Vec<_> = syncs.iter().map(|sync| (sync.id, sync.outcome, sync.cause)).collect();
     assert_eq!(

@@ -14,7 +14,7 @@ use almanac_reconciler::{
 use almanac_schemas::Size;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{self, GitHttps, Network, Proxy, Sshd, Testbed, git_https, tool, wait_for};
+use crate::harness::{self, GitHttps, Network, Proxy, SshAgent, Sshd, Testbed, git_https, tool, wait_for};
 
 /// A repository to fetch, and what fetches it.
 struct Remote {
@@ -147,6 +147,43 @@ async fn ssh_takes_known_hosts_and_known_keys_alone() {
     assert!(said.contains("somebody is in between"), "{said}");
 }
 
+/// The whole program: the agent is found by the environment.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs sshd and root"]
+async fn ssh_takes_a_key_that_an_agent_holds() {
+    let mut testbed = Testbed::prepare();
+    let commit = testbed.repository.push("users and nodes");
+    let sshd = Sshd::start(testbed.folder()).await;
+    let address = sshd.address(testbed.repository.path());
+    let agent = SshAgent::start(testbed.folder()).await;
+    let serve = || {
+        let mut command = testbed.command(&["serve", "--poll-interval", "1h", "--listen", "127.0.0.1:0"]);
+        command.args(["--repo", &address]).arg("--git-known-hosts").arg(sshd.known_hosts());
+        command.env("SSH_AUTH_SOCK", agent.socket());
+        command
+    };
+    let refused = serve();
+    let followed = serve();
+    agent.hold(&sshd.key("stranger"));
+    testbed.spawn("http", refused).await;
+    let said = testbed
+        .wait_for("the server to refuse the agent's key", async || {
+            let log = testbed.log();
+            log.contains("does not let the reconciler in").then_some(log)
+        })
+        .await;
+    for part in ["cannot fetch", "ssh://root@127.0.0.1", "SSH_AUTH_SOCK", "ssh-add", "--git-ssh-key"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(testbed.take_daemon().terminate().await.success());
+
+    // The key is in memory alone.
+    agent.hold(&sshd.key("client"));
+    fs::remove_file(sshd.key("client")).unwrap();
+    testbed.spawn("http", followed).await;
+    testbed.wait_applied(&commit).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nginx and fcgiwrap"]
 async fn https_takes_a_password_or_a_token_from_a_file() {
@@ -203,7 +240,7 @@ async fn a_secret_is_in_no_argument_of_any_process() {
     remote.origin.push("first");
     let server = GitHttps::start(remote.path()).await;
     let proxy = Proxy::to(server.port()).await;
-    proxy.is(Network::Silent);
+    proxy.is(Network::SilentAfter(0));
     let address = format!("https://127.0.0.1:{}/basic/testbed.git", proxy.port());
     let stop = CancellationToken::new();
     let flags = Access {
@@ -267,7 +304,7 @@ async fn a_bad_network_fails_in_time_and_the_next_look_recovers() {
     let patient = Access { timeout: Access::default().timeout, ..flags.clone() };
     id(remote.at(&address, patient.clone())).await;
     for (number, network) in
-        [Network::Silent, Network::Dripping, Network::CutAfter(1 << 20)].into_iter().enumerate()
+        [Network::SilentAfter(0), Network::Dripping, Network::CutAfter(1 << 20)].into_iter().enumerate()
     {
         remote.origin.write("large.bin", noise(number as u64 + 2, 4 << 20));
         let commit = remote.origin.push("large");
@@ -283,6 +320,44 @@ async fn a_bad_network_fails_in_time_and_the_next_look_recovers() {
         assert_eq!((remote.packed(), remote.leftovers()), (before, Vec::new()));
         proxy.is(Network::Good);
         assert_eq!(id(remote.at(&address, patient.clone())).await, commit);
+    }
+}
+
+/// A connection that goes silent in the midst of it is given up long before the whole fetch would be.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nginx, fcgiwrap, sshd and root"]
+async fn a_connection_that_goes_silent_is_given_up_early() {
+    let remote = Remote::new();
+    remote.origin.push("first");
+    let server = GitHttps::start(remote.path()).await;
+    let sshd = Sshd::start(remote.path()).await;
+    let (https, ssh) = (Proxy::to(server.port()).await, Proxy::to(sshd.port()).await);
+    let sshd = sshd.through(ssh.port());
+    let patient = Access {
+        ca_file: Some(server.authority()),
+        ssh_key: Some(sshd.key("client")),
+        known_hosts: Some(sshd.known_hosts()),
+        timeout: Duration::from_secs(3600),
+        ..Access::default()
+    };
+    let hasty = Access { idle: Duration::from_secs(3), ..patient.clone() };
+    let addresses = [
+        (&https, format!("https://127.0.0.1:{}/open/testbed.git", https.port())),
+        (&ssh, sshd.address(remote.origin.path())),
+    ];
+    for (number, (proxy, address)) in (0..).zip(&addresses) {
+        id(remote.at(address, patient.clone())).await;
+        remote.origin.write("large.bin", noise(10 << number, 4 << 20));
+        let commit = remote.origin.push("large");
+        let before = remote.packed();
+        proxy.is(Network::SilentAfter(1 << 20));
+        let begun = Instant::now();
+        let said = refusal(remote.at(address, hasty.clone())).await;
+        assert!(begun.elapsed() < patient.idle, "{:?}", begun.elapsed());
+        assert!(said.contains("said nothing for 3 s; check"), "{said}");
+        assert_eq!((remote.packed(), remote.leftovers()), (before, Vec::new()));
+        proxy.is(Network::Good);
+        assert_eq!(id(remote.at(address, patient.clone())).await, commit);
     }
 }
 

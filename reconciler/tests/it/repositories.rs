@@ -1,11 +1,14 @@
 //! Repositories that are odd, empty, elsewhere or not there.
 
+use std::fs;
+
 use almanac_proto::v1;
 use almanac_reconciler::{
     config::Settings,
     exit::Exit,
     once::{Told, sync_once},
     source::Location,
+    store::Store,
 };
 
 use crate::bed::{Bed, job};
@@ -52,6 +55,33 @@ async fn one_round_prints_the_plan_and_another_one_nothing() {
     let Told { exit, text } = sync_once(&bed.settings()).await.unwrap();
     assert_eq!(exit, Exit::Rejected);
     assert!(text.contains(" --> bad.yaml:1:") && text.contains("was rejected as sync 2"), "{text}");
+}
+
+/// People open files from where the repository begins, whatever part of it is the testbed.
+#[tokio::test]
+async fn findings_name_files_from_the_root_of_the_repository() {
+    let bed = Bed::new();
+    let folder = bed.repo().join("measuring/testbed");
+    fs::create_dir_all(&folder).unwrap();
+    for part in ["users", "nodes"] {
+        fs::rename(bed.repo().join(part), folder.join(part)).unwrap();
+    }
+    let settings = Settings { subdir: "./measuring//testbed/".to_owned(), ..bed.settings() };
+    bed.commit("below a folder");
+    sync_once(&settings).await.unwrap();
+    bed.write("measuring/testbed/users/mallory.yaml", "kind: User\n");
+    bed.commit("a broken user");
+    for told in ["when it is found", "when it is repeated"] {
+        let Told { exit, text } = sync_once(&settings).await.unwrap();
+        assert_eq!(exit, Exit::Rejected, "{told}");
+        assert!(text.contains(" --> measuring/testbed/users/mallory.yaml:1:1\n"), "{told}: {text}");
+    }
+    let store = Store::open(&settings.database).await.unwrap();
+    let findings = store.findings(2).await.unwrap();
+    assert!(!findings.is_empty());
+    assert!(findings.iter().all(|finding| finding.file == "measuring/testbed/users/mallory.yaml"));
+    // The same was found out again, and is not recorded once more.
+    assert_eq!(store.latest_sync().await.unwrap().unwrap().id, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,10 @@ use std::{
 };
 
 use almanac_proto::v1::{self, SyncOutcome};
-use almanac_reconciler::signatures::{Change, TrustedKey, Verified, verify};
+use almanac_reconciler::{
+    signatures::{Change, TrustedKey, Verified, verify},
+    store::FindingRow,
+};
 use almanac_validate::{
     Report, Source, check,
     render::human::{Style, human},
@@ -116,6 +119,14 @@ impl Branch {
             format!("{}: {}{}", finding.rule, finding.message, place.unwrap_or_default())
         };
         verified.findings.into_iter().map(line).collect()
+    }
+
+    /// What one has to know to understand why a commit is refused.
+    fn notes(&self, commit: &str) -> Vec<String> {
+        let (verified, _) = self.verified();
+        let start = format!("commit `{}` ", short(commit));
+        let found = verified.findings.into_iter().find(|finding| finding.message.starts_with(&start));
+        found.unwrap().notes
     }
 
     #[track_caller]
@@ -797,8 +808,29 @@ fn an_admin_vouches_for_a_refused_commit() {
     vouch("alice", "Almanac-Vouch: all");
     vouch("alice", &format!("Almanac-Vouch: {}", &wrong[..11]));
     vouch("alice", &format!("About: Almanac-Vouch: {wrong}"));
-    branch.bed.commit(&format!("unsigned\n\nAlmanac-Vouch: {wrong}"));
+    let itself = branch.bed.commit(&format!("unsigned\n\nAlmanac-Vouch: {wrong}"));
     assert_eq!(branch.findings().len(), 3);
+    // Who vouches in vain is told so, where it is told what is wrong.
+    let by_bob = branch.git(&["rev-parse", "HEAD~4"]);
+    let notes = branch.notes(&wrong);
+    assert_eq!(
+        notes,
+        [
+            format!(
+                "`bob` vouches for it by commit `{}`, which does not count: `bob` is no admin",
+                short(&by_bob)
+            ),
+            format!(
+                "commit `{}` vouches for it, which does not count: its own signature does not",
+                short(&itself)
+            ),
+        ]
+    );
+    let (verified, _) = branch.verified();
+    let finding = verified.findings.iter().find(|finding| finding.notes == notes).unwrap();
+    let recorded = FindingRow::of(finding, "").message;
+    assert_eq!(recorded, format!("{}; {}; {}", finding.message, notes[0], notes[1]));
+    assert_eq!(branch.notes(&unsigned), Vec::<String>::new());
     branch.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
     vouch("alice", &format!("Almanac-Vouch: {wrong}"));
     let found = branch.findings();
@@ -819,8 +851,13 @@ fn nobody_vouches_by_a_right_that_a_refused_commit_gives_them() {
     let branch = Branch::new();
     branch.declare("mallory", "admin", "mallory");
     let grant = branch.bed.commit("an admin");
-    branch.commit("mallory", &format!("accept it\n\nAlmanac-Vouch: {grant}"));
+    let vouching = branch.commit("mallory", &format!("accept it\n\nAlmanac-Vouch: {grant}"));
     assert_eq!(branch.findings(), [format!("commit-signature: commit `{}` is not signed", short(&grant))]);
+    let note = format!(
+        "`mallory` vouches for it by commit `{}`, which does not count: `mallory` is no admin by what is in force",
+        short(&vouching)
+    );
+    assert_eq!(branch.notes(&grant), [note]);
     // Nor by one that was taken since.
     let mut branch = Branch::new();
     branch.declare("dan", "admin", "mallory");

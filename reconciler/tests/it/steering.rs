@@ -1,5 +1,7 @@
 //! What admins do to the syncs: suspend them, pin a commit, and take it back.
 
+use std::fs;
+
 use almanac_proto::{
     convert::timestamp,
     v1::{self, SyncOutcome},
@@ -183,7 +185,13 @@ async fn hashes_that_name_no_commit_are_refused() {
     let testbed = Testbed::with_jobs().await;
     // Two commits whose hashes begin with the same seven digits. They hold nothing.
     let tree = testbed.repository.git(&["hash-object", "-t", "tree", "-w", "/dev/null"]);
-    for (number, hash) in [(19_255, "7d2ae25"), (26_570, "7d2ae258b80080bd21b908332b8206e92a76bd92")] {
+    let commits = [
+        (19_255, "7d2ae25"),
+        (26_570, "7d2ae258b80080bd21b908332b8206e92a76bd92"),
+        // A file begins like this one.
+        (40_268, "d995b75"),
+    ];
+    for (number, hash) in commits {
         let who = "A <a@example.org> 1800000000 +0000";
         let commit = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\n{number}\n");
         testbed.repository.write("commit", commit);
@@ -200,7 +208,8 @@ async fn hashes_that_name_no_commit_are_refused() {
         ("main~1", Code::InvalidArgument, "at least 7 digits"),
         ("0123456", Code::NotFound, "has no commit 0123456"),
         (tree.as_str(), Code::NotFound, "has no commit"),
-        ("7d2ae25", Code::NotFound, "several commits"),
+        ("7d2ae25", Code::InvalidArgument, "several commits"),
+        ("7d2ae25", Code::InvalidArgument, "7d2ae258b80080bd21b908332b8206e92a76bd92 (26570)"),
     ] {
         let refused = pin(&testbed, commit).await.unwrap_err();
         assert_eq!(refused.code(), code, "{commit}: {refused:?}");
@@ -210,6 +219,18 @@ async fn hashes_that_name_no_commit_are_refused() {
     assert_eq!(testbed.status().await.applied_commit, before);
     // Capital letters are as good.
     assert!(pin(&testbed, &before.to_uppercase()).await.is_ok());
+
+    testbed.repository.write("number", "714\n");
+    testbed.repository.push("a file");
+    assert!(testbed.repository.git(&["rev-parse", "HEAD:number"]).starts_with("d995b75"));
+    let pinned = pin(&testbed, "d995b75").await.unwrap().pinned.unwrap();
+    assert!(pinned.commit.starts_with("d995b75"));
+
+    // Where nothing can be looked up, nothing is known not to be there.
+    fs::rename(testbed.repository.path(), testbed.folder().join("away")).unwrap();
+    let refused = pin(&testbed, "0123456").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("there is no Git repository at"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -94,6 +94,32 @@ async fn both_versions_of_http_are_offered() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
 }
 
+/// Whoever forgets the `s` of `https` is told so, by whatever they asked.
+#[tokio::test]
+async fn a_request_without_tls_is_told_to_use_it() {
+    let (testbed, served) = serving("ours").await;
+    for request in ["GET /healthz HTTP/1.1\r\nHost: almanac\r\n\r\n", "POST /hooks/github HTTP/1.0\r\n\r\n"] {
+        let mut stream = TcpStream::connect(testbed.socket()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.split(' ').nth(1) == Some("400") && answer.ends_with("use https:// in its address\n"),
+            "{answer}"
+        );
+    }
+
+    let identity = testbed.identity("alice", "alice", limits::DEFAULT_AUDIENCE);
+    let plain = testbed.address().replace("https://", "http://");
+    let connection = Endpoint::new(&plain, false).unwrap().connect(Some(identity)).unwrap();
+    let refused = connection.testbed().who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (tonic::Code::FailedPrecondition, "this port speaks TLS: use https:// in its address")
+    );
+    assert!(answers(&connect(&testbed, &served.authority)).await);
+}
+
 /// Neither a handshake that hangs, nor a connection that says nothing, holds up others or the end.
 #[tokio::test]
 async fn clients_that_say_nothing_hold_up_nobody() {

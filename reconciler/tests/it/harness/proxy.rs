@@ -1,6 +1,7 @@
 //! A network that is bad: what goes through it may be slow, cut short, or never come.
 
 use std::{
+    future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,8 +18,8 @@ use tokio::{
 pub(crate) enum Network {
     /// It lets everything through.
     Good,
-    /// It takes connections, and nothing ever comes back.
-    Silent,
+    /// It lets so many bytes of each connection through, and nothing ever after.
+    SilentAfter(u64),
     /// It lets a byte through now and then.
     Dripping,
     /// It lets so many bytes of each connection through, and ends it.
@@ -72,7 +73,10 @@ async fn carry(client: TcpStream, target: u16, network: Network) {
     let answers = async move {
         match network {
             Network::Good => drop(copy(&mut from_server, &mut to_client).await),
-            Network::Silent => drop(from_server.read_exact(&mut vec![0; 1 << 30]).await),
+            Network::SilentAfter(bytes) => {
+                drop(copy(&mut from_server.take(bytes), &mut to_client).await);
+                pending::<()>().await;
+            }
             Network::Dripping => {
                 while let Ok(byte) = from_server.read_u8().await {
                     if to_client.write_u8(byte).await.is_err() {

@@ -21,9 +21,14 @@ impl Server {
         &self.address
     }
 
-    /// Ends all connections, and is back at the same port.
-    pub(crate) fn restart(&self) {
-        script(&format!("POSTGRES_DIR={}; restart_postgres", self.folder));
+    /// Ends it as a crash does.
+    pub(crate) fn halt(&self) {
+        script(&format!("POSTGRES_DIR={}; halt_postgres", self.folder));
+    }
+
+    /// Brings it back at the same port.
+    pub(crate) fn resume(&self) {
+        script(&format!("POSTGRES_DIR={}; start_postgres", self.folder));
     }
 }
 

@@ -75,6 +75,18 @@ impl Sshd {
         fs::write(self.known_hosts(), format!("[127.0.0.1]:{} {public}", self.port)).unwrap();
     }
 
+    /// The same server by another port.
+    pub(crate) fn through(mut self, port: u16) -> Self {
+        self.port = port;
+        self.write_known_hosts("host");
+        self
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of a repository on this machine.
     pub(crate) fn address(&self, repository: &Path) -> String {
         format!("ssh://root@127.0.0.1:{}{}", self.port, repository.display())
