@@ -14,16 +14,19 @@ use almanac_proto::client::EndpointError;
 use crate::{
     clock,
     connection::{self, Held},
+    contact::Contact,
     container::ContainerName,
     dispatcher::Dispatcher,
     heartbeat::{self, Pulse},
     journal::{Journal, JournalError},
     link::Link,
+    local,
     report::{self, Reporter},
     run::{RunKey, Tools},
     runtime::{Docker, Process, Runtime, RuntimeError, chain},
     settings::{RuntimeChoice, Settings},
     state_dir::{StateDir, StateDirError},
+    status::Watch,
     upload::{self, Uploader},
 };
 
@@ -59,6 +62,7 @@ const MEMORY: TimeDelta = TimeDelta::days(30);
 ///
 /// When something that it cannot do without is missing. Once it runs, it does not fail.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), StartError> {
+    let started_at = clock::now();
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
     let runtime: Arc<dyn Runtime> = match &settings.runtime {
@@ -92,8 +96,10 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
 
     let (held, held_receiver) = watch::channel(Held::default());
     let (snapshots, snapshot_receiver) = mpsc::channel(connection::SNAPSHOTS);
+    let (contact, contacts) = watch::channel(Contact::default());
+    let policy = Arc::new(settings.policy);
     let (link, online) = Link::new(settings.name.clone(), connection);
-    let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), settings.policy, held)
+    let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), policy.clone(), held)
         .await
         .map_err(in_journal)?;
     dispatcher.resume(open);
@@ -104,8 +110,19 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         online,
         held_receiver.clone(),
         snapshots,
+        contact,
         stop.clone(),
     ));
+    let watch = Watch {
+        node: settings.name,
+        server: settings.server.to_string(),
+        started_at,
+        runtime: runtime.clone(),
+        journal: journal.clone(),
+        policy,
+        contact: contacts,
+    };
+    tasks.spawn(local::serve(state_dir.socket(), watch, stop.clone()));
     let pulse = Pulse { runtime, boot_id, address: settings.address };
     tasks.spawn(heartbeat::beat(link.clone(), pulse, held_receiver, stop.clone()));
     let reporter = Reporter {

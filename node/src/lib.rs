@@ -14,9 +14,10 @@
 //! |---|---|---|---|---|
 //! | dispatcher ([`dispatcher`]) | [`agent`] | snapshots (mpsc) | held state (watch); workers | on the token |
 //! | worker, one per run ([`run`]) | dispatcher | | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
-//! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online (watch) | on the token |
+//! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online, contact (watch) | on the token |
 //! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
+//! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |
 //!
 //! Each may be cut off at any instant: what it has not journaled is done again at the next start,
@@ -28,13 +29,17 @@ pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod connection;
+pub mod contact;
 pub mod container;
 pub mod desired;
 pub mod dispatcher;
+pub mod doctor;
+pub mod forecast;
 pub mod heartbeat;
 pub mod journal;
 pub mod keygen;
 pub mod link;
+pub mod local;
 pub mod policy;
 pub mod registry;
 pub mod report;
@@ -43,4 +48,5 @@ pub mod runtime;
 pub mod scheduler;
 pub mod settings;
 pub mod state_dir;
+pub mod status;
 pub mod upload;

@@ -92,6 +92,24 @@ impl ConfigFile {
     }
 }
 
+/// Where the unit of `deploy/` has the configuration.
+const USUAL_CONFIG: &str = "/etc/almanac/node.toml";
+
+/// The configuration file where none is named: the usual one, if it is there.
+pub fn usual_config() -> Option<PathBuf> {
+    Some(PathBuf::from(USUAL_CONFIG)).filter(|path| path.exists())
+}
+
+/// The state folder of the agent of a configuration file.
+///
+/// # Errors
+///
+/// When the file cannot be understood, or names none.
+pub fn state_dir(config: Option<&Path>) -> Result<PathBuf, SettingsError> {
+    let file = config.map(ConfigFile::read).transpose()?.unwrap_or_default();
+    file.state_dir.ok_or(SettingsError::Missing("state-dir"))
+}
+
 impl Settings {
     /// Puts flags and configuration file together, and reads the key.
     ///

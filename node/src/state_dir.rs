@@ -3,6 +3,7 @@
 //! ```text
 //! lock                      held while an agent runs on the folder
 //! journal.sqlite            what it must not forget
+//! agent.sock                where a running agent answers `almanac-node status`
 //! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)
 //! runs/RUN/run.json         what the run is             (in the container: /almanac/run.json)
 //! runs/RUN/artifacts/       what the run leaves
@@ -68,6 +69,11 @@ impl StateDir {
         Ok(Self { root, _lock: lock })
     }
 
+    /// Where the agent answers those who ask on this host.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join(SOCKET)
+    }
+
     /// The journal's file.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.sqlite")
@@ -83,6 +89,9 @@ impl StateDir {
         RunDir { path: self.runs().join(key.to_string()) }
     }
 }
+
+/// The name of the agent's socket in its folder.
+pub const SOCKET: &str = "agent.sock";
 
 /// The folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]

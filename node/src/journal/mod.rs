@@ -6,6 +6,7 @@
 mod outbox;
 mod runs;
 mod snapshots;
+mod survey;
 mod uploads;
 
 use std::{path::Path, time::Duration};
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use outbox::PendingEvent;
 pub use runs::{OpenRun, Settlement};
+pub use survey::Backlog;
 pub use uploads::{PendingUpload, UploadFile};
 
 /// The journal. Clones share it.

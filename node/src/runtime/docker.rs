@@ -36,6 +36,24 @@ use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
 const AMBIGUOUS_ATTEMPTS: u32 = 10;
 const AMBIGUOUS_PAUSE: Duration = Duration::from_millis(200);
 
+/// What an engine is able to do on its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a limit of its own")]
+pub struct Abilities {
+    /// Its name and version.
+    pub engine: String,
+    /// The version of the kernel's control groups.
+    pub cgroups: String,
+    /// Whether memory can be limited.
+    pub memory: bool,
+    /// Whether swap can be limited.
+    pub swap: bool,
+    /// Whether CPUs can be limited.
+    pub cpus: bool,
+    /// Whether processes can be limited.
+    pub pids: bool,
+}
+
 /// A Docker-compatible engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
@@ -64,6 +82,23 @@ impl Docker {
             .await
             .map_err(RuntimeError::Unreachable)?;
         Ok(Self { client, agent })
+    }
+
+    /// What the engine is able to do.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn abilities(&self) -> Result<Abilities, RuntimeError> {
+        let info = self.client.info().await.map_err(|error| engine("describe itself", error))?;
+        Ok(Abilities {
+            engine: format!("docker {}", info.server_version.unwrap_or_default()),
+            cgroups: info.cgroup_version.map_or("unknown".to_owned(), |version| version.to_string()),
+            memory: info.memory_limit.unwrap_or(false),
+            swap: info.swap_limit.unwrap_or(false),
+            cpus: info.cpu_cfs_quota.unwrap_or(false),
+            pids: info.pids_limit.unwrap_or(false),
+        })
     }
 
     async fn has_image(&self, image: &Image) -> Result<Option<Option<String>>, RuntimeError> {

@@ -19,7 +19,7 @@ use crate::{
     run::{Exit, RunKey},
 };
 
-pub use docker::Docker;
+pub use docker::{Abilities, Docker};
 pub use process::Process;
 
 /// How long a container may take to end after SIGTERM before it gets SIGKILL.
