@@ -66,9 +66,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
     let runtime: Arc<dyn Runtime> = match &settings.runtime {
-        RuntimeChoice::Docker { host } => {
+        RuntimeChoice::Docker { host, pulls } => {
             let agent = settings.identity.public_key().fingerprint();
-            Arc::new(Docker::connect(host.as_deref(), agent).await.map_err(StartError::Runtime)?)
+            Arc::new(
+                Docker::connect(host.as_deref(), agent, pulls.clone()).await.map_err(StartError::Runtime)?,
+            )
         }
         RuntimeChoice::Process => {
             warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");

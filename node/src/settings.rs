@@ -10,10 +10,12 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use almanac_proto::{Endpoint, Identity, client::EndpointError, identity::IdentityError, limits};
-use almanac_schemas::NodeName;
+use almanac_schemas::{Duration, NodeName};
 
 use crate::{
     cli::{RunArgs, RuntimeName},
+    credentials::{CredentialsError, Registries},
+    images::{self, PullSettings},
     policy::Policy,
 };
 
@@ -43,6 +45,8 @@ pub enum RuntimeChoice {
     Docker {
         /// Its socket; absent for Docker's own.
         host: Option<String>,
+        /// How images are got.
+        pulls: PullSettings,
     },
     /// Plain processes.
     Process,
@@ -66,9 +70,13 @@ pub enum SettingsError {
     /// The key cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The credentials of a registry cannot be had.
+    #[error(transparent)]
+    Registry(#[from] CredentialsError),
 }
 
-/// The configuration file. Each field but the tables has a flag of the same name, which goes first.
+/// The configuration file. What has a flag of the same name is overridden by it; the others are about what containers
+/// may do and take, which is written down.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct ConfigFile {
@@ -82,6 +90,8 @@ struct ConfigFile {
     address: Option<String>,
     docker_host: Option<String>,
     plaintext: bool,
+    pull_patience: Option<Duration>,
+    registries: Registries,
     policy: Policy,
 }
 
@@ -134,7 +144,14 @@ impl Settings {
             identity,
             state_dir: args.state_dir.or(file.state_dir).ok_or(SettingsError::Missing("state-dir"))?,
             runtime: match runtime {
-                RuntimeName::Docker => RuntimeChoice::Docker { host: args.docker_host.or(file.docker_host) },
+                RuntimeName::Docker => {
+                    file.registries.check()?;
+                    let patience = file.pull_patience.map_or(images::PATIENCE, Duration::to_std);
+                    RuntimeChoice::Docker {
+                        host: args.docker_host.or(file.docker_host),
+                        pulls: PullSettings { registries: file.registries, patience },
+                    }
+                }
                 RuntimeName::Process => RuntimeChoice::Process,
             },
             address: args.address.or(file.address),

@@ -62,6 +62,9 @@ fn unsettled(error: &SettingsError) -> Finding {
         SettingsError::Endpoint(_) => {
             ("configuration", "write, for example, `server = \"https://testbed.example.org:7600\"`")
         }
+        SettingsError::Registry(_) => {
+            ("registries", "write the password into that file, and let the agent's user read it")
+        }
         SettingsError::Missing(_) => ("configuration", "see docs/node.md for what has to be given"),
         SettingsError::Read(..) => ("configuration", "name the file that there is with `--config`"),
         SettingsError::Form(..) => ("configuration", "correct the line that is named"),
@@ -122,7 +125,7 @@ fn disk(path: &Path) -> Finding {
 }
 
 async fn engine(settings: &Settings) -> Vec<Finding> {
-    let RuntimeChoice::Docker { host } = &settings.runtime else {
+    let RuntimeChoice::Docker { host, pulls } = &settings.runtime else {
         let remedy = "set `runtime = \"docker\"` on a host that is not yours alone";
         return vec![Finding::warning(
             "engine",
@@ -132,7 +135,7 @@ async fn engine(settings: &Settings) -> Vec<Finding> {
     };
     let asked = async {
         let agent = settings.identity.public_key().fingerprint();
-        Docker::connect(host.as_deref(), agent).await?.abilities().await
+        Docker::connect(host.as_deref(), agent, pulls.clone()).await?.abilities().await
     };
     let remedy = match host {
         Some(_) => "start it, or correct `docker-host`; its socket has to be open to the agent's user",

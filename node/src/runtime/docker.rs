@@ -9,15 +9,14 @@ use bollard::{
         Mount, MountType, NetworkCreateRequest, PortBinding,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-        WaitContainerOptions,
+        CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+        ListNetworksOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::{
-    StreamExt, TryStreamExt,
+    StreamExt,
     future::{BoxFuture, FutureExt},
 };
 use tokio::{fs::File, io::AsyncWriteExt};
@@ -26,6 +25,7 @@ use almanac_schemas::container::Image;
 
 use crate::{
     container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
+    images::{Images, PullError, PullSettings},
     run::{Exit, RunKey},
 };
 
@@ -58,6 +58,7 @@ pub struct Abilities {
 #[derive(Debug, Clone)]
 pub struct Docker {
     client: bollard::Docker,
+    images: Images,
     /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
     /// testbeds from having a node of the same name on one engine.
     agent: String,
@@ -70,7 +71,11 @@ impl Docker {
     /// # Errors
     ///
     /// When no engine answers.
-    pub async fn connect(host: Option<&str>, agent: String) -> Result<Self, RuntimeError> {
+    pub async fn connect(
+        host: Option<&str>,
+        agent: String,
+        pulls: PullSettings,
+    ) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
             None => bollard::Docker::connect_with_unix_defaults(),
@@ -81,7 +86,7 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { client, agent })
+        Ok(Self { images: Images::new(client.clone(), pulls), client, agent })
     }
 
     /// What the engine is able to do.
@@ -175,17 +180,10 @@ impl Runtime for Docker {
             if let Some(digest) = self.has_image(image).await? {
                 return Ok(digest);
             }
-            let options = CreateImageOptionsBuilder::new().from_image(&pull_name(image)).build();
-            self.client
-                .create_image(Some(options), None, None)
-                .try_for_each(|_progress| async { Ok(()) })
-                .await
-                .map_err(|error| match engine("pull the image", error) {
-                    RuntimeError::Engine { source, .. } => {
-                        PrepareError::Pull { image: image.clone(), source }
-                    }
-                    unreachable => unreachable.into(),
-                })?;
+            self.images.pull(image).await.map_err(|error| match error {
+                PullError::Engine(source) => RuntimeError::Lost(source).into(),
+                source => PrepareError::Pull { image: image.clone(), source },
+            })?;
             Ok(self.has_image(image).await?.flatten())
         }
         .boxed()
@@ -320,13 +318,6 @@ impl Runtime for Docker {
     }
 }
 
-/// The name to pull by. Without a tag or digest an engine would pull every tag there is.
-fn pull_name(image: &Image) -> String {
-    let text = image.as_str();
-    let last = text.rsplit('/').next().unwrap_or(text);
-    if last.contains(':') || last.contains('@') { text.to_owned() } else { format!("{text}:latest") }
-}
-
 /// How a container's scratch space is mounted. It is memory, of the host's where the container has no limit of its own.
 const SCRATCH_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=1777";
 
@@ -427,22 +418,5 @@ fn engine(doing: &'static str, source: Error) -> RuntimeError {
             RuntimeError::Engine { doing, source }
         }
         source => RuntimeError::Unreachable(source),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_without_a_tag_is_the_latest() {
-        for (image, name) in [
-            ("busybox", "busybox:latest"),
-            ("localhost:5000/x", "localhost:5000/x:latest"),
-            ("x/y:1", "x/y:1"),
-            ("x@sha256:0123", "x@sha256:0123"),
-        ] {
-            assert_eq!(pull_name(&image.parse().unwrap()), name);
-        }
     }
 }
