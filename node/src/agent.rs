@@ -18,6 +18,7 @@ use crate::{
     container::ContainerName,
     dispatcher::Dispatcher,
     heartbeat::{self, Pulse},
+    housekeeping::{self, Housekeeper},
     journal::{Journal, JournalError},
     link::Link,
     local,
@@ -65,22 +66,22 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     let started_at = clock::now();
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
-    let runtime: Arc<dyn Runtime> = match &settings.runtime {
-        RuntimeChoice::Docker { host, pulls } => {
-            let agent = settings.identity.public_key().fingerprint();
-            Arc::new(
-                Docker::connect(host.as_deref(), agent, pulls.clone()).await.map_err(StartError::Runtime)?,
-            )
-        }
-        RuntimeChoice::Process => {
-            warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
-            Arc::new(Process::new(state_dir.runs(), boot_id.clone()))
-        }
-    };
-    let engine = runtime.describe().await.map_err(StartError::Runtime)?;
     let path = state_dir.journal();
     let in_journal = |source| StartError::Journal { path: state_dir.journal().display().to_string(), source };
     let journal = Journal::open(&path).await.map_err(in_journal)?;
+    let (runtime, docker): (Arc<dyn Runtime>, _) = match &settings.runtime {
+        RuntimeChoice::Docker { host, pulls } => {
+            let agent = settings.identity.public_key().fingerprint();
+            let docker = Docker::connect(host.as_deref(), agent, pulls.clone(), Some(journal.clone()));
+            let docker = docker.await.map_err(StartError::Runtime)?;
+            (Arc::new(docker.clone()), Some(docker))
+        }
+        RuntimeChoice::Process => {
+            warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
+            (Arc::new(Process::new(state_dir.runs(), boot_id.clone())), None)
+        }
+    };
+    let engine = runtime.describe().await.map_err(StartError::Runtime)?;
     let connection = settings.server.connect(Some(settings.identity.clone()))?;
     info!(node = %settings.name, server = %settings.server, engine, key = settings.identity.public_key().fingerprint(), "agent starts");
 
@@ -125,6 +126,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         contact: contacts,
     };
     tasks.spawn(local::serve(state_dir.socket(), watch, stop.clone()));
+    let keeper = Housekeeper {
+        settings: settings.housekeeping,
+        engine: docker,
+        journal: journal.clone(),
+        state_dir: state_dir.clone(),
+    };
+    tasks.spawn(housekeeping::tidy(keeper, stop.clone()));
     let pulse = Pulse { runtime, boot_id, address: settings.address };
     tasks.spawn(heartbeat::beat(link.clone(), pulse, held_receiver, stop.clone()));
     let reporter = Reporter {

@@ -18,6 +18,7 @@
 //! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
 //! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers | on the token |
+//! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |
 //!
 //! Each may be cut off at any instant: what it has not journaled is done again at the next start,
@@ -37,6 +38,7 @@ pub mod dispatcher;
 pub mod doctor;
 pub mod forecast;
 pub mod heartbeat;
+pub mod housekeeping;
 pub mod images;
 pub mod journal;
 pub mod keygen;

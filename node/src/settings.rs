@@ -15,6 +15,7 @@ use almanac_schemas::{Duration, NodeName};
 use crate::{
     cli::{RunArgs, RuntimeName},
     credentials::{CredentialsError, Registries},
+    housekeeping::HousekeepingSettings,
     images::{self, PullSettings},
     policy::Policy,
 };
@@ -36,6 +37,8 @@ pub struct Settings {
     pub address: Option<String>,
     /// What the host allows.
     pub policy: Policy,
+    /// How tidy the host is kept.
+    pub housekeeping: HousekeepingSettings,
 }
 
 /// What runs containers.
@@ -93,6 +96,7 @@ struct ConfigFile {
     pull_patience: Option<Duration>,
     registries: Registries,
     policy: Policy,
+    housekeeping: HousekeepingSettings,
 }
 
 impl ConfigFile {
@@ -156,6 +160,7 @@ impl Settings {
             },
             address: args.address.or(file.address),
             policy: file.policy,
+            housekeeping: file.housekeeping,
             name,
         })
     }

@@ -135,7 +135,7 @@ async fn engine(settings: &Settings) -> Vec<Finding> {
     };
     let asked = async {
         let agent = settings.identity.public_key().fingerprint();
-        Docker::connect(host.as_deref(), agent, pulls.clone()).await?.abilities().await
+        Docker::connect(host.as_deref(), agent, pulls.clone(), None).await?.abilities().await
     };
     let remedy = match host {
         Some(_) => "start it, or correct `docker-host`; its socket has to be open to the agent's user",

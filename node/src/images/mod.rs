@@ -19,13 +19,16 @@ use futures::{
 };
 use thiserror::Error as ThisError;
 use tokio::time::{self, Instant};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use almanac_schemas::container::Image;
 
 use crate::{
+    clock,
     credentials::{CredentialsError, Registries},
+    journal::Journal,
     registry::Repository,
+    runtime::chain,
 };
 
 use progress::Progress;
@@ -72,6 +75,7 @@ type Pull = Shared<BoxFuture<'static, Result<(), PullError>>>;
 pub struct Images {
     client: bollard::Docker,
     settings: Arc<PullSettings>,
+    ledger: Option<Journal>,
     /// The pulls that somebody waits for. One that nobody waits for any more is dropped, and the engine ends it.
     pulls: Arc<Mutex<HashMap<Image, Pull>>>,
 }
@@ -84,8 +88,26 @@ impl fmt::Debug for Images {
 
 impl Images {
     /// Images of an engine.
-    pub fn new(client: bollard::Docker, settings: PullSettings) -> Self {
-        Self { client, settings: Arc::new(settings), pulls: Arc::default() }
+    pub fn new(client: bollard::Docker, settings: PullSettings, ledger: Option<Journal>) -> Self {
+        Self { client, settings: Arc::new(settings), ledger, pulls: Arc::default() }
+    }
+
+    /// Records that an image is wanted. That is for housekeeping alone, and no reason for a run to fail.
+    pub async fn note_use(&self, image: &Image) {
+        if let Some(ledger) = &self.ledger
+            && let Err(error) = ledger.use_image(image, clock::now()).await
+        {
+            warn!(%image, error = chain(&error), "it is not recorded that an image is used");
+        }
+    }
+
+    /// Records that an image is this agent's, before it is. One that is not recorded is never removed.
+    async fn note_pull(&self, image: &Image) {
+        if let Some(ledger) = &self.ledger
+            && let Err(error) = ledger.own_image(image, clock::now()).await
+        {
+            warn!(%image, error = chain(&error), "it is not recorded that an image is pulled");
+        }
     }
 
     /// Gets an image, together with whoever else wants it now.
@@ -120,6 +142,7 @@ impl Images {
         let registry = Repository::of(&image).registry;
         let credentials = self.settings.registries.credentials(&registry);
         let credentials = credentials.map_err(|error| PullError::Credentials(Arc::new(error)))?;
+        self.note_pull(&image).await;
         info!(%image, signed_in = credentials.is_some(), "pulling an image");
         let credentials = credentials.map(|credentials| DockerCredentials {
             username: Some(credentials.username),

@@ -3,6 +3,7 @@
 //! A write has reached the disk when its function returns (write-ahead log, `synchronous = FULL`),
 //! so that what is done after it is never done without a record of it.
 
+mod images;
 mod outbox;
 mod runs;
 mod snapshots;

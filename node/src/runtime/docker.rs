@@ -26,6 +26,7 @@ use almanac_schemas::container::Image;
 use crate::{
     container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
     images::{Images, PullError, PullSettings},
+    journal::Journal,
     run::{Exit, RunKey},
 };
 
@@ -57,16 +58,17 @@ pub struct Abilities {
 /// A Docker-compatible engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    client: bollard::Docker,
+    pub(super) client: bollard::Docker,
     images: Images,
     /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
     /// testbeds from having a node of the same name on one engine.
-    agent: String,
+    pub(super) agent: String,
 }
 
 impl Docker {
     /// Connects to the engine: at `host` (such as `unix:///run/podman/podman.sock`), or where Docker
-    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own.
+    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own; `ledger`
+    /// is where it records which images are.
     ///
     /// # Errors
     ///
@@ -75,6 +77,7 @@ impl Docker {
         host: Option<&str>,
         agent: String,
         pulls: PullSettings,
+        ledger: Option<Journal>,
     ) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
@@ -86,7 +89,7 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { images: Images::new(client.clone(), pulls), client, agent })
+        Ok(Self { images: Images::new(client.clone(), pulls, ledger), client, agent })
     }
 
     /// What the engine is able to do.
@@ -131,6 +134,7 @@ impl Docker {
             let request = NetworkCreateRequest {
                 name: name.to_owned(),
                 driver: Some("bridge".to_owned()),
+                labels: Some(HashMap::from([(AGENT_LABEL.to_owned(), self.agent.clone())])),
                 ..NetworkCreateRequest::default()
             };
             match self.client.create_network(request).await {
@@ -178,6 +182,7 @@ impl Runtime for Docker {
     fn prepare<'a>(&'a self, image: &'a Image) -> BoxFuture<'a, Result<Option<String>, PrepareError>> {
         async move {
             if let Some(digest) = self.has_image(image).await? {
+                self.images.note_use(image).await;
                 return Ok(digest);
             }
             self.images.pull(image).await.map_err(|error| match error {
@@ -308,11 +313,7 @@ impl Runtime for Docker {
                 .list_containers(Some(options))
                 .await
                 .map_err(|error| engine("list the containers", error))?;
-            let key = |labels: HashMap<String, String>| {
-                let label = |name: &str| labels.get(name).map(String::as_str);
-                Some(RunKey { id: label(RUN_LABEL)?.parse().ok()?, role: label(ROLE_LABEL)?.parse().ok()? })
-            };
-            Ok(containers.into_iter().filter_map(|container| key(container.labels?)).collect())
+            Ok(containers.into_iter().filter_map(|container| key_of(&container.labels?)).collect())
         }
         .boxed()
     }
@@ -404,7 +405,13 @@ fn condition(state: &ContainerState) -> Condition {
     Condition::Ended { started_at, exit }
 }
 
-fn status(error: &Error) -> Option<u16> {
+/// The run that a container is labelled with.
+pub(super) fn key_of(labels: &HashMap<String, String>) -> Option<RunKey> {
+    let label = |name: &str| labels.get(name).map(String::as_str);
+    Some(RunKey { id: label(RUN_LABEL)?.parse().ok()?, role: label(ROLE_LABEL)?.parse().ok()? })
+}
+
+pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
@@ -412,7 +419,7 @@ fn status(error: &Error) -> Option<u16> {
 }
 
 /// An answer of the engine is about what was asked; anything else means that there was none.
-fn engine(doing: &'static str, source: Error) -> RuntimeError {
+pub(super) fn engine(doing: &'static str, source: Error) -> RuntimeError {
     match source {
         Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => {
             RuntimeError::Engine { doing, source }

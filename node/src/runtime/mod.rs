@@ -5,6 +5,7 @@
 
 mod docker;
 mod process;
+mod remains;
 
 use std::{path::Path, time::Duration};
 

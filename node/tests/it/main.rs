@@ -17,6 +17,7 @@ mod crashes;
 mod docker;
 mod doctor;
 mod heartbeats;
+mod housekeeping;
 mod images;
 mod keygen;
 mod length;
