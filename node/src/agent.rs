@@ -25,6 +25,7 @@ use crate::{
     report::{self, Reporter},
     run::{RunKey, Tools},
     runtime::{Docker, Process, Runtime, RuntimeError, chain},
+    service,
     settings::{RuntimeChoice, Settings},
     state_dir::{StateDir, StateDirError},
     status::Watch,
@@ -150,8 +151,12 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         report: tools.report,
     };
     tasks.spawn(upload::upload(uploader, stop.clone()));
-    tasks.spawn(dispatcher.run(snapshot_receiver, stop));
+    tasks.spawn(service::live(settings.manager.clone(), journal.clone(), stop.clone()));
+    tasks.spawn(dispatcher.run(snapshot_receiver, stop.clone()));
     tasks.close();
+    settings.manager.ready();
+    stop.cancelled().await;
+    settings.manager.stopping();
     tasks.wait().await;
     journal.close().await;
     info!("agent stops; what runs goes on and is taken up at the next start");

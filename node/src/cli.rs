@@ -116,6 +116,12 @@ pub struct RunArgs {
     /// Speak to a reconciler on another machine without TLS
     #[arg(long)]
     pub plaintext: bool,
+    /// The service manager's socket, as it says itself.
+    #[arg(long, hide = true, env = "NOTIFY_SOCKET")]
+    pub notify_socket: Option<PathBuf>,
+    /// How many microseconds the service manager waits for a sign of life, as it says itself.
+    #[arg(long, hide = true, env = "WATCHDOG_USEC")]
+    pub watchdog_usec: Option<u64>,
 }
 
 /// What runs containers.

@@ -19,6 +19,7 @@
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
 //! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
+//! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |
 //!
 //! Each may be cut off at any instant: what it has not journaled is done again at the next start,
@@ -50,6 +51,7 @@ pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod scheduler;
+pub mod service;
 pub mod settings;
 pub mod state_dir;
 pub mod status;

@@ -18,6 +18,7 @@ use crate::{
     housekeeping::HousekeepingSettings,
     images::{self, PullSettings},
     policy::Policy,
+    service::Manager,
 };
 
 /// What the agent is told, checked.
@@ -39,6 +40,8 @@ pub struct Settings {
     pub policy: Policy,
     /// How tidy the host is kept.
     pub housekeeping: HousekeepingSettings,
+    /// The service manager, where the agent is its service.
+    pub manager: Manager,
 }
 
 /// What runs containers.
@@ -161,6 +164,13 @@ impl Settings {
             address: args.address.or(file.address),
             policy: file.policy,
             housekeeping: file.housekeeping,
+            manager: Manager {
+                socket: args.notify_socket,
+                watchdog: args
+                    .watchdog_usec
+                    .filter(|micros| *micros > 0)
+                    .map(std::time::Duration::from_micros),
+            },
             name,
         })
     }

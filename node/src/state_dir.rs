@@ -135,8 +135,11 @@ impl RunDir {
         fs::create_dir_all(self.outbox())?;
         // Images run as users of their own, whom the host does not know.
         fs::set_permissions(&files.artifacts, fs::Permissions::from_mode(0o777))?;
-        fs::write(&files.config, config)?;
-        fs::write(&files.facts, facts)
+        for (file, text) in [(&files.config, config), (&files.facts, facts)] {
+            fs::write(file, text)?;
+            fs::set_permissions(file, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     }
 
     /// Removes the folder and everything in it.

@@ -27,6 +27,7 @@ mod outputs;
 mod policy;
 mod refused;
 mod runs;
+mod service;
 mod shutdown;
 mod snapshots;
 mod startup;

@@ -30,7 +30,7 @@ pub(crate) fn output(mut command: Command) -> Output {
 }
 
 impl Agent {
-    pub(super) fn spawn(mut command: Command, log: &Path) -> Self {
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log).unwrap();
         let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         Self { child, log: log.to_owned() }
