@@ -175,3 +175,28 @@ impl Settings {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_documentation_and_the_example_say_is_understood() {
+        let page = include_str!("../../docs/node.md");
+        let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+        let all: ConfigFile = toml::from_str(example).unwrap();
+        assert!(all.policy.capabilities.is_some() && all.policy.quiet_hours.len() == 2);
+        assert_eq!(
+            all.housekeeping,
+            HousekeepingSettings::default(),
+            "what is written there are the defaults"
+        );
+        assert_eq!(all.pull_patience.map(Duration::to_std), Some(images::PATIENCE));
+        // Each setting that there is stands there.
+        let named = |key: &str| example.lines().any(|line| line.trim_start_matches("# ").starts_with(key));
+        for key in ["name", "server", "key", "state-dir", "runtime", "docker-host", "address", "ca-file"] {
+            assert!(named(key), "{key}");
+        }
+        toml::from_str::<ConfigFile>(include_str!("../../deploy/node.toml")).unwrap();
+    }
+}
