@@ -2,7 +2,11 @@
 //!
 //! `cargo bench -p almanac-node --bench start`
 
-#![allow(dead_code, unused_imports, reason = "the harness serves the tests, and a benchmark needs less of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the harness serves the tests, and a benchmark needs less of it"
+)]
 
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;

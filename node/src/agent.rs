@@ -14,18 +14,23 @@ use almanac_proto::client::EndpointError;
 use crate::{
     clock,
     connection::{self, Held},
+    contact::Contact,
     container::ContainerName,
     dispatcher::Dispatcher,
     gate::Gates,
     heartbeat::{self, Pulse},
+    housekeeping::{self, Housekeeper},
     journal::{Journal, JournalError},
     link::Link,
+    local,
     point::Points,
     report::{self, Reporter},
     run::{RunKey, Tools},
     runtime::{Docker, Process, Runtime, RuntimeError, chain},
+    service,
     settings::{RuntimeChoice, Settings},
     state_dir::{StateDir, StateDirError},
+    status::Watch,
     upload::{self, Uploader},
 };
 
@@ -61,24 +66,27 @@ const MEMORY: TimeDelta = TimeDelta::days(30);
 ///
 /// When something that it cannot do without is missing. Once it runs, it does not fail.
 pub async fn run(settings: Settings, points: Points, stop: CancellationToken) -> Result<(), StartError> {
+    let started_at = clock::now();
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
-    let runtime: Arc<dyn Runtime> = match &settings.runtime {
-        RuntimeChoice::Docker { host } => {
-            let agent = settings.identity.public_key().fingerprint();
-            let gates = Gates::install(state_dir.gate(), state_dir.runs())
-                .map_err(|error| StateDirError::Unwritable(settings.state_dir.clone(), error))?;
-            Arc::new(Docker::connect(host.as_deref(), agent, gates).await.map_err(StartError::Runtime)?)
-        }
-        RuntimeChoice::Process => {
-            warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
-            Arc::new(Process::new(state_dir.runs(), boot_id.clone()))
-        }
-    };
-    let engine = runtime.describe().await.map_err(StartError::Runtime)?;
     let path = state_dir.journal();
     let in_journal = |source| StartError::Journal { path: state_dir.journal().display().to_string(), source };
     let journal = Journal::open(&path).await.map_err(in_journal)?;
+    let (runtime, docker): (Arc<dyn Runtime>, _) = match &settings.runtime {
+        RuntimeChoice::Docker { host, pulls } => {
+            let agent = settings.identity.public_key().fingerprint();
+            let gates = Gates::new(state_dir.gate(), state_dir.runs());
+            gates.install().map_err(|error| StateDirError::Unwritable(settings.state_dir.clone(), error))?;
+            let docker = Docker::connect(host.as_deref(), agent, pulls.clone(), Some(journal.clone()), gates);
+            let docker = docker.await.map_err(StartError::Runtime)?;
+            (Arc::new(docker.clone()), Some(docker))
+        }
+        RuntimeChoice::Process => {
+            warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
+            (Arc::new(Process::new(state_dir.runs(), boot_id.clone())), None)
+        }
+    };
+    let engine = runtime.describe().await.map_err(StartError::Runtime)?;
     let connection = settings.server.connect(Some(settings.identity.clone()))?;
     info!(node = %settings.name, server = %settings.server, engine, key = settings.identity.public_key().fingerprint(), "agent starts");
 
@@ -89,7 +97,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         report: Arc::new(Notify::new()),
         upload: Arc::new(Notify::new()),
         points: points.clone(),
-        since: clock::now(),
+        since: started_at,
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;
@@ -98,8 +106,10 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
 
     let (held, held_receiver) = watch::channel(Held::default());
     let (snapshots, snapshot_receiver) = mpsc::channel(connection::SNAPSHOTS);
+    let (contact, contacts) = watch::channel(Contact::default());
+    let policy = Arc::new(settings.policy);
     let (link, online) = Link::new(settings.name.clone(), connection);
-    let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), settings.policy, held)
+    let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), policy.clone(), held)
         .await
         .map_err(in_journal)?;
     dispatcher.resume(open);
@@ -110,8 +120,26 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         online,
         held_receiver.clone(),
         snapshots,
+        contact,
         stop.clone(),
     ));
+    let watch = Watch {
+        node: settings.name,
+        server: settings.server.to_string(),
+        started_at,
+        runtime: runtime.clone(),
+        journal: journal.clone(),
+        policy,
+        contact: contacts,
+    };
+    tasks.spawn(local::serve(state_dir.socket(), watch, stop.clone()));
+    let keeper = Housekeeper {
+        settings: settings.housekeeping,
+        engine: docker,
+        journal: journal.clone(),
+        state_dir: state_dir.clone(),
+    };
+    tasks.spawn(housekeeping::tidy(keeper, stop.clone()));
     let pulse = Pulse { runtime, boot_id, address: settings.address };
     tasks.spawn(heartbeat::beat(link.clone(), pulse, held_receiver, stop.clone()));
     let reporter = Reporter {
@@ -131,8 +159,12 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         points,
     };
     tasks.spawn(upload::upload(uploader, stop.clone()));
-    tasks.spawn(dispatcher.run(snapshot_receiver, stop));
+    tasks.spawn(service::live(settings.manager.clone(), journal.clone(), stop.clone()));
+    tasks.spawn(dispatcher.run(snapshot_receiver, stop.clone()));
     tasks.close();
+    settings.manager.ready();
+    stop.cancelled().await;
+    settings.manager.stopping();
     tasks.wait().await;
     journal.close().await;
     info!("agent stops; what runs goes on and is taken up at the next start");

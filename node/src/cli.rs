@@ -26,6 +26,47 @@ pub enum Command {
     Keygen(KeygenArgs),
     /// Run the agent of a node
     Run(Box<RunArgs>),
+    /// Say how the agent on this host is
+    Status(StatusArgs),
+    /// Look at what an agent needs on this host, and say what to do about what is not as it should be
+    ///
+    /// Takes the options of `run`. No agent has to run. Ends with 0 when an agent runs here, with 1 when there is a
+    /// problem.
+    Doctor(Box<DoctorArgs>),
+}
+
+/// Which agent is asked.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The agent's configuration file, for its state folder [default: /etc/almanac/node.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The agent's state folder
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The form of the answer
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub output: OutputForm,
+}
+
+/// What would be run, and how findings are written.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// What an agent would be told.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The form of the answer
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub output: OutputForm,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// Text for people
+    Human,
+    /// JSON for programs
+    Json,
 }
 
 /// What a key is made from.
@@ -75,6 +116,12 @@ pub struct RunArgs {
     /// Speak to a reconciler on another machine without TLS
     #[arg(long)]
     pub plaintext: bool,
+    /// The service manager's socket, as it says itself.
+    #[arg(long, hide = true, env = "NOTIFY_SOCKET")]
+    pub notify_socket: Option<PathBuf>,
+    /// How many microseconds the service manager waits for a sign of life, as it says itself.
+    #[arg(long, hide = true, env = "WATCHDOG_USEC")]
+    pub watchdog_usec: Option<u64>,
 }
 
 /// What runs containers.

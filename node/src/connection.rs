@@ -14,6 +14,7 @@ use almanac_proto::v1;
 use crate::{
     backoff::Backoff,
     clock,
+    contact::Contact,
     desired::{Desired, Version},
     link::{Link, Online, advice},
 };
@@ -45,6 +46,7 @@ pub async fn watch_desired_state(
     online: Online,
     held: watch::Receiver<Held>,
     snapshots: mpsc::Sender<v1::Snapshot>,
+    contact: watch::Sender<Contact>,
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::for_calls();
@@ -52,16 +54,19 @@ pub async fn watch_desired_state(
         let ended = tokio::select! {
             // Cancel-safe: the stream is dropped as a whole, and the next one begins with a snapshot.
             () = stop.cancelled() => return,
-            ended = follow(&link, &online, &held, &snapshots, &mut backoff) => ended,
+            ended = follow(&link, &online, &held, &snapshots, &contact, &mut backoff) => ended,
         };
         match ended {
             Ok(()) => continue,
-            Err(status) => warn!(
-                code = ?status.code(),
-                status = status.message(),
-                todo = advice(status.code()),
-                "not connected to the reconciler; trying again"
-            ),
+            Err(status) => {
+                contact.send_modify(|contact| contact.lose(&status, clock::now()));
+                warn!(
+                    code = ?status.code(),
+                    status = status.message(),
+                    todo = advice(status.code()),
+                    "not connected to the reconciler; trying again"
+                );
+            }
         }
         tokio::select! {
             // Cancel-safe: waiting holds nothing.
@@ -77,6 +82,7 @@ async fn follow(
     online: &Online,
     held: &watch::Receiver<Held>,
     snapshots: &mpsc::Sender<v1::Snapshot>,
+    contact: &watch::Sender<Contact>,
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
     let now = clock::now();
@@ -91,6 +97,7 @@ async fn follow(
     let mut stream = link.client().watch_desired_state(Request::new(request)).await?.into_inner();
     info!("connected to the reconciler");
     online.send_modify(|count| *count += 1);
+    contact.send_modify(|contact| contact.make(clock::now()));
     loop {
         let renew_at = held.borrow().renew_at.filter(|at| *at > now);
         let renewal = async {

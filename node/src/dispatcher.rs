@@ -1,6 +1,8 @@
 //! The one task that decides: it puts all events in a line, asks the scheduler what is due, has the
 //! journal settle it, and starts a worker for each run.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use tokio::{
     sync::{mpsc, watch},
@@ -33,7 +35,7 @@ pub struct Dispatcher {
     tools: Tools,
     desired: Option<Desired>,
     accounts: Accounts,
-    policy: Policy,
+    policy: Arc<Policy>,
     operating_since: DateTime<Utc>,
     held: watch::Sender<Held>,
     preparations: Preparations,
@@ -49,7 +51,7 @@ impl Dispatcher {
     pub async fn load(
         node: NodeName,
         tools: Tools,
-        policy: Policy,
+        policy: Arc<Policy>,
         held: watch::Sender<Held>,
     ) -> Result<Self, JournalError> {
         let mut dispatcher = Self {

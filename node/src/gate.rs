@@ -63,17 +63,21 @@ pub enum Passage {
 }
 
 impl Gates {
-    /// Puts the gate into a file of its own. The gates of containers that are held already stay what they are.
+    /// Gates of runs that have their folders below `runs`. The gate itself is to lie at `program`.
+    pub fn new(program: PathBuf, runs: PathBuf) -> Self {
+        Self { runs, program, held: Arc::default() }
+    }
+
+    /// Puts the gate into its file. The gates of containers that are held already stay what they are.
     ///
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub fn install(program: PathBuf, runs: PathBuf) -> io::Result<Self> {
-        let unfinished = program.with_extension("new");
+    pub fn install(&self) -> io::Result<()> {
+        let unfinished = self.program.with_extension("new");
         fs::write(&unfinished, PROGRAM)?;
         fs::set_permissions(&unfinished, Permissions::from_mode(0o755))?;
-        fs::rename(&unfinished, &program)?;
-        Ok(Self { runs, program, held: Arc::default() })
+        fs::rename(&unfinished, &self.program)
     }
 
     /// What a container needs to see for its gate.

@@ -15,9 +15,12 @@
 //! | dispatcher ([`dispatcher`]) | [`agent`] | snapshots (mpsc) | held state (watch); workers | on the token |
 //! | worker, one per run ([`run`]) | dispatcher | | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
 //! | preparation, one per run that is due soon ([`preparation`]) | dispatcher | | | when its container is held; withdrawn with its run |
-//! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online (watch) | on the token |
+//! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online, contact (watch) | on the token |
 //! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
+//! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers | on the token |
+//! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
+//! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |
 //!
 //! Each may be cut off at any instant: what it has not journaled is done again at the next start,
@@ -29,14 +32,21 @@ pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod connection;
+pub mod contact;
 pub mod container;
+pub mod credentials;
 pub mod desired;
 pub mod dispatcher;
+pub mod doctor;
+pub mod forecast;
 pub mod gate;
 pub mod heartbeat;
+pub mod housekeeping;
+pub mod images;
 pub mod journal;
 pub mod keygen;
 pub mod link;
+pub mod local;
 pub mod point;
 pub mod policy;
 pub mod preparation;
@@ -45,6 +55,8 @@ pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod scheduler;
+pub mod service;
 pub mod settings;
 pub mod state_dir;
+pub mod status;
 pub mod upload;

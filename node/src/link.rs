@@ -71,6 +71,20 @@ impl Link {
     }
 }
 
+/// What went wrong with a call: the reconciler's own words, or what kept it from being reached.
+pub fn problem(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = if text.is_empty() { cause_text } else { format!("{text}: {cause_text}") };
+        }
+        source = cause.source();
+    }
+    if text.is_empty() { status.code().to_string() } else { text }
+}
+
 /// What to do about an error of the reconciler.
 pub fn advice(code: Code) -> &'static str {
     match code {

@@ -10,10 +10,12 @@ use tracing_subscriber::EnvFilter;
 
 use almanac_node::{
     agent,
-    cli::{Cli, Command, RunArgs},
-    keygen,
+    cli::{Cli, Command, DoctorArgs, OutputForm, RunArgs, StatusArgs},
+    doctor, keygen, local,
     point::Points,
-    settings::Settings,
+    settings::{self, Settings},
+    state_dir::SOCKET,
+    status,
 };
 
 /// How long what blocks (packing artifacts) may hold up the end. It is done again at the next start.
@@ -22,11 +24,19 @@ const END: Duration = Duration::from_secs(2);
 /// The exit code where something that is needed is wrong or missing, as for a wrong option.
 const COULD_NOT_RUN: u8 = 2;
 
+/// The exit code where `doctor` found something that keeps an agent from running.
+const PROBLEM: u8 = 1;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Keygen(args) => keygen::run(&args).map_err(Into::into),
         Command::Run(args) => run(&cli.log, *args),
+        Command::Status(args) => status(args),
+        Command::Doctor(args) => match doctor(*args) {
+            Ok(false) => return ExitCode::from(PROBLEM),
+            done => done.map(drop),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,4 +73,33 @@ fn run(log: &str, args: RunArgs) -> anyhow::Result<()> {
     });
     runtime.shutdown_timeout(END);
     ended
+}
+
+fn status(args: StatusArgs) -> anyhow::Result<()> {
+    let folder = match args.state_dir {
+        Some(folder) => folder,
+        None => settings::state_dir(args.config.or_else(settings::usual_config).as_deref())?,
+    };
+    let found = one_thread()?.block_on(local::status(&folder.join(SOCKET)))?;
+    match args.output {
+        OutputForm::Human => print!("{}", status::human(&found)),
+        OutputForm::Json => println!("{}", serde_json::to_string_pretty(&found)?),
+    }
+    Ok(())
+}
+
+/// Whether an agent would run here.
+fn doctor(args: DoctorArgs) -> anyhow::Result<bool> {
+    let run = RunArgs { config: args.run.config.or_else(settings::usual_config), ..args.run };
+    let findings = one_thread()?.block_on(doctor::examine(run));
+    match args.output {
+        OutputForm::Human => print!("{}", doctor::human(&findings)),
+        OutputForm::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
+    }
+    Ok(doctor::is_well(&findings))
+}
+
+fn one_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("cannot start the asynchronous runtime")
 }

@@ -143,9 +143,10 @@ fn lead(situation: &Situation<'_>) -> TimeDelta {
 }
 
 /// The resolution of instants.
-const STEP: TimeDelta = TimeDelta::microseconds(1);
+pub(crate) const STEP: TimeDelta = TimeDelta::microseconds(1);
 
-fn judge(
+/// Decides on one occurrence. Also [`crate::forecast`] asks, about those that are not due.
+pub(crate) fn judge(
     situation: &Situation<'_>,
     assignment: &Assignment,
     start: DateTime<Utc>,

@@ -10,11 +10,15 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use almanac_proto::{Endpoint, Identity, client::EndpointError, identity::IdentityError, limits};
-use almanac_schemas::NodeName;
+use almanac_schemas::{Duration, NodeName};
 
 use crate::{
     cli::{RunArgs, RuntimeName},
+    credentials::{CredentialsError, Registries},
+    housekeeping::HousekeepingSettings,
+    images::{self, PullSettings},
     policy::Policy,
+    service::Manager,
 };
 
 /// What the agent is told, checked.
@@ -34,6 +38,10 @@ pub struct Settings {
     pub address: Option<String>,
     /// What the host allows.
     pub policy: Policy,
+    /// How tidy the host is kept.
+    pub housekeeping: HousekeepingSettings,
+    /// The service manager, where the agent is its service.
+    pub manager: Manager,
 }
 
 /// What runs containers.
@@ -43,6 +51,8 @@ pub enum RuntimeChoice {
     Docker {
         /// Its socket; absent for Docker's own.
         host: Option<String>,
+        /// How images are got.
+        pulls: PullSettings,
     },
     /// Plain processes.
     Process,
@@ -66,9 +76,13 @@ pub enum SettingsError {
     /// The key cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The credentials of a registry cannot be had.
+    #[error(transparent)]
+    Registry(#[from] CredentialsError),
 }
 
-/// The configuration file. Each field but the tables has a flag of the same name, which goes first.
+/// The configuration file. What has a flag of the same name is overridden by it; the others are about what containers
+/// may do and take, which is written down.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct ConfigFile {
@@ -82,7 +96,10 @@ struct ConfigFile {
     address: Option<String>,
     docker_host: Option<String>,
     plaintext: bool,
+    pull_patience: Option<Duration>,
+    registries: Registries,
     policy: Policy,
+    housekeeping: HousekeepingSettings,
 }
 
 impl ConfigFile {
@@ -90,6 +107,24 @@ impl ConfigFile {
         let text = fs::read_to_string(path).map_err(|error| SettingsError::Read(path.to_owned(), error))?;
         toml::from_str(&text).map_err(|error| SettingsError::Form(path.to_owned(), Box::new(error)))
     }
+}
+
+/// Where the unit of `deploy/` has the configuration.
+const USUAL_CONFIG: &str = "/etc/almanac/node.toml";
+
+/// The configuration file where none is named: the usual one, if it is there.
+pub fn usual_config() -> Option<PathBuf> {
+    Some(PathBuf::from(USUAL_CONFIG)).filter(|path| path.exists())
+}
+
+/// The state folder of the agent of a configuration file.
+///
+/// # Errors
+///
+/// When the file cannot be understood, or names none.
+pub fn state_dir(config: Option<&Path>) -> Result<PathBuf, SettingsError> {
+    let file = config.map(ConfigFile::read).transpose()?.unwrap_or_default();
+    file.state_dir.ok_or(SettingsError::Missing("state-dir"))
 }
 
 impl Settings {
@@ -116,12 +151,52 @@ impl Settings {
             identity,
             state_dir: args.state_dir.or(file.state_dir).ok_or(SettingsError::Missing("state-dir"))?,
             runtime: match runtime {
-                RuntimeName::Docker => RuntimeChoice::Docker { host: args.docker_host.or(file.docker_host) },
+                RuntimeName::Docker => {
+                    file.registries.check()?;
+                    let patience = file.pull_patience.map_or(images::PATIENCE, Duration::to_std);
+                    RuntimeChoice::Docker {
+                        host: args.docker_host.or(file.docker_host),
+                        pulls: PullSettings { registries: file.registries, patience },
+                    }
+                }
                 RuntimeName::Process => RuntimeChoice::Process,
             },
             address: args.address.or(file.address),
             policy: file.policy,
+            housekeeping: file.housekeeping,
+            manager: Manager {
+                socket: args.notify_socket,
+                watchdog: args
+                    .watchdog_usec
+                    .filter(|micros| *micros > 0)
+                    .map(std::time::Duration::from_micros),
+            },
             name,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_documentation_and_the_example_say_is_understood() {
+        let page = include_str!("../../docs/node.md");
+        let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+        let all: ConfigFile = toml::from_str(example).unwrap();
+        assert!(all.policy.capabilities.is_some() && all.policy.quiet_hours.len() == 2);
+        assert_eq!(
+            all.housekeeping,
+            HousekeepingSettings::default(),
+            "what is written there are the defaults"
+        );
+        assert_eq!(all.pull_patience.map(Duration::to_std), Some(images::PATIENCE));
+        // Each setting that there is stands there.
+        let named = |key: &str| example.lines().any(|line| line.trim_start_matches("# ").starts_with(key));
+        for key in ["name", "server", "key", "state-dir", "runtime", "docker-host", "address", "ca-file"] {
+            assert!(named(key), "{key}");
+        }
+        toml::from_str::<ConfigFile>(include_str!("../../deploy/node.toml")).unwrap();
     }
 }

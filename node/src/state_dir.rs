@@ -4,6 +4,7 @@
 //! lock                      held while an agent runs on the folder
 //! journal.sqlite            what it must not forget
 //! gate                      the program that containers begin with
+//! agent.sock                where a running agent answers `almanac-node status`
 //! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)
 //! runs/RUN/run.json         what the run is             (in the container: /almanac/run.json)
 //! runs/RUN/artifacts/       what the run leaves
@@ -70,6 +71,11 @@ impl StateDir {
         Ok(Self { root, _lock: lock })
     }
 
+    /// Where the agent answers those who ask on this host.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join(SOCKET)
+    }
+
     /// The journal's file.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.sqlite")
@@ -90,6 +96,9 @@ impl StateDir {
         RunDir { path: self.runs().join(key.to_string()) }
     }
 }
+
+/// The name of the agent's socket in its folder.
+pub const SOCKET: &str = "agent.sock";
 
 /// The folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,8 +142,11 @@ impl RunDir {
         fs::create_dir_all(self.outbox())?;
         // Images run as users of their own, whom the host does not know.
         fs::set_permissions(&files.artifacts, fs::Permissions::from_mode(0o777))?;
-        fs::write(&files.config, config)?;
-        fs::write(&files.facts, facts)
+        for (file, text) in [(&files.config, config), (&files.facts, facts)] {
+            fs::write(file, text)?;
+            fs::set_permissions(file, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     }
 
     /// Removes the folder and everything in it.

@@ -8,6 +8,7 @@ mod bad_input;
 mod containers;
 mod crashes;
 mod experiments;
+mod host;
 mod isolation;
 mod schedule;
 mod steering;

@@ -128,8 +128,13 @@ impl Testbed {
 
     /// Starts a node's agent and waits until it is connected.
     pub fn start_agent(&mut self, node: &str) {
+        self.start_agent_with(node, &[]);
+    }
+
+    /// As [`Testbed::start_agent`], with more options.
+    pub fn start_agent_with(&mut self, node: &str, options: &[&str]) {
         let mut command = self.agent_command(node);
-        command.args([
+        command.args(options).args([
             "--runtime",
             match self.runtime {
                 Runtime::Docker => "docker",

@@ -24,7 +24,8 @@ impl Bed {
             .path()
             .join("a-state-folder-that-lies-as-deep-as-some-people-have-them-on-their-machines-at-home");
         fs::create_dir(&runs).unwrap();
-        let gates = Gates::install(folder.path().join("gate"), runs).unwrap();
+        let gates = Gates::new(folder.path().join("gate"), runs);
+        gates.install().unwrap();
         let key = RunKey::from_text("6ba7b810-9dad-51d1-80b4-00c04fd430c8").unwrap();
         let name = ContainerName::of(&key);
         gates.prepare(&name).unwrap();
@@ -83,7 +84,8 @@ async fn a_gate_waits_for_the_next_agent() {
     bed.gates.forget(&bed.name);
     drop(listener);
     let runs = bed.gates.runs.clone();
-    let next = Gates::install(bed.folder.path().join("gate"), runs).unwrap();
+    let next = Gates::new(bed.folder.path().join("gate"), runs);
+    next.install().unwrap();
     assert!(!next.holds(&bed.name));
     let listener = next.listen(&bed.name).unwrap();
     next.hold(&bed.name, &listener).await.unwrap();

@@ -3,9 +3,11 @@
 //! A write has reached the disk when its function returns (write-ahead log, `synchronous = FULL`),
 //! so that what is done after it is never done without a record of it.
 
+mod images;
 mod outbox;
 mod runs;
 mod snapshots;
+mod survey;
 mod uploads;
 
 use std::{path::Path, time::Duration};
@@ -20,6 +22,7 @@ use thiserror::Error;
 
 pub use outbox::PendingEvent;
 pub use runs::{OpenRun, Settlement};
+pub use survey::Backlog;
 pub use uploads::{PendingUpload, UploadFile};
 
 /// The journal. Clones share it.

@@ -169,25 +169,25 @@ impl fmt::Display for Ban {
 /// What an engine takes for no limit at all must not be written down as one.
 fn more_than_nothing<'de, D: Deserializer<'de>, T: PartialOrd + fmt::Display>(
     value: T,
-    least: T,
+    least: &T,
     example: &str,
 ) -> Result<Option<T>, D::Error> {
-    if value >= least {
+    if value >= *least {
         return Ok(Some(value));
     }
     Err(de::Error::custom(format!("{value} is less than {least}: expected more, such as `{example}`")))
 }
 
 fn cpus<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    more_than_nothing::<D, _>(f64::deserialize(deserializer)?, 0.01, "1.5")
+    more_than_nothing::<D, _>(f64::deserialize(deserializer)?, &0.01, "1.5")
 }
 
 fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D::Error> {
-    more_than_nothing::<D, _>(Size::deserialize(deserializer)?, Size::from_bytes(6 << 20), "512MiB")
+    more_than_nothing::<D, _>(Size::deserialize(deserializer)?, &Size::from_bytes(6 << 20), "512MiB")
 }
 
 fn pids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    more_than_nothing::<D, _>(u32::deserialize(deserializer)?, 1, "256")
+    more_than_nothing::<D, _>(u32::deserialize(deserializer)?, &1, "256")
 }
 
 #[cfg(test)]

@@ -9,15 +9,14 @@ use bollard::{
         Mount, MountType, NetworkCreateRequest, PortBinding,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-        WaitContainerOptions,
+        CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+        ListNetworksOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::{
-    StreamExt, TryStreamExt,
+    StreamExt,
     future::{BoxFuture, FutureExt},
 };
 use tokio::{fs::File, io::AsyncWriteExt};
@@ -27,6 +26,8 @@ use almanac_schemas::container::Image;
 use crate::{
     container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
     gate::{Gates, Passage},
+    images::{Images, PullError, PullSettings},
+    journal::Journal,
     run::{Exit, RunKey},
 };
 
@@ -39,26 +40,51 @@ const AMBIGUOUS_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a started container may take to come up, on the slowest of boards.
 const COMING_UP: Duration = Duration::from_secs(60);
+/// What an engine is able to do on its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a limit of its own")]
+pub struct Abilities {
+    /// Its name and version.
+    pub engine: String,
+    /// The version of the kernel's control groups.
+    pub cgroups: String,
+    /// Whether memory can be limited.
+    pub memory: bool,
+    /// Whether swap can be limited.
+    pub swap: bool,
+    /// Whether CPUs can be limited.
+    pub cpus: bool,
+    /// Whether processes can be limited.
+    pub pids: bool,
+}
 
 /// A Docker-compatible engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    client: bollard::Docker,
+    pub(super) client: bollard::Docker,
+    images: Images,
     gates: Gates,
     /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
     /// testbeds from having a node of the same name on one engine.
-    agent: String,
+    pub(super) agent: String,
 }
 
 impl Docker {
     /// Connects to the engine: at `host` (such as `unix:///run/podman/podman.sock`), or where Docker
-    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own; they wait
-    /// at these gates.
+    /// listens by default. The containers of `agent`, the fingerprint of the agent's key, are its own; `ledger`
+    /// is where it records which images are.
+    /// Its containers wait at these gates.
     ///
     /// # Errors
     ///
     /// When no engine answers.
-    pub async fn connect(host: Option<&str>, agent: String, gates: Gates) -> Result<Self, RuntimeError> {
+    pub async fn connect(
+        host: Option<&str>,
+        agent: String,
+        pulls: PullSettings,
+        ledger: Option<Journal>,
+        gates: Gates,
+    ) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
             None => bollard::Docker::connect_with_unix_defaults(),
@@ -69,7 +95,24 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { client, gates, agent })
+        Ok(Self { images: Images::new(client.clone(), pulls, ledger), client, gates, agent })
+    }
+
+    /// What the engine is able to do.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn abilities(&self) -> Result<Abilities, RuntimeError> {
+        let info = self.client.info().await.map_err(|error| engine("describe itself", error))?;
+        Ok(Abilities {
+            engine: format!("docker {}", info.server_version.unwrap_or_default()),
+            cgroups: info.cgroup_version.map_or("unknown".to_owned(), |version| version.to_string()),
+            memory: info.memory_limit.unwrap_or(false),
+            swap: info.swap_limit.unwrap_or(false),
+            cpus: info.cpu_cfs_quota.unwrap_or(false),
+            pids: info.pids_limit.unwrap_or(false),
+        })
     }
 
     async fn has_image(&self, image: &Image) -> Result<Option<Option<String>>, RuntimeError> {
@@ -128,6 +171,7 @@ impl Docker {
             let request = NetworkCreateRequest {
                 name: name.to_owned(),
                 driver: Some("bridge".to_owned()),
+                labels: Some(HashMap::from([(AGENT_LABEL.to_owned(), self.agent.clone())])),
                 ..NetworkCreateRequest::default()
             };
             match self.client.create_network(request).await {
@@ -175,19 +219,13 @@ impl Runtime for Docker {
     fn prepare<'a>(&'a self, image: &'a Image) -> BoxFuture<'a, Result<Option<String>, PrepareError>> {
         async move {
             if let Some(digest) = self.has_image(image).await? {
+                self.images.note_use(image).await;
                 return Ok(digest);
             }
-            let options = CreateImageOptionsBuilder::new().from_image(&pull_name(image)).build();
-            self.client
-                .create_image(Some(options), None, None)
-                .try_for_each(|_progress| async { Ok(()) })
-                .await
-                .map_err(|error| match engine("pull the image", error) {
-                    RuntimeError::Engine { source, .. } => {
-                        PrepareError::Pull { image: image.clone(), source }
-                    }
-                    unreachable => unreachable.into(),
-                })?;
+            self.images.pull(image).await.map_err(|error| match error {
+                PullError::Engine(source) => RuntimeError::Lost(source).into(),
+                source => PrepareError::Pull { image: image.clone(), source },
+            })?;
             Ok(self.has_image(image).await?.flatten())
         }
         .boxed()
@@ -331,21 +369,10 @@ impl Runtime for Docker {
                 .list_containers(Some(options))
                 .await
                 .map_err(|error| engine("list the containers", error))?;
-            let key = |labels: HashMap<String, String>| {
-                let label = |name: &str| labels.get(name).map(String::as_str);
-                Some(RunKey { id: label(RUN_LABEL)?.parse().ok()?, role: label(ROLE_LABEL)?.parse().ok()? })
-            };
-            Ok(containers.into_iter().filter_map(|container| key(container.labels?)).collect())
+            Ok(containers.into_iter().filter_map(|container| key_of(&container.labels?)).collect())
         }
         .boxed()
     }
-}
-
-/// The name to pull by. Without a tag or digest an engine would pull every tag there is.
-fn pull_name(image: &Image) -> String {
-    let text = image.as_str();
-    let last = text.rsplit('/').next().unwrap_or(text);
-    if last.contains(':') || last.contains('@') { text.to_owned() } else { format!("{text}:latest") }
 }
 
 /// How a container's scratch space is mounted. It is memory, of the host's where the container has no limit of its own.
@@ -445,7 +472,13 @@ fn condition(state: &ContainerState, passage: Passage) -> Condition {
     }
 }
 
-fn status(error: &Error) -> Option<u16> {
+/// The run that a container is labelled with.
+pub(super) fn key_of(labels: &HashMap<String, String>) -> Option<RunKey> {
+    let label = |name: &str| labels.get(name).map(String::as_str);
+    Some(RunKey { id: label(RUN_LABEL)?.parse().ok()?, role: label(ROLE_LABEL)?.parse().ok()? })
+}
+
+pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
@@ -457,28 +490,11 @@ fn host(doing: &'static str) -> impl Fn(io::Error) -> RuntimeError {
 }
 
 /// An answer of the engine is about what was asked; anything else means that there was none.
-fn engine(doing: &'static str, source: Error) -> RuntimeError {
+pub(super) fn engine(doing: &'static str, source: Error) -> RuntimeError {
     match source {
         Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => {
             RuntimeError::Engine { doing, source }
         }
         source => RuntimeError::Unreachable(source),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_without_a_tag_is_the_latest() {
-        for (image, name) in [
-            ("busybox", "busybox:latest"),
-            ("localhost:5000/x", "localhost:5000/x:latest"),
-            ("x/y:1", "x/y:1"),
-            ("x@sha256:0123", "x@sha256:0123"),
-        ] {
-            assert_eq!(pull_name(&image.parse().unwrap()), name);
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod docker;
 mod process;
+mod remains;
 
 use std::{path::Path, time::Duration};
 
@@ -16,10 +17,11 @@ use almanac_schemas::container::Image;
 
 use crate::{
     container::{ContainerName, ContainerSpec, View},
+    images::PullError,
     run::{Exit, RunKey},
 };
 
-pub use docker::Docker;
+pub use docker::{Abilities, Docker};
 pub use process::Process;
 
 /// How long a container may take to end after SIGTERM before it gets SIGKILL.
@@ -104,6 +106,9 @@ pub enum RuntimeError {
         "the container engine does not answer; start it (`systemctl start docker`), or try things out with `--runtime process`"
     )]
     Unreachable(#[source] bollard::errors::Error),
+    /// The engine does not answer any more.
+    #[error("the container engine was lost")]
+    Lost(#[source] std::sync::Arc<bollard::errors::Error>),
     /// The engine's answer to something is an error.
     #[error("the container engine cannot {doing}")]
     Engine {
@@ -138,14 +143,14 @@ pub enum RuntimeError {
 pub enum PrepareError {
     /// It could not be pulled.
     #[error(
-        "the image `{image}` is not here and cannot be pulled; check its name and that this node reaches its registry"
+        "the image `{image}` is not here and cannot be pulled; check its name, that this node reaches its registry, and for a private one `[registries]` in the agent's configuration"
     )]
     Pull {
         /// The image.
         image: Image,
-        /// What the engine says.
+        /// Why.
         #[source]
-        source: bollard::errors::Error,
+        source: PullError,
     },
     /// The engine failed before that.
     #[error(transparent)]

@@ -30,7 +30,7 @@ pub(crate) fn output(mut command: Command) -> Output {
 }
 
 impl Agent {
-    pub(super) fn spawn(mut command: Command, log: &Path) -> Self {
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log).unwrap();
         let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         Self { child, log: log.to_owned() }
@@ -39,6 +39,11 @@ impl Agent {
     /// Everything that agents of this state folder said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it did.
@@ -54,7 +59,7 @@ impl Agent {
 
     /// SIGTERM, as a service manager sends it.
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
     }
 }

@@ -48,7 +48,15 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
 }
 
 fn import_image() {
+    import(IMAGE, 0);
+}
+
+/// Makes an image, with so many bytes in it that no other one has.
+pub(super) fn import(image: &str, size: usize) {
     let folder = tempfile::tempdir().unwrap();
+    let noise = std::fs::File::open("/dev/urandom").unwrap();
+    let mut file = std::fs::File::create(folder.path().join("noise")).unwrap();
+    std::io::copy(&mut std::io::Read::take(noise, size as u64), &mut file).unwrap();
     let bin = folder.path().join("bin");
     for part in ["bin", "tmp", "etc", "proc", "sys", "dev"] {
         std::fs::create_dir(folder.path().join(part)).unwrap();
@@ -64,7 +72,7 @@ fn import_image() {
         .spawn()
         .unwrap();
     let status = Command::new("docker")
-        .args(["import", "-", IMAGE])
+        .args(["import", "-", image])
         .stdin(tar.stdout.take().unwrap())
         .stdout(Stdio::null())
         .status()

@@ -7,6 +7,7 @@ mod job;
 mod processes;
 mod reconciler;
 mod record;
+pub(crate) mod registry;
 mod service;
 mod wait;
 mod world;

@@ -1,0 +1,133 @@
+//! What the numbers mean.
+
+use chrono::TimeDelta;
+
+use super::Finding;
+use crate::status::bytes;
+
+/// What a file system has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Space {
+    /// Bytes that this user may still use.
+    pub free: u64,
+    /// All of its bytes.
+    pub total: u64,
+    /// Files that can still be made; of no meaning where there are none at all.
+    pub free_files: u64,
+    /// All files that there can be.
+    pub total_files: u64,
+}
+
+/// Below this, runs soon fail with their artifacts.
+const LITTLE: u64 = 1 << 30;
+/// Below this, the agent cannot keep its records.
+const NOTHING: u64 = 64 << 20;
+const FEW_FILES: u64 = 10_000;
+
+pub(super) fn disk(space: Space) -> Finding {
+    let found = format!("{} of {} are free", bytes(space.free), bytes(space.total));
+    let remedy = "make room: `docker system df` and `du -xh --max-depth=2 /` show what takes it";
+    if space.total_files > 0 && space.free_files < FEW_FILES {
+        let found =
+            format!("only {} more files can be made on the state folder's file system", space.free_files);
+        return Finding::bad("disk", found, "remove files that nobody needs: `df -i` shows where they are");
+    }
+    match space.free {
+        free if free < NOTHING => Finding::bad("disk", found, remedy),
+        free if free < LITTLE => Finding::warning("disk", found, remedy),
+        _ => Finding::good("disk", found),
+    }
+}
+
+/// What an instant of the reconciler says about this clock: it was written to the second, and took a round trip.
+pub(super) fn clock(offset: TimeDelta, round_trip: TimeDelta) -> Finding {
+    let uncertain = TimeDelta::seconds(1) + round_trip;
+    let by = format!("{}.{} s", offset.abs().num_seconds(), offset.abs().subsec_millis() / 100);
+    if offset.abs() <= uncertain {
+        return Finding::good("clock", "it agrees with the reconciler's to about a second");
+    }
+    let side = if offset > TimeDelta::zero() { "ahead of" } else { "behind" };
+    let found = format!("it is {by} {side} the reconciler's");
+    let remedy =
+        "have it set from the network: `timedatectl set-ntp true`, and see `timedatectl timesync-status`";
+    // A token is good for five minutes, and one from the future for none.
+    if offset.abs() > TimeDelta::seconds(30) {
+        Finding::bad("clock", found, remedy)
+    } else {
+        Finding::warning("clock", found, remedy)
+    }
+}
+
+/// Which limits the engine can enforce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub memory: bool,
+    pub swap: bool,
+    pub cpus: bool,
+    pub pids: bool,
+}
+
+pub(super) fn cgroups(version: &str, limits: Limits) -> Finding {
+    let missing: Vec<&str> = [("memory", limits.memory), ("cpus", limits.cpus), ("pids", limits.pids)]
+        .into_iter()
+        .filter(|(_, there)| !there)
+        .map(|(name, _)| name)
+        .collect();
+    if !missing.is_empty() {
+        return Finding::bad(
+            "cgroups",
+            format!("the engine cannot limit {}: a run could take all of the host", missing.join(", ")),
+            "enable the controllers; on a Raspberry Pi add `cgroup_enable=memory cgroup_memory=1` to /boot/firmware/cmdline.txt and restart",
+        );
+    }
+    if !limits.swap {
+        return Finding::warning(
+            "cgroups",
+            format!(
+                "version {version}; swap is not limited, so that a run may take more of it than of memory"
+            ),
+            "add `swapaccount=1` to the kernel's command line, or do without swap",
+        );
+    }
+    Finding::good("cgroups", format!("version {version}: memory, CPUs and processes are limited"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Health;
+
+    #[test]
+    fn a_disk_needs_room_for_records_and_for_artifacts() {
+        let with =
+            |free| disk(Space { free, total: 100 << 30, free_files: 1 << 20, total_files: 1 << 21 }).health;
+        assert_eq!(with(50 << 30), Health::Good);
+        assert_eq!(with(500 << 20), Health::Warning);
+        assert_eq!(with(5 << 20), Health::Bad);
+        let files = |free_files, total_files| {
+            disk(Space { free: 50 << 30, total: 100 << 30, free_files, total_files }).health
+        };
+        assert_eq!(files(10, 1 << 20), Health::Bad);
+        assert_eq!(files(0, 0), Health::Good, "btrfs counts none");
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_what_can_be_known() {
+        let off = |millis, trip| clock(TimeDelta::milliseconds(millis), TimeDelta::milliseconds(trip));
+        assert_eq!(off(900, 10).health, Health::Good);
+        assert_eq!(off(1500, 600).health, Health::Good, "a slow link hides that much");
+        assert_eq!(off(-2500, 10).health, Health::Warning);
+        assert!(off(-2500, 10).found.contains("2.5 s behind"));
+        assert_eq!(off(120_000, 10).health, Health::Bad);
+    }
+
+    #[test]
+    fn a_limit_that_does_not_hold_is_a_problem() {
+        let all = Limits { memory: true, swap: true, cpus: true, pids: true };
+        assert_eq!(cgroups("2", all).health, Health::Good);
+        assert_eq!(cgroups("1", Limits { swap: false, ..all }).health, Health::Warning);
+        let without = cgroups("2", Limits { memory: false, ..all });
+        assert_eq!(without.health, Health::Bad);
+        assert!(without.remedy.contains("cgroup_enable=memory"));
+    }
+}

@@ -1,0 +1,227 @@
+//! Looks at the host. What it finds is judged elsewhere.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time;
+
+use almanac_proto::v1;
+
+use crate::{
+    cli::RunArgs,
+    clock,
+    contact::Contact,
+    gate::Gates,
+    link::{Link, advice, problem},
+    local::{self, AskError},
+    runtime::{Docker, RuntimeError, chain},
+    settings::{RuntimeChoice, Settings, SettingsError},
+    state_dir::SOCKET,
+};
+
+use super::{
+    Finding,
+    judge::{self, Limits, Space},
+};
+
+/// How long an engine or a reconciler is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks at everything that an agent with these settings needs. Without settings there is nothing else to look at.
+pub async fn examine(args: RunArgs) -> Vec<Finding> {
+    let file = args.config.clone();
+    let settings = match Settings::resolve(args) {
+        Ok(settings) => settings,
+        Err(error) => return vec![unsettled(&error)],
+    };
+    let place = file.map_or("given by options".to_owned(), |file| file.display().to_string());
+    let fingerprint = settings.identity.public_key().fingerprint();
+    let mut findings = vec![
+        Finding::good("configuration", format!("{place}: node `{}`", settings.name)),
+        Finding::good("key", fingerprint),
+    ];
+    let (engine, reconciler, agent) =
+        tokio::join!(engine(&settings), reconciler(&settings), agent(&settings.state_dir));
+    findings.push(folder(&settings.state_dir));
+    findings.push(disk(&settings.state_dir));
+    findings.extend(engine);
+    findings.extend(reconciler);
+    findings.push(agent);
+    findings
+}
+
+fn unsettled(error: &SettingsError) -> Finding {
+    let (check, remedy) = match error {
+        SettingsError::Identity(_) => {
+            ("key", "make one with `almanac-node keygen`, or name the right file as `key`")
+        }
+        SettingsError::Endpoint(_) => {
+            ("configuration", "write, for example, `server = \"https://testbed.example.org:7600\"`")
+        }
+        SettingsError::Registry(_) => {
+            ("registries", "write the password into that file, and let the agent's user read it")
+        }
+        SettingsError::Missing(_) => ("configuration", "see docs/node.md for what has to be given"),
+        SettingsError::Read(..) => ("configuration", "name the file that there is with `--config`"),
+        SettingsError::Form(..) => ("configuration", "correct the line that is named"),
+    };
+    Finding::bad(check, chain(error), remedy)
+}
+
+/// Whether the state folder can be written. It is not made: that is the agent's to do.
+fn folder(path: &Path) -> Finding {
+    let place = path.display();
+    let remedy =
+        format!("let the agent's user own it: `chown almanac-node: {place}`, or run this as that user");
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => {
+            Finding::bad("state folder", format!("{place} is no folder"), "name another as `state-dir`")
+        }
+        Ok(_) => match rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+            Ok(()) => Finding::good("state folder", place.to_string()),
+            Err(error) => {
+                Finding::bad("state folder", format!("{place}: {}", io::Error::from(error)), remedy)
+            }
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let parent = existing(path);
+            match rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK) {
+                Ok(()) => Finding::good("state folder", format!("{place} will be made")),
+                Err(error) => Finding::bad(
+                    "state folder",
+                    format!("{place} cannot be made in {}: {}", parent.display(), io::Error::from(error)),
+                    remedy,
+                ),
+            }
+        }
+        Err(error) => Finding::bad("state folder", format!("{place}: {error}"), remedy),
+    }
+}
+
+/// The folder itself, or the one that it will be made in.
+fn existing(path: &Path) -> PathBuf {
+    let found = path.ancestors().find(|path| path.exists());
+    found.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn disk(path: &Path) -> Finding {
+    match rustix::fs::statvfs(existing(path)) {
+        Ok(found) => judge::disk(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            free_files: found.f_favail,
+            total_files: found.f_files,
+        }),
+        Err(error) => Finding::warning(
+            "disk",
+            format!("nobody knows how much is free: {}", io::Error::from(error)),
+            "look with `df`",
+        ),
+    }
+}
+
+async fn engine(settings: &Settings) -> Vec<Finding> {
+    let RuntimeChoice::Docker { host, pulls } = &settings.runtime else {
+        let remedy = "set `runtime = \"docker\"` on a host that is not yours alone";
+        return vec![Finding::warning(
+            "engine",
+            "`process`: jobs run as this user and nothing confines them",
+            remedy,
+        )];
+    };
+    let asked = async {
+        let agent = settings.identity.public_key().fingerprint();
+        let gates = Gates::new(settings.state_dir.join("gate"), settings.state_dir.join("runs"));
+        Docker::connect(host.as_deref(), agent, pulls.clone(), None, gates).await?.abilities().await
+    };
+    let remedy = match host {
+        Some(_) => "start it, or correct `docker-host`; its socket has to be open to the agent's user",
+        None => {
+            "start it: `systemctl start docker`; its socket has to be open to the agent's user: `usermod -aG docker almanac-node`"
+        }
+    };
+    match time::timeout(PATIENCE, asked).await {
+        Ok(Ok(able)) => {
+            let limits = Limits { memory: able.memory, swap: able.swap, cpus: able.cpus, pids: able.pids };
+            vec![Finding::good("engine", able.engine), judge::cgroups(&able.cgroups, limits)]
+        }
+        // Its text has a remedy of its own, which is that of an agent.
+        Ok(Err(RuntimeError::Unreachable(error))) => {
+            vec![Finding::bad("engine", format!("it does not answer: {}", chain(&error)), remedy)]
+        }
+        Ok(Err(error)) => vec![Finding::bad("engine", chain(&error), remedy)],
+        Err(_elapsed) => {
+            let found = format!("it does not answer within {} s", PATIENCE.as_secs());
+            vec![Finding::bad("engine", found, "restart it: `systemctl restart docker`")]
+        }
+    }
+}
+
+/// Whether the reconciler knows this key, and what its clock says.
+async fn reconciler(settings: &Settings) -> Vec<Finding> {
+    let server = &settings.server;
+    let connection = match server.connect(Some(settings.identity.clone())) {
+        Ok(connection) => connection,
+        Err(error) => {
+            return vec![Finding::bad("reconciler", chain(&error), "correct `ca-file`")];
+        }
+    };
+    let asked_at = clock::now();
+    let mut client = connection.testbed();
+    let asked = client.who_am_i(Link::request(v1::WhoAmIRequest {}));
+    let answer = match time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Err(tonic::Status::unavailable("it does not answer in time")),
+    };
+    let answered_at = clock::now();
+    let metadata = match &answer {
+        Ok(response) => response.metadata(),
+        Err(status) => status.metadata(),
+    };
+    // Every answer of an HTTP server carries its time (RFC 9110, section 6.6.1), to the second.
+    let date = metadata.get("date").and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+    let mut findings = vec![match answer {
+        Ok(response) => {
+            let caller = response.into_inner();
+            Finding::good(
+                "reconciler",
+                format!("{server} knows this key as {} `{}`", caller.role, caller.name),
+            )
+        }
+        Err(status) => {
+            Finding::bad("reconciler", format!("{server}: {}", problem(&status)), advice(status.code()))
+        }
+    }];
+    if let Some(date) = date {
+        findings.push(compare_clocks(asked_at, answered_at, date.to_utc()));
+    }
+    findings
+}
+
+/// The reconciler read its clock somewhere in the round trip, and cut it to the second.
+fn compare_clocks(asked_at: DateTime<Utc>, answered_at: DateTime<Utc>, date: DateTime<Utc>) -> Finding {
+    let round_trip = answered_at - asked_at;
+    let theirs = date + TimeDelta::milliseconds(500);
+    judge::clock(asked_at + round_trip / 2 - theirs, round_trip / 2)
+}
+
+async fn agent(state_dir: &Path) -> Finding {
+    match local::status(&state_dir.join(SOCKET)).await {
+        Ok(status) => match status.contact {
+            Contact::Lost { problem, remedy, .. } => {
+                Finding::warning("agent", format!("it runs, and is not connected: {problem}"), remedy)
+            }
+            Contact::Connecting => Finding::good("agent", "it runs, and is connecting"),
+            Contact::Connected { .. } => Finding::good("agent", "it runs, and is connected"),
+        },
+        Err(AskError::Silent(..)) => {
+            Finding::warning("agent", "it does not run", "start it: `systemctl start almanac-node`")
+        }
+        Err(error) => Finding::warning("agent", chain(&error), "see its log: `journalctl -u almanac-node`"),
+    }
+}

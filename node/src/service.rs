@@ -1,0 +1,84 @@
+//! What the agent tells the service manager: that it is ready, that it is alive, that it stops (sd_notify(3)).
+
+use std::{
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::{journal::Journal, runtime::chain};
+
+/// The service manager, where the agent is its service.
+#[derive(Debug, Clone, Default)]
+pub struct Manager {
+    /// Its socket; one that begins with `@` has no place in the file system.
+    pub socket: Option<PathBuf>,
+    /// How long it waits for a sign of life before it restarts the agent.
+    pub watchdog: Option<Duration>,
+}
+
+impl Manager {
+    /// The agent has started.
+    pub fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    /// The agent stops.
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    fn tell(&self, what: &str) {
+        let Some(socket) = &self.socket else { return };
+        match send(socket, what) {
+            Ok(()) => debug!(what, "told the service manager"),
+            Err(error) => {
+                warn!(socket = %socket.display(), %error, "the service manager cannot be told {what}");
+            }
+        }
+    }
+}
+
+fn send(socket: &Path, what: &str) -> io::Result<()> {
+    let address = match socket.as_os_str().as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &address).map(drop)
+}
+
+/// Gives signs of life until the agent stops, for as long as there is life: its tasks are served, and its journal
+/// answers. An agent that cannot read its journal starts nothing, and is better started again.
+pub async fn live(manager: Manager, journal: Journal, stop: CancellationToken) {
+    let Some(watchdog) = manager.watchdog else { return };
+    // Twice in the time, as sd_watchdog_enabled(3) has it.
+    let pause = watchdog / 2;
+    loop {
+        let sign = async {
+            match time::timeout(pause, journal.snapshot_received_at()).await {
+                Ok(Ok(_)) => manager.tell("WATCHDOG=1"),
+                Ok(Err(failure)) => {
+                    error!(error = chain(&failure), "no sign of life: the journal cannot be read");
+                }
+                Err(_elapsed) => error!("no sign of life: the journal does not answer"),
+            }
+            time::sleep(pause).await;
+        };
+        tokio::select! {
+            // Cancel-safe: what stops needs no sign of life.
+            () = stop.cancelled() => return,
+            () = sign => {}
+        }
+    }
+}

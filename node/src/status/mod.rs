@@ -1,0 +1,111 @@
+//! How an agent is: what it answers on its socket, and what `almanac-node status` shows.
+
+mod render;
+mod watch;
+
+use serde::{Deserialize, Serialize};
+
+use almanac_schemas::{Instant, JobName, NodeName, Reason, RunId, RunRole};
+
+use crate::contact::Contact;
+
+pub(crate) use render::bytes;
+pub use render::human;
+pub use watch::{StatusError, Watch};
+
+/// How an agent is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The node that it is.
+    pub node: NodeName,
+    /// Its version.
+    pub version: String,
+    /// When this was so.
+    pub at: Instant,
+    /// Since when the agent runs.
+    pub started_at: Instant,
+    /// The container engine and its version, or why it does not answer.
+    pub engine: String,
+    /// The reconciler that it follows.
+    pub server: String,
+    /// Whether it is reached.
+    pub contact: Contact,
+    /// What the reconciler wants, as far as the agent knows; absent before it was ever reached.
+    pub state: Option<Held>,
+    /// What runs, and what is on its way to the reconciler.
+    pub runs: Vec<Going>,
+    /// What is due next.
+    pub next: Vec<Next>,
+    /// What waits for the reconciler.
+    pub backlog: Backlog,
+}
+
+/// The desired state that the agent follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// Its number.
+    pub generation: u64,
+    /// The commit that it comes from.
+    pub commit: String,
+    /// When it was received.
+    pub received_at: Instant,
+    /// From when on nothing starts without a newer one.
+    pub valid_until: Instant,
+    /// How many jobs run here.
+    pub jobs: usize,
+}
+
+/// A run that has not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Going {
+    /// The job.
+    pub job: JobName,
+    /// The run.
+    pub run: RunId,
+    /// Which part of the job.
+    pub role: RunRole,
+    /// Where it stands: `deploying`, `running`, `stopping`, `collecting` or `delivering`.
+    pub stage: String,
+    /// The instant that it was scheduled at.
+    pub scheduled_at: Instant,
+    /// When its container is stopped.
+    pub until: Instant,
+}
+
+/// A run that is due later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Next {
+    /// The job.
+    pub job: JobName,
+    /// When.
+    pub scheduled_at: Instant,
+    /// Why it will not run, if that is known already.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub omitted: Option<Omitted>,
+}
+
+/// Why a run that is due later will not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Omitted {
+    /// Why.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// What waits for the reconciler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backlog {
+    /// Steps of runs that are not reported.
+    pub events: u64,
+    /// Files that are not uploaded.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
