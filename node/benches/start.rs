@@ -2,13 +2,10 @@
 //!
 //! `cargo bench -p almanac-node --bench start`
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the harness serves the tests, and a benchmark needs less of it"
-)]
+#![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the measurement")]
 
 #[path = "../tests/it/harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the harness of the tests can do more")]
 mod harness;
 
 use std::{thread, time::Duration};
