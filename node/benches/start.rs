@@ -8,10 +8,10 @@
 #[expect(dead_code, unused_imports, reason = "the harness of the tests can do more")]
 mod harness;
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use almanac_schemas::Phase;
-use harness::{Job, World};
+use harness::{Job, World, pause};
 
 /// How many runs are measured.
 const RUNS: usize = 200;
@@ -32,7 +32,7 @@ fn measure(network: &str) {
     world.declare([job.container("network", network.into())]);
     world.start();
     let runs = loop {
-        thread::sleep(Duration::from_secs(1));
+        pause(Duration::from_secs(1));
         let runs = world.reconciler.record().runs("tick");
         let begun: Vec<_> = runs.into_iter().filter(|run| run.phases().contains(&Phase::Running)).collect();
         // The first ones found no image, network or container ready.
