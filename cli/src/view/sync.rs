@@ -77,7 +77,7 @@ pub struct SyncDetail {
     pub sync: Sync,
     /// What is wrong with the commit, or questionable.
     pub findings: Vec<Finding>,
-    /// What it changed.
+    /// What it changed, or would change if it were approved.
     pub changes: Vec<Change>,
 }
 
@@ -222,6 +222,10 @@ impl View for Sync {
         if self.commit.is_none() {
             return details(vec![("outcome", self.outcome()), message], look.style);
         }
+        let mut changes = self.counts();
+        if self.outcome == Outcome::Waiting {
+            changes.push_str(", once it is approved");
+        }
         let mut pairs = vec![
             ("sync", self.id.to_string().into()),
             ("outcome", self.outcome()),
@@ -234,7 +238,7 @@ impl View for Sync {
             ("committed", view::both(self.committed_at, look.now).into()),
             ("started", view::both(self.started_at, look.now).into()),
             ("took", self.took().into()),
-            ("changes", self.counts().into()),
+            ("changes", changes.into()),
         ];
         if let Some(approver) = &self.approved_by {
             pairs.push(("approved by", approver.as_str().into()));
@@ -252,7 +256,10 @@ impl View for SyncDetail {
             text.push_str(&finding.text());
         }
         if !self.changes.is_empty() {
-            text.push_str("\nchanges:\n");
+            text.push_str(match self.sync.outcome {
+                Outcome::Waiting => "\nnothing was changed; once approved, it would change:\n",
+                _ => "\nchanges:\n",
+            });
         }
         for change in &self.changes {
             text.push_str(&change.text());

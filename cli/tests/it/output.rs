@@ -11,7 +11,7 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
@@ -26,6 +26,7 @@ const COMMANDS: [&str; 17] = [
     "sync status",
     "sync list",
     "sync show",
+    "sync show 10",
     "sync show 11",
     "sync actions",
     "whoami",

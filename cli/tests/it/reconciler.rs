@@ -30,6 +30,11 @@ const APPLIED: &str = "1f0e9d5e2f4f3c1f7b110c5a5a531c5a5f0e9d5e";
 const PINNED: &str = "5a531c5a5f0e9d5e2f4f3c1f7b110c5a1f0e9d5e";
 const REJECTED: &str = "7b110c5a5a531c5a5f0e9d5e2f4f3c1f1c5a5f0e";
 
+const WAITING: &str = "5f0e9d5e7b110c5a5a531c5a2f4f3c1f1c5a5f0e";
+
+/// Why a commit waits.
+const REMOVAL: &str = "it removes 11 of 20 jobs (`job-01`, `job-02`, `job-03` and 8 more); if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `Almanac-Prune: yes`";
+
 /// What the reconciler holds, and what it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -340,6 +345,13 @@ fn syncs() -> Vec<v1::Sync> {
             message: "1 added, 1 changed, 1 removed".to_owned(),
             ..sync(11, APPLIED, "Add the comparison of congestion controls", "2027-01-09T12:00:00Z")
         },
+        v1::Sync {
+            outcome: v1::SyncOutcome::Waiting.into(),
+            changed: 1,
+            removed: 11,
+            message: REMOVAL.to_owned(),
+            ..sync(10, WAITING, "Tidy up", "2027-01-09T11:00:00Z")
+        },
     ]
 }
 
@@ -367,14 +379,19 @@ impl State {
             v1::SyncOutcome::Rejected => recorded(0),
             v1::SyncOutcome::Waiting => v1::Sync {
                 outcome: v1::SyncOutcome::Waiting.into(),
-                message: "it removes 11 of 20 jobs (`job-01`, `job-02`, `job-03` and 8 more); if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `Almanac-Prune: yes`".to_owned(),
+                message: REMOVAL.to_owned(),
                 findings: 0,
                 removed: 11,
                 ..recorded(0)
             },
             v1::SyncOutcome::Failed | v1::SyncOutcome::Suspended => v1::Sync {
                 outcome: self.outcome.into(),
-                message: if self.outcome == v1::SyncOutcome::Suspended { suspended } else { "cannot look at the repository: there is no repository at /srv/testbed.git" }.to_owned(),
+                message: if self.outcome == v1::SyncOutcome::Suspended {
+                    suspended
+                } else {
+                    "cannot look at the repository: there is no repository at /srv/testbed.git"
+                }
+                .to_owned(),
                 started_at: at(NOW),
                 ended_at: at(NOW),
                 ..v1::Sync::default()
@@ -425,14 +442,27 @@ fn actions() -> Vec<v1::SyncAction> {
     ]
 }
 
-fn changes() -> Vec<v1::Change> {
-    let change = |name: &str, action: v1::ChangeAction, before: &str, after: &str| v1::Change {
+fn change(name: &str, action: v1::ChangeAction, before: &str, after: &str) -> v1::Change {
+    v1::Change {
         kind: "Job".to_owned(),
         name: name.to_owned(),
         action: action.into(),
         before: before.to_owned(),
         after: after.to_owned(),
-    };
+    }
+}
+
+/// What a commit that waits would change.
+fn removal() -> Vec<v1::Change> {
+    let spec = |cron: &str| format!(r#"{{"spec":{{"owner":"alice","schedule":{{"cron":"{cron}"}}}}}}"#);
+    let removed =
+        |number: u32| change(&format!("job-{number:02}"), v1::ChangeAction::Removed, &spec("0 * * * *"), "");
+    let mut changes: Vec<_> = (1..=11).map(removed).collect();
+    changes.push(change("job-12", v1::ChangeAction::Changed, &spec("0 * * * *"), &spec("5 * * * *")));
+    changes
+}
+
+fn changes() -> Vec<v1::Change> {
     let old = r#"{"spec":{"owner":"alice","schedule":{"cron":"0 * * * *"},"container":{"image":"registry.example.org/probes/ping@sha256:0123456789"}}}"#;
     let new = r#"{"spec":{"owner":"alice","schedule":{"cron":"5 * * * *"},"exclusive":false,"container":{"image":"registry.example.org/probes/ping@sha256:abcdef"}}}"#;
     vec![
@@ -694,7 +724,8 @@ impl TestbedService for Reconciler {
             ];
             return Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings, changes: vec![] }));
         }
-        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes: changes() }))
+        let changes = if sync.id == 10 { removal() } else { changes() };
+        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes }))
     }
 
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {

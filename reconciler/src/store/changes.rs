@@ -1,10 +1,10 @@
-//! What syncs changed.
+//! What syncs changed, or would change once they are approved.
 
 use almanac_schemas::Kind;
 use almanac_validate::plan::Action;
 use sqlx::FromRow;
 
-use super::{Store, StoreError, SyncRow, syncs};
+use super::{Store, StoreError, SyncOutcome, SyncRow, syncs};
 
 /// A recorded change of a user, node, job or of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl TryFrom<Columns> for ChangeRow {
 }
 
 impl Store {
-    /// The changes of a sync.
+    /// The changes of a sync; of one that waits, those that it would make.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Store {
         rows.into_iter().map(ChangeRow::try_from).collect()
     }
 
-    /// The changes of something, with their syncs, the latest first.
+    /// What happened to something, with the syncs that did it, the latest first. What waits did not happen.
     ///
     /// # Errors
     ///
@@ -88,13 +88,14 @@ impl Store {
         let rows: Vec<HistoryColumns> = sqlx::query_as(
             "SELECT syncs.*, changes.action, changes.before_json, changes.after_json
              FROM changes JOIN syncs ON syncs.id = changes.sync_id
-             WHERE changes.kind = $1 AND changes.name = $2 AND changes.sync_id < $3
+             WHERE changes.kind = $1 AND changes.name = $2 AND changes.sync_id < $3 AND syncs.outcome = $5
              ORDER BY changes.sync_id DESC LIMIT $4",
         )
         .bind(kind.as_str())
         .bind(name)
         .bind(before.unwrap_or(i64::MAX))
         .bind(i64::from(limit))
+        .bind(SyncOutcome::Applied.as_str())
         .fetch_all(&self.pool)
         .await?;
         let row = |row: HistoryColumns| {

@@ -18,7 +18,7 @@ use crate::{
     prune,
     source::Commit,
     step::Step,
-    store::{Apply, Base, FindingRow, StoreError, SyncCause, SyncOutcome, SyncRow},
+    store::{Apply, Base, Effect, FindingRow, StoreError, SyncCause, SyncOutcome, SyncRow},
 };
 
 /// What is decided on, besides the commit.
@@ -54,7 +54,7 @@ impl Reconciler {
             if let Some(same) = self.same(again, &sync, &report).await? {
                 return Ok(Round::Unchanged(same));
             }
-            sync.id = self.only_record(&sync, &report, base).await?;
+            sync.id = self.only_record(&sync, &report, Effect::None, base).await?;
             let shown = human(&report, &tree.sources, Path::new(""), Style::Plain);
             return Ok(Round::Recorded(sync, News::Rejected(shown)));
         };
@@ -73,7 +73,7 @@ impl Reconciler {
                 if let Some(same) = self.same(again, &sync, &report).await? {
                     return Ok(Round::Unchanged(same));
                 }
-                sync.id = self.only_record(&sync, &report, base).await?;
+                sync.id = self.only_record(&sync, &report, Effect::Waits(&plan), base).await?;
                 return Ok(Round::Recorded(sync, News::Waiting(plan.to_string())));
             }
             if approved_by.is_none() {
@@ -104,16 +104,25 @@ impl Reconciler {
         let place = |finding: FindingRow| (finding.rule, finding.file, finding.line, finding.column);
         let then = self.store.findings(before.id).await?.into_iter().map(place);
         let same = then.eq(report.findings.iter().map(FindingRow::from).map(place));
+        let counts = |sync: &SyncRow| (sync.added, sync.changed, sync.removed);
         // What else is said is that the branch was rewritten before.
-        Ok(Some(before).filter(|before| same && before.message.ends_with(&sync.message)))
+        let same = same && counts(&before) == counts(sync) && before.message.ends_with(&sync.message);
+        Ok(Some(before).filter(|_| same))
     }
 
-    async fn only_record(&self, sync: &SyncRow, report: &Report, base: Base) -> Result<i64, StoreError> {
+    /// Records a sync that leaves in force what is.
+    async fn only_record(
+        &self,
+        sync: &SyncRow,
+        report: &Report,
+        effect: Effect<'_>,
+        base: Base,
+    ) -> Result<i64, StoreError> {
         let apply = Apply {
             base,
             sync,
             findings: &report.findings,
-            change: None,
+            effect,
             notices: &|id| self.announcer.of_sync(sync, id),
             steps: &self.steps,
         };
@@ -133,7 +142,7 @@ impl Reconciler {
             base,
             sync,
             findings,
-            change: Some((plan, &next)),
+            effect: Effect::Applies(plan, &next),
             notices: &|id| self.announcer.of_sync(sync, id),
             steps: &self.steps,
         };
