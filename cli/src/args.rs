@@ -313,7 +313,7 @@ pub enum Sync {
     },
     /// Follow the branch again, and look at it now
     Unpin,
-    /// List what people did to the syncs, the latest first, and 1,000 of it at most
+    /// List what people did to the syncs, the latest first
     Actions {
         /// How many.
         #[command(flatten)]

@@ -69,7 +69,7 @@ impl TryFrom<v1::ChangeAction> for Action {
 
 impl Change {
     /// What happened, with the fields that are others.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = format!("  {} {} {}\n", self.action.sign(), self.kind, self.name);
         for field in self.fields() {
             text.push_str(&format!("      {}\n", field.text()));

@@ -122,18 +122,6 @@ impl TryFrom<v1::SyncOutcome> for Outcome {
     }
 }
 
-impl TryFrom<v1::GetSyncResponse> for SyncDetail {
-    type Error = FieldError;
-
-    fn try_from(response: v1::GetSyncResponse) -> Result<Self, FieldError> {
-        Ok(Self {
-            sync: response.sync.ok_or_else(|| FieldError::missing("sync"))?.try_into()?,
-            findings: response.findings.into_iter().map(Finding::from).collect(),
-            changes: response.changes.into_iter().map(Change::try_from).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
 impl Sync {
     pub(super) fn outcome(&self) -> Cell {
         match self.outcome {
@@ -178,6 +166,14 @@ impl Sync {
                 1 => "1 finding".to_owned(),
                 count => format!("{count} findings"),
             },
+        }
+    }
+
+    /// What stands above its changes.
+    pub fn heading(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Waiting => "nothing was changed; once approved, it would change",
+            _ => "changes",
         }
     }
 
@@ -245,26 +241,6 @@ impl View for Sync {
         }
         pairs.push(message);
         details(pairs, look.style)
-    }
-}
-
-impl View for SyncDetail {
-    fn text(&self, look: Look) -> String {
-        let mut text = self.sync.text(look);
-        for finding in &self.findings {
-            text.push('\n');
-            text.push_str(&finding.text());
-        }
-        if !self.changes.is_empty() {
-            text.push_str(match self.sync.outcome {
-                Outcome::Waiting => "\nnothing was changed; once approved, it would change:\n",
-                _ => "\nchanges:\n",
-            });
-        }
-        for change in &self.changes {
-            text.push_str(&change.text());
-        }
-        text
     }
 }
 

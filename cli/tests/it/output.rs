@@ -97,6 +97,19 @@ async fn pages_are_followed_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn what_comes_in_many_pages_looks_like_what_comes_in_one() {
+    let one = Desk::new(State { files: files(), ..State::default() }).await;
+    let many = Desk::new(State { files: files(), most: Some(1), ..State::default() }).await;
+    for command in COMMANDS {
+        for format in ["table", "json", "yaml"] {
+            let line = format!("-o {format} {command}");
+            assert_eq!(many.type_(&line).await.to_string(), one.type_(&line).await.to_string(), "{line}");
+        }
+    }
+    assert!(many.reconciler.asked().len() > one.reconciler.asked().len());
+}
+
+#[tokio::test]
 async fn filters_reach_the_reconciler() {
     let desk = Desk::new(State::default()).await;
     let line = "runs list --node london-01 --job ping-london --user bob --phase completed,FAILED --since -2h --until now";

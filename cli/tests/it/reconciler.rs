@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) refusal: Option<Status>,
     /// Lists are empty.
     pub(crate) empty: bool,
+    /// Pages hold no more than this, however much is asked for.
+    pub(crate) most: Option<usize>,
     /// What comes of a look at the repository.
     pub(crate) outcome: v1::SyncOutcome,
 }
@@ -109,11 +111,13 @@ impl Reconciler {
     }
 
     fn page<T>(&self, items: Vec<T>, size: i32, token: &str) -> (Vec<T>, String) {
-        if self.state.lock().unwrap().empty {
+        let State { empty, most, .. } = *self.state.lock().unwrap();
+        if empty {
             return (vec![], String::new());
         }
         let start: usize = token.parse().unwrap_or(0);
-        let end = items.len().min(start + usize::try_from(size).unwrap());
+        let size = usize::try_from(size).unwrap().min(most.unwrap_or(usize::MAX));
+        let end = items.len().min(start + size);
         let next = if end < items.len() { end.to_string() } else { String::new() };
         (items.into_iter().skip(start).take(end - start).collect(), next)
     }
@@ -367,6 +371,19 @@ fn finding(rule: &str, severity: &str, line: u32, message: &str, help: &str) -> 
         end_column: line.min(9),
         help: help.to_owned(),
     }
+}
+
+fn findings() -> Vec<v1::Finding> {
+    vec![
+        finding(
+            "schedule-conflict",
+            "error",
+            12,
+            "`ping-london` and `throughput` overlap on `london-01`, first at 2027-01-11T00:00:00Z",
+            "`cron: \"7-59/15 * * * *\"` is free",
+        ),
+        v1::Finding { column: 0, ..finding("empty-file", "warning", 0, "the file is empty", "") },
+    ]
 }
 
 impl State {
@@ -639,8 +656,9 @@ impl TestbedService for Reconciler {
         request: Request<v1::ListSyncActionsRequest>,
     ) -> Answer<v1::ListSyncActionsResponse> {
         self.ask(&request)?;
-        let (actions, _) = self.page(actions(), request.get_ref().page_size, "");
-        Ok(Response::new(v1::ListSyncActionsResponse { actions }))
+        let question = request.get_ref();
+        let (actions, next_page_token) = self.page(actions(), question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncActionsResponse { actions, next_page_token }))
     }
 
     async fn list_changes(
@@ -711,21 +729,33 @@ impl TestbedService for Reconciler {
         let id = &request.get_ref().id;
         let sync = syncs().into_iter().find(|sync| sync.id.to_string() == *id || id.is_empty());
         let sync = sync.ok_or_else(|| Status::not_found(format!("sync `{id}` not found")))?;
-        if sync.id == 12 {
-            let findings = vec![
-                finding(
-                    "schedule-conflict",
-                    "error",
-                    12,
-                    "`ping-london` and `throughput` overlap on `london-01`, first at 2027-01-11T00:00:00Z",
-                    "`cron: \"7-59/15 * * * *\"` is free",
-                ),
-                v1::Finding { column: 0, ..finding("empty-file", "warning", 0, "the file is empty", "") },
-            ];
-            return Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings, changes: vec![] }));
-        }
-        let changes = if sync.id == 10 { removal() } else { changes() };
-        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes }))
+        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync) }))
+    }
+
+    async fn list_sync_findings(
+        &self,
+        request: Request<v1::ListSyncFindingsRequest>,
+    ) -> Answer<v1::ListSyncFindingsResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let all = if question.sync_id == 12 { findings() } else { vec![] };
+        let (findings, next_page_token) = self.page(all, question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncFindingsResponse { findings, next_page_token }))
+    }
+
+    async fn list_sync_changes(
+        &self,
+        request: Request<v1::ListSyncChangesRequest>,
+    ) -> Answer<v1::ListSyncChangesResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let all = match question.sync_id {
+            10 => removal(),
+            11 => changes(),
+            _ => vec![],
+        };
+        let (changes, next_page_token) = self.page(all, question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncChangesResponse { changes, next_page_token }))
     }
 
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {

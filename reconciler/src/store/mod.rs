@@ -24,6 +24,7 @@ mod lead;
 mod look;
 mod open;
 mod outbox;
+mod page;
 mod rows;
 mod runs;
 mod syncs;

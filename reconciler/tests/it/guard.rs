@@ -6,7 +6,7 @@ use almanac_proto::v1::{self, ChangeAction, SyncOutcome};
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use crate::harness::{Testbed, manifest};
+use crate::harness::{Looked, Testbed, manifest};
 
 fn name(number: u32) -> String {
     format!("job-{number:02}")
@@ -94,9 +94,8 @@ async fn a_large_removal_waits_until_an_admin_lets_it_pass() {
 
 /// What is recorded of a sync: each name with what is done to it.
 async fn recorded(testbed: &Testbed, sync: &v1::Sync) -> Vec<(String, ChangeAction)> {
-    let request = v1::GetSyncRequest { id: sync.id.to_string() };
-    let changes = testbed.ask("bob").get_sync(request).await.unwrap().into_inner().changes;
-    changes.into_iter().map(|change| (change.name.clone(), change.action())).collect()
+    let sync = Looked::at(&mut testbed.ask("bob"), &sync.id.to_string()).await.unwrap();
+    sync.changes.into_iter().map(|change| (change.name.clone(), change.action())).collect()
 }
 
 /// What happened to a job, the latest first, and by which sync.
