@@ -72,6 +72,9 @@ pub enum Command {
     /// Declared experiments
     #[command(subcommand)]
     Jobs(Jobs),
+    /// People who may use the testbed
+    #[command(subcommand)]
+    Users(Users),
     /// What ran, and what it left
     #[command(subcommand)]
     Runs(Runs),
@@ -143,6 +146,19 @@ pub enum Jobs {
     History {
         /// Its name; also of one that was removed
         name: JobName,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+}
+
+/// People who may use the testbed.
+#[derive(Debug, Subcommand)]
+pub enum Users {
+    /// List the commits that changed a user, the latest first
+    History {
+        /// Their name; also of one who was removed
+        name: UserName,
         /// How many.
         #[command(flatten)]
         limit: Limit,

@@ -11,7 +11,7 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 18] = [
     "jobs show ping-london",
     "jobs show congestion-control-bbr",
     "jobs history ping-london",
+    "users history alice",
     "runs list",
     "runs show 8d86",
     "schedule",
@@ -165,6 +166,7 @@ async fn the_syncs_are_held_for_a_reason_and_a_while() {
     desk.type_("sync approve").await;
     desk.type_("jobs history ping-london").await;
     desk.type_("nodes history london-01").await;
+    desk.type_("users history alice").await;
     insta::assert_snapshot!("steering_questions", desk.reconciler.asked().join("\n"));
 }
 

@@ -469,6 +469,20 @@ fn change(name: &str, action: v1::ChangeAction, before: &str, after: &str) -> v1
     }
 }
 
+fn changes_of_a_user() -> Vec<v1::Change> {
+    let spec = |role: &str, key: &str| {
+        format!(r#"{{"spec":{{"role":"{role}","team":"surrey","keys":["ssh-ed25519 {key} alice@laptop"]}}}}"#)
+    };
+    let of_a_user = |action, before: &str, after: &str| v1::Change {
+        kind: "User".to_owned(),
+        ..change("alice", action, before, after)
+    };
+    vec![
+        of_a_user(v1::ChangeAction::Changed, &spec("user", "AAAA"), &spec("privileged", "BBBB")),
+        of_a_user(v1::ChangeAction::Added, "", &spec("user", "AAAA")),
+    ]
+}
+
 /// What a commit that waits would change.
 fn removal() -> Vec<v1::Change> {
     let spec = |cron: &str| format!(r#"{{"spec":{{"owner":"alice","schedule":{{"cron":"{cron}"}}}}}}"#);
@@ -675,7 +689,8 @@ impl TestbedService for Reconciler {
         }
         let sync = syncs().remove(1);
         let change = |change| v1::RecordedChange { sync: Some(sync.clone()), change: Some(change) };
-        let (changes, next_page_token) = self.page(changes(), question.page_size, &question.page_token);
+        let all = if kind == "user" { changes_of_a_user() } else { changes() };
+        let (changes, next_page_token) = self.page(all, question.page_size, &question.page_token);
         let changes = changes.into_iter().map(change).collect();
         Ok(Response::new(v1::ListChangesResponse { changes, next_page_token }))
     }
