@@ -171,7 +171,7 @@ impl Row for RecordedChange {
         Column { title: "COMMIT", fit: Fit::Keep },
         Column { title: "CHANGE", fit: Fit::Wrap },
         Column { title: "AUTHOR", fit: Fit::Shorten },
-        Column { title: "SUBJECT", fit: Fit::Drop(1) },
+        Column { title: "SUBJECT", fit: Fit::Shorten },
     ];
 
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {

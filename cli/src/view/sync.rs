@@ -137,9 +137,14 @@ impl Sync {
         self.commit.as_deref().map_or_else(|| "-".to_owned(), view::short)
     }
 
-    /// Who made the commit. What was put right is nobody's doing, least of all theirs.
+    /// Who made the commit, by name. What was put right is nobody's doing, least of all theirs.
     pub(super) fn who(&self) -> &str {
-        if self.is_drift() { "-" } else { view::dash(self.author.as_deref()) }
+        if self.is_drift() {
+            return "-";
+        }
+        let author = view::dash(self.author.as_deref());
+        // An address takes the room of the subject, and says no more.
+        author.split_once(" <").map_or(author, |(name, _)| name)
     }
 
     /// What a line of a list says about it.
@@ -194,7 +199,7 @@ impl Row for Sync {
         Column { title: "COMMIT", fit: Fit::Keep },
         Column { title: "OUTCOME", fit: Fit::Keep },
         Column { title: "CHANGES", fit: Fit::Keep },
-        Column { title: "AUTHOR", fit: Fit::Drop(1) },
+        Column { title: "AUTHOR", fit: Fit::Shorten },
         Column { title: "SUBJECT", fit: Fit::Shorten },
     ];
 
@@ -246,7 +251,48 @@ impl View for Sync {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr;
+
     use super::*;
+    use crate::table::{Style, table};
+
+    /// However much there is to say, a line says who did it, and fits.
+    #[test]
+    fn a_line_names_its_author_and_fits_a_terminal() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let of = |author: &str, subject: &str, size: u32| v1::Sync {
+            id: 123_456,
+            commit: "1f0e9d5e2f4f3c1f7b110c5a5a531c5a5f0e9d5e".to_owned(),
+            author: author.to_owned(),
+            subject: subject.to_owned(),
+            outcome: v1::SyncOutcome::Applied.into(),
+            ended_at: Some(almanac_proto::convert::timestamp(now - chrono::TimeDelta::days(120))),
+            added: size,
+            changed: size,
+            removed: size,
+            ..v1::Sync::default()
+        };
+        let long = "Measure each path twice as often while the dish in London is being moved ".repeat(3);
+        for (author, subject, size, begins) in [
+            ("Alice Example <alice@example.org>", "Tidy up", 1, "Alice Example"),
+            ("Alice Example <alice@example.org>", &*long, 1, "Alice Example"),
+            ("Alice Example <alice@example.org>", &*long, 10_000, "Alice"),
+            ("Wolfeschlegelsteinhausenbergerdorff Senior <w@example.org>", &*long, 10_000, "Wolfeschl…"),
+            (
+                "山田太郎 <taro@example.org>",
+                "衛星回線の測定を二倍の頻度で行うように変更する作業の続き",
+                10_000,
+                "山田",
+            ),
+        ] {
+            let sync = Sync::try_from(of(author, subject, size)).unwrap();
+            let style = Style { width: Some(80), colour: false };
+            let text = table(Sync::COLUMNS, vec![sync.cells(now)], style);
+            assert!(text.contains(begins), "{text}");
+            assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+            assert!(subject.len() < 20 || text.contains('…'), "{text}");
+        }
+    }
 
     #[test]
     fn what_was_put_right_is_not_told_as_somebodys_commit() {
@@ -261,7 +307,7 @@ mod tests {
             let sync = Sync::try_from(sync).unwrap();
             [sync.who().to_owned(), sync.what().to_owned()]
         };
-        assert_eq!(words("commit"), ["Alice <alice@example.org>", "move ping"]);
+        assert_eq!(words("commit"), ["Alice", "move ping"]);
         assert_eq!(words("drift"), ["-", "drift: the database was put right"]);
     }
 }

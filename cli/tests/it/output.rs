@@ -1,6 +1,7 @@
 //! Every command's output, as a table, as JSON and as YAML.
 
 use almanac_cli::Exit;
+use unicode_width::UnicodeWidthStr;
 
 use crate::{
     reconciler::{COMPLETED, File, State},
@@ -51,7 +52,7 @@ async fn tables_fit_a_terminal() {
         let said = desk.type_(command).await;
         // Findings and single values are never cut.
         if !command.contains("show") {
-            assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{said}");
+            assert!(said.out.lines().all(|line| line.width() <= 80), "{said}");
         }
     }
 }
