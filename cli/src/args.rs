@@ -296,7 +296,7 @@ pub enum Sync {
         #[command(flatten)]
         limit: Limit,
     },
-    /// Show a sync, what it found and what it changed
+    /// Show a sync, what it found and what it changed or would change
     Show {
         /// Its number, or a commit's hash or the beginning of it; the latest if absent
         #[arg(value_name = "SYNC", default_value = "", hide_default_value = true)]

@@ -32,6 +32,9 @@ const LEAST: usize = 8;
 /// The least that a line of a text that goes on below has.
 const LEAST_WRAPPED: usize = 24;
 
+/// What a colour begins and ends with, up to an `m`. Texts have none of it: they are made [`printable`].
+const ESCAPE: &str = "\u{1b}[";
+
 /// The room between two columns.
 const GAP: usize = 2;
 
@@ -123,9 +126,17 @@ fn draw(titles: Option<Vec<Styled>>, rows: Vec<Vec<Cell>>, style: Style) -> Stri
     for column in table.column_iter_mut() {
         column.set_padding((0, u16::try_from(GAP).unwrap_or_default()));
     }
-    let mut text = table.trim_fmt();
-    text.push('\n');
-    text
+    table.lines().map(|line| format!("{}\n", trimmed(&line))).collect()
+}
+
+/// A line without the room that fills its last column, also where a colour ends after it: it would make the line
+/// wrap as well as a text does.
+fn trimmed(line: &str) -> String {
+    let line = line.trim_end();
+    match line.rsplit_once(ESCAPE) {
+        Some((before, code)) if code.ends_with('m') => format!("{}{ESCAPE}{code}", before.trim_end()),
+        _ => line.to_owned(),
+    }
 }
 
 fn styled(cell: Cell) -> Styled {
@@ -311,6 +322,19 @@ mod tests {
         let text = table(&columns, rows, Style { width: Some(36), colour: false });
         let expected = "ID  CHANGE                     WHO\n1   spec.config.servers.londo  alice\n    n.primary,\n    x\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_colour_fills_no_line() {
+        let pairs =
+            vec![("outcome", Cell::toned("waiting", Tone::Odd)), ("message", "it removes much".into())];
+        let text = details(pairs, Style { width: Some(80), colour: true });
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("outcome  \u{1b}[") && lines[0].contains("mwaiting\u{1b}["),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1], "message  it removes much");
     }
 
     #[test]

@@ -119,7 +119,7 @@ async fn show(id: String, caller: &Caller, output: &mut Output<'_>) -> Result<()
             let change = Change::try_from(change).map_err(CallError::from)?;
             if people {
                 let heading = heading.take().map(|heading| format!("\n{heading}:\n")).unwrap_or_default();
-                write!(output.out, "{heading}{}", change.text())?;
+                write!(output.out, "{heading}{}", change.text(output.look.style.width))?;
             } else {
                 whole.changes.push(change);
             }

@@ -160,7 +160,7 @@ impl Sync {
         self.cause.as_deref() == Some("drift")
     }
 
-    /// What it changed, or would change once it is approved.
+    /// In a word, what it changed, or would change if it were approved, or found.
     pub(super) fn counts(&self) -> String {
         match self.outcome {
             Outcome::Applied | Outcome::Waiting => {
@@ -174,10 +174,23 @@ impl Sync {
         }
     }
 
+    /// How much it changed and found.
+    pub(super) fn results(&self) -> Vec<(&'static str, Cell)> {
+        let findings = ("findings", self.finding_count.to_string().into());
+        let changes = match self.outcome {
+            Outcome::Applied => self.counts(),
+            Outcome::Waiting => format!("{} if it is approved", self.counts()),
+            Outcome::Rejected | Outcome::Failed | Outcome::Suspended => return vec![findings],
+        };
+        let mut results = vec![("changes", changes.into())];
+        results.extend((self.finding_count > 0).then_some(findings));
+        results
+    }
+
     /// What stands above its changes.
     pub fn heading(&self) -> &'static str {
         match self.outcome {
-            Outcome::Waiting => "nothing was changed; once approved, it would change",
+            Outcome::Waiting => "nothing was changed; if approved, it would change",
             _ => "changes",
         }
     }
@@ -223,10 +236,6 @@ impl View for Sync {
         if self.commit.is_none() {
             return details(vec![("outcome", self.outcome()), message], look.style);
         }
-        let mut changes = self.counts();
-        if self.outcome == Outcome::Waiting {
-            changes.push_str(", once it is approved");
-        }
         let mut pairs = vec![
             ("sync", self.id.to_string().into()),
             ("outcome", self.outcome()),
@@ -239,8 +248,8 @@ impl View for Sync {
             ("committed", view::both(self.committed_at, look.now).into()),
             ("started", view::both(self.started_at, look.now).into()),
             ("took", self.took().into()),
-            ("changes", changes.into()),
         ];
+        pairs.extend(self.results());
         if let Some(approver) = &self.approved_by {
             pairs.push(("approved by", approver.as_str().into()));
         }

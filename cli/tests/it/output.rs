@@ -57,6 +57,26 @@ async fn tables_fit_a_terminal() {
     }
 }
 
+/// A text without its colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').expect("a colour ends with `m`").1)
+}
+
+#[tokio::test]
+async fn colours_move_nothing() {
+    let desk = Desk::new(State { files: files(), ..State::default() }).await;
+    let coloured = Desk { colour: true, ..Desk::new(State { files: files(), ..State::default() }).await };
+    let mut seen = 0;
+    for command in COMMANDS {
+        let said = coloured.type_(command).await;
+        seen += usize::from(said.out.contains('\u{1b}'));
+        assert_eq!(plain(&said.out), desk.type_(command).await.out, "{command}");
+    }
+    assert!(seen > 5, "only {seen} of the commands have any colour");
+}
+
 #[tokio::test]
 async fn removed_jobs_are_shown_on_request() {
     let desk = Desk::new(State::default()).await;
