@@ -72,6 +72,9 @@ pub enum Command {
     /// Declared experiments
     #[command(subcommand)]
     Jobs(Jobs),
+    /// People who may use the testbed
+    #[command(subcommand)]
+    Users(Users),
     /// What ran, and what it left
     #[command(subcommand)]
     Runs(Runs),
@@ -143,6 +146,19 @@ pub enum Jobs {
     History {
         /// Its name; also of one that was removed
         name: JobName,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+}
+
+/// People who may use the testbed.
+#[derive(Debug, Subcommand)]
+pub enum Users {
+    /// List the commits that changed a user, the latest first
+    History {
+        /// Their name; also of one who was removed
+        name: UserName,
         /// How many.
         #[command(flatten)]
         limit: Limit,
@@ -280,7 +296,7 @@ pub enum Sync {
         #[command(flatten)]
         limit: Limit,
     },
-    /// Show a sync, what it found and what it changed
+    /// Show a sync, what it found and what it changed or would change
     Show {
         /// Its number, or a commit's hash or the beginning of it; the latest if absent
         #[arg(value_name = "SYNC", default_value = "", hide_default_value = true)]
@@ -313,7 +329,7 @@ pub enum Sync {
     },
     /// Follow the branch again, and look at it now
     Unpin,
-    /// List what people did to the syncs, the latest first, and 1,000 of it at most
+    /// List what people did to the syncs, the latest first
     Actions {
         /// How many.
         #[command(flatten)]

@@ -8,6 +8,7 @@ mod nodes;
 mod runs;
 mod schedule;
 mod sync;
+mod users;
 mod whoami;
 
 pub use completions::write as completions;
@@ -28,6 +29,7 @@ pub async fn run(
     match command {
         Command::Nodes(command) => nodes::run(command, caller, output).await,
         Command::Jobs(command) => jobs::run(command, caller, output).await,
+        Command::Users(command) => users::run(command, caller, output).await,
         Command::Runs(command) => runs::run(command, caller, world, output).await,
         Command::Schedule(command) => schedule::run(command, caller, output).await,
         Command::Sync(command) => sync::run(command, caller, output).await,

@@ -115,7 +115,12 @@ impl Output<'_> {
         let _ = writeln!(self.err, "{text}");
     }
 
-    fn structured(&mut self, value: &impl Serialize) -> io::Result<()> {
+    /// Writes one thing in a form for programs.
+    ///
+    /// # Errors
+    ///
+    /// When standard output does not take it.
+    pub fn structured(&mut self, value: &impl Serialize) -> io::Result<()> {
         match self.format {
             Format::Yaml => {
                 self.out.write_all(serde_yaml::to_string(value).map_err(io::Error::other)?.as_bytes())

@@ -43,6 +43,24 @@ pub async fn collect<T>(
     }
 }
 
+/// Asks for page after page, by size and token, until the end. Each page is dealt with before the next is asked
+/// for, so that no more than one is in memory; what deals with it answers the token of the next.
+///
+/// # Errors
+///
+/// What comes of one of the pages.
+pub async fn each<E>(mut page: impl AsyncFnMut(i32, String) -> Result<String, E>) -> Result<(), E> {
+    let mut token = String::new();
+    loop {
+        let next = page(i32::try_from(LARGEST_PAGE).unwrap_or(i32::MAX), token.clone()).await?;
+        // A token that does not move would be followed for ever.
+        if next.is_empty() || next == token {
+            return Ok(());
+        }
+        token = next;
+    }
+}
+
 impl<T> Listing<T> {
     /// Turns each item into what is shown.
     ///

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The distance of an instant from `now`, in its largest unit, rounded down.
+/// The distance of an instant from `now`, in its largest unit, rounded down, but for parts of a second.
 pub fn distance(instant: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let delta = instant - now;
-    if delta.abs() < TimeDelta::seconds(1) {
+    // To the nearest second: what is sent has microseconds, and two hours from now are not to be `in 1h`.
+    let delta = TimeDelta::seconds(((instant - now).num_milliseconds() + 500).div_euclid(1_000));
+    if delta.is_zero() {
         return "now".to_owned();
     }
     if delta > TimeDelta::zero() { format!("in {}", span(delta)) } else { format!("{} ago", span(-delta)) }
@@ -27,6 +28,8 @@ mod tests {
     #[test]
     fn the_largest_unit_is_said() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let until = now + TimeDelta::microseconds(7_199_999_999);
+        assert_eq!(distance(until, now), "in 2h");
         for (seconds, expected) in [
             (0, "now"),
             (1, "in 1s"),

@@ -1,6 +1,7 @@
 //! Tables that fit the terminal: columns are shortened or left out before a line would wrap.
 
 use comfy_table::{Cell as Styled, Color, ContentArrangement, Table, presets};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A column and what becomes of it when there is no room.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,9 @@ const LEAST: usize = 8;
 
 /// The least that a line of a text that goes on below has.
 const LEAST_WRAPPED: usize = 24;
+
+/// What a colour begins and ends with, up to an `m`. Texts have none of it: they are made [`printable`].
+const ESCAPE: &str = "\u{1b}[";
 
 /// The room between two columns.
 const GAP: usize = 2;
@@ -78,7 +82,7 @@ impl<T: Into<String>> From<T> for Cell {
 /// How tables are drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// How many characters a line may have; `None` where lines may be of any length.
+    /// How many columns of the terminal a line may take; `None` where lines may be of any length.
     pub width: Option<usize>,
     /// Whether tones become colours.
     pub colour: bool,
@@ -89,6 +93,7 @@ pub fn table(columns: &[Column], mut rows: Vec<Vec<Cell>>, style: Style) -> Stri
     let mut columns = columns.to_vec();
     if let Some(width) = style.width {
         fit(&mut columns, &mut rows, width);
+        break_words(&columns, &mut rows, width);
     }
     let titles = columns.iter().map(|column| Styled::new(column.title)).collect();
     draw(Some(titles), rows, style)
@@ -121,9 +126,17 @@ fn draw(titles: Option<Vec<Styled>>, rows: Vec<Vec<Cell>>, style: Style) -> Stri
     for column in table.column_iter_mut() {
         column.set_padding((0, u16::try_from(GAP).unwrap_or_default()));
     }
-    let mut text = table.trim_fmt();
-    text.push('\n');
-    text
+    table.lines().map(|line| format!("{}\n", trimmed(&line))).collect()
+}
+
+/// A line without the room that fills its last column, also where a colour ends after it: it would make the line
+/// wrap as well as a text does.
+fn trimmed(line: &str) -> String {
+    let line = line.trim_end();
+    match line.rsplit_once(ESCAPE) {
+        Some((before, code)) if code.ends_with('m') => format!("{}{ESCAPE}{code}", before.trim_end()),
+        _ => line.to_owned(),
+    }
 }
 
 fn styled(cell: Cell) -> Styled {
@@ -137,8 +150,7 @@ fn styled(cell: Cell) -> Styled {
     }
 }
 
-/// Leaves out and shortens columns until each line has at most `width` characters, as far as that
-/// is possible.
+/// Leaves out and shortens columns until each line takes at most `width`, as far as that is possible.
 fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
     let drops = |columns: &[Column]| {
         let ranks = columns.iter().enumerate().filter_map(|(index, column)| match column.fit {
@@ -179,13 +191,48 @@ fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
     }
 }
 
-/// Breaks a text at spaces into lines of so many characters. A longer word is not broken: it may be
+/// Breaks words that make lines too long even so. The terminal would break them too, and across the columns
+/// beside them.
+fn break_words(columns: &[Column], rows: &mut [Vec<Cell>], width: usize) {
+    let too_long = line(columns, rows).saturating_sub(width);
+    let Some(index) = columns.iter().position(|column| column.fit == Fit::Wrap) else { return };
+    if too_long > 0 {
+        let room = extent(columns, rows, index).saturating_sub(too_long).max(LEAST_WRAPPED);
+        for cell in rows.iter_mut().map(|row| &mut row[index]) {
+            cell.text = cell.text.split('\n').map(|line| chopped(line, room)).collect::<Vec<_>>().join("\n");
+        }
+    }
+}
+
+/// A line as lines that take so much room at most.
+fn chopped(mut line: &str, room: usize) -> String {
+    let mut lines = Vec::new();
+    while line.width() > room {
+        let (start, rest) = line.split_at(start(line, room).len().max(1));
+        lines.push(start);
+        line = rest;
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
+/// The longest beginning of a text that takes so much room at most.
+fn start(text: &str, room: usize) -> &str {
+    let mut taken = 0;
+    let over = text.char_indices().find(|(_, c)| {
+        taken += c.width().unwrap_or_default();
+        taken > room
+    });
+    over.map_or(text, |(end, _)| &text[..end])
+}
+
+/// Breaks a text at spaces into lines that take so much room. A longer word is not broken: it may be
 /// something to copy.
 fn wrap(text: &str, room: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+            Some(line) if line.width() + 1 + word.width() <= room => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -195,16 +242,16 @@ fn wrap(text: &str, room: usize) -> String {
     lines.join("\n")
 }
 
-/// Cuts a text to so many characters, the last of which then says that something is missing.
-fn shorten(text: &mut String, length: usize) {
-    if text.chars().count() > length {
-        *text = text.trim_end_matches('…').chars().take(length - 1).chain(['…']).collect();
+/// Cuts a text to so much room, the last of which then says that something is missing.
+fn shorten(text: &mut String, room: usize) {
+    if text.width() > room {
+        *text = format!("{}…", start(text.trim_end_matches('…'), room - 1));
     }
 }
 
 fn extent(columns: &[Column], rows: &[Vec<Cell>], index: usize) -> usize {
     let lines = rows.iter().flat_map(|row| row[index].text.split('\n'));
-    lines.map(|line| line.chars().count()).chain([columns[index].title.len()]).max().unwrap_or_default()
+    lines.map(UnicodeWidthStr::width).chain([columns[index].title.len()]).max().unwrap_or_default()
 }
 
 fn line(columns: &[Column], rows: &[Vec<Cell>]) -> usize {
@@ -249,6 +296,45 @@ mod tests {
         assert_eq!(at(43), format!("reason  {text}\n"));
         assert_eq!(at(33), "reason  it holds less than what\n        is in force\n");
         assert_eq!(at(1), at(33), "a word is not broken, and a line has some room");
+    }
+
+    #[test]
+    fn what_takes_two_columns_is_counted_as_two() {
+        let columns = [Column { title: "ID", fit: Fit::Keep }, Column { title: "NAME", fit: Fit::Shorten }];
+        let at = |width| {
+            let rows = vec![vec![Cell::from("1"), "山田太郎と鈴木".into()]];
+            table(&columns, rows, Style { width: Some(width), colour: false })
+        };
+        assert_eq!(at(18), "ID  NAME\n1   山田太郎と鈴木\n");
+        assert_eq!(at(17), "ID  NAME\n1   山田太郎と鈴…\n");
+        assert_eq!(at(16), "ID  NAME\n1   山田太郎と…\n");
+    }
+
+    #[test]
+    fn a_word_that_leaves_no_other_way_is_broken_in_its_column() {
+        let columns = [
+            Column { title: "ID", fit: Fit::Keep },
+            Column { title: "CHANGE", fit: Fit::Wrap },
+            Column { title: "WHO", fit: Fit::Keep },
+        ];
+        let rows =
+            vec![vec![Cell::from("1"), "spec.config.servers.london.primary, x".into(), "alice".into()]];
+        let text = table(&columns, rows, Style { width: Some(36), colour: false });
+        let expected = "ID  CHANGE                     WHO\n1   spec.config.servers.londo  alice\n    n.primary,\n    x\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_colour_fills_no_line() {
+        let pairs =
+            vec![("outcome", Cell::toned("waiting", Tone::Odd)), ("message", "it removes much".into())];
+        let text = details(pairs, Style { width: Some(80), colour: true });
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("outcome  \u{1b}[") && lines[0].contains("mwaiting\u{1b}["),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1], "message  it removes much");
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub fn size(asked: i32) -> Result<u32, FieldError> {
     }
 }
 
+fn wrong() -> FieldError {
+    FieldError::invalid("page_token", "it is not one that a page of this list gave")
+}
+
 /// A token that says after what the next page begins. Callers are not to read anything into it.
 pub fn token(parts: &[&str]) -> String {
     hex::encode(parts.join("\n"))
@@ -29,10 +33,21 @@ pub fn parts<const N: usize>(token: &str) -> Result<Option<[String; N]>, FieldEr
     if token.is_empty() {
         return Ok(None);
     }
-    let wrong = || FieldError::invalid("page_token", "it is not one that a page of this list gave");
     let text = hex::decode(token).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
     let parts: Vec<String> = text.split('\n').map(str::to_owned).collect();
     parts.try_into().map(Some).map_err(|_| wrong())
+}
+
+/// A token that says after which row the next page begins, by its number.
+pub fn numbered(row: i64) -> String {
+    token(&[&row.to_string()])
+}
+
+/// The number that a token says; nothing for the first page.
+pub fn number(token: &str) -> Result<Option<i64>, FieldError> {
+    let Some([number]) = parts::<1>(token)? else { return Ok(None) };
+    let number = number.parse().ok().filter(|number| *number >= 0);
+    number.map(Some).ok_or_else(wrong)
 }
 
 /// Cuts what was read to the page's size; one more was asked for, to see whether there is more.
@@ -54,6 +69,11 @@ mod tests {
         assert_eq!(parts::<2>(""), Ok(None));
         for bad in ["zz", "6", "61", "c3"] {
             assert!(parts::<2>(bad).is_err(), "{bad}");
+        }
+        assert_eq!(number(&numbered(17)), Ok(Some(17)));
+        assert_eq!(number(""), Ok(None));
+        for bad in ["x", "-1", "9223372036854775808", "1\n2"] {
+            assert!(number(&hex::encode(bad)).is_err(), "{bad}");
         }
     }
 

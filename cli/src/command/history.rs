@@ -1,6 +1,7 @@
-//! `almanac nodes history` and `almanac jobs history`.
+//! `almanac nodes history`, `almanac jobs history` and `almanac users history`.
 
 use almanac_proto::v1;
+use almanac_schemas::Kind;
 
 use crate::{
     args::Limit,
@@ -13,14 +14,14 @@ use crate::{
 
 /// Lists what something of a kind went through.
 pub(super) async fn list(
-    kind: &str,
+    kind: Kind,
     name: &str,
     limit: Limit,
     caller: &Caller,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let listing = pages::collect(limit, async |page_size, page_token| {
-        let (kind, name) = (kind.to_owned(), name.to_owned());
+        let (kind, name) = (kind.as_str().to_owned(), name.to_owned());
         let question = v1::ListChangesRequest { kind, name, page_size, page_token };
         let answer = caller.client().list_changes(request(question)).await?.into_inner();
         Ok((answer.changes, answer.next_page_token))

@@ -1,6 +1,7 @@
 //! `almanac jobs`.
 
 use almanac_proto::{convert::FieldError, v1};
+use almanac_schemas::Kind;
 
 use crate::{
     args::Jobs,
@@ -36,7 +37,7 @@ pub(super) async fn run(command: Jobs, caller: &Caller, output: &mut Output<'_>)
             output.one(&job.map_err(CallError::from)?)?;
         }
         Jobs::History { name, limit } => {
-            super::history::list("Job", name.as_str(), limit, caller, output).await?;
+            super::history::list(Kind::Job, name.as_str(), limit, caller, output).await?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `almanac nodes`.
 
 use almanac_proto::{convert::FieldError, v1};
+use almanac_schemas::Kind;
 
 use crate::{
     args::Nodes,
@@ -30,7 +31,7 @@ pub(super) async fn run(command: Nodes, caller: &Caller, output: &mut Output<'_>
             output.one(&node.map_err(CallError::from)?)?;
         }
         Nodes::History { name, limit } => {
-            super::history::list("Node", name.as_str(), limit, caller, output).await?;
+            super::history::list(Kind::Node, name.as_str(), limit, caller, output).await?;
         }
     }
     Ok(())

@@ -12,13 +12,10 @@ use crate::{
     args::Sync as Command,
     call::{CallError, Caller, request},
     failure::Failure,
-    output::{Listing, Output},
+    output::{Format, Output},
     pages,
-    view::{Hold, Outcome, Pinned, Sync, SyncAction, SyncDetail, SyncStatus},
+    view::{Change, Finding, Hold, Outcome, Pinned, Sync, SyncAction, SyncDetail, SyncStatus},
 };
-
-/// The most that the reconciler lists of what people did.
-const MOST_ACTIONS: usize = 1_000;
 
 pub(super) async fn run(command: Command, caller: &Caller, output: &mut Output<'_>) -> Result<(), Failure> {
     let explain = |status| caller.explain(&status);
@@ -39,9 +36,7 @@ pub(super) async fn run(command: Command, caller: &Caller, output: &mut Output<'
             output.list(&listing.try_map(Sync::try_from).map_err(CallError::from)?)?;
         }
         Command::Show { id } => {
-            let question = v1::GetSyncRequest { id };
-            let answer = client.get_sync(request(question)).await.map_err(explain)?.into_inner();
-            output.one(&SyncDetail::try_from(answer).map_err(CallError::from)?)?;
+            show(id, caller, output).await?;
         }
         Command::Now => {
             let answer = client.sync_now(request(v1::SyncNowRequest {})).await.map_err(explain)?;
@@ -76,19 +71,63 @@ pub(super) async fn run(command: Command, caller: &Caller, output: &mut Output<'
             outcome(answer.into_inner().sync, output)?;
         }
         Command::Actions { limit } => {
-            let wanted = if limit.limit == 0 { MOST_ACTIONS } else { limit.limit.min(MOST_ACTIONS) };
-            // One more is asked for, to see whether there is more.
-            let page_size = i32::try_from(wanted + 1).unwrap_or_default();
-            let question = v1::ListSyncActionsRequest { page_size };
-            let answer = client.list_sync_actions(request(question)).await.map_err(explain)?.into_inner();
-            let mut items = answer.actions;
-            let more = items.len() > wanted;
-            items.truncate(wanted);
-            let listing = Listing { items, more }.try_map(SyncAction::try_from);
-            output.list(&listing.map_err(CallError::from)?)?;
+            let listing = pages::collect(limit, async |page_size, page_token| {
+                let question = v1::ListSyncActionsRequest { page_size, page_token };
+                let answer = caller.client().list_sync_actions(request(question)).await?.into_inner();
+                Ok((answer.actions, answer.next_page_token))
+            });
+            let listing = listing.await.map_err(explain)?;
+            output.list(&listing.try_map(SyncAction::try_from).map_err(CallError::from)?)?;
         }
     }
     Ok(())
+}
+
+/// Shows a sync with all that it found and changed. A first sync may have changed more than is good to have in
+/// memory, so people see each page as it comes; only the forms for programs are one whole.
+async fn show(id: String, caller: &Caller, output: &mut Output<'_>) -> Result<(), Failure> {
+    let explain = |status| caller.explain(&status);
+    let mut client = caller.client();
+    let answer = client.get_sync(request(v1::GetSyncRequest { id })).await.map_err(explain)?.into_inner();
+    let sync = answer.sync.ok_or_else(|| FieldError::missing("sync")).and_then(Sync::try_from);
+    let sync = sync.map_err(CallError::from)?;
+    let sync_id = sync.id;
+    let people = output.format == Format::Table;
+    if people {
+        output.one(&sync)?;
+    }
+    let mut whole = SyncDetail { sync, findings: Vec::new(), changes: Vec::new() };
+    pages::each(async |page_size, page_token| {
+        let question = v1::ListSyncFindingsRequest { sync_id, page_size, page_token };
+        let answer =
+            caller.client().list_sync_findings(request(question)).await.map_err(explain)?.into_inner();
+        let findings = answer.findings.into_iter().map(Finding::from);
+        if people {
+            findings.into_iter().try_for_each(|finding| write!(output.out, "\n{}", finding.text()))?;
+        } else {
+            whole.findings.extend(findings);
+        }
+        Ok::<_, Failure>(answer.next_page_token)
+    })
+    .await?;
+    let mut heading = Some(whole.sync.heading());
+    pages::each(async |page_size, page_token| {
+        let question = v1::ListSyncChangesRequest { sync_id, page_size, page_token };
+        let answer =
+            caller.client().list_sync_changes(request(question)).await.map_err(explain)?.into_inner();
+        for change in answer.changes {
+            let change = Change::try_from(change).map_err(CallError::from)?;
+            if people {
+                let heading = heading.take().map(|heading| format!("\n{heading}:\n")).unwrap_or_default();
+                write!(output.out, "{heading}{}", change.text(output.look.style.width))?;
+            } else {
+                whole.changes.push(change);
+            }
+        }
+        Ok::<_, Failure>(answer.next_page_token)
+    })
+    .await?;
+    if people { Ok(()) } else { Ok(output.structured(&whole)?) }
 }
 
 /// Shows what came of a look at the repository.

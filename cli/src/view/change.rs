@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use almanac_proto::{convert::FieldError, v1};
 
@@ -68,11 +69,11 @@ impl TryFrom<v1::ChangeAction> for Action {
 }
 
 impl Change {
-    /// What happened, with the fields that are others.
-    pub(super) fn text(&self) -> String {
+    /// What happened, with the fields that are others; lines of this width, where they are limited.
+    pub fn text(&self, width: Option<usize>) -> String {
         let mut text = format!("  {} {} {}\n", self.action.sign(), self.kind, self.name);
         for field in self.fields() {
-            text.push_str(&format!("      {}\n", field.text()));
+            text.push_str(&field.text(width));
         }
         text
     }
@@ -108,8 +109,13 @@ struct Field<'a> {
 const VALUE: usize = 40;
 
 impl Field<'_> {
-    fn text(&self) -> String {
-        format!("{}: {} -> {}", self.name, value(self.before), value(self.after))
+    fn text(&self, width: Option<usize>) -> String {
+        let (before, after) = (value(self.before), value(self.after));
+        let line = format!("      {}: {before} -> {after}\n", self.name);
+        if width.is_none_or(|width| line.trim_end().width() <= width) {
+            return line;
+        }
+        format!("      {}:\n           {before}\n        -> {after}\n", self.name)
     }
 }
 
@@ -171,7 +177,7 @@ impl Row for RecordedChange {
         Column { title: "COMMIT", fit: Fit::Keep },
         Column { title: "CHANGE", fit: Fit::Wrap },
         Column { title: "AUTHOR", fit: Fit::Shorten },
-        Column { title: "SUBJECT", fit: Fit::Drop(1) },
+        Column { title: "SUBJECT", fit: Fit::Shorten },
     ];
 
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {

@@ -59,7 +59,7 @@ impl From<v1::Finding> for Finding {
 
 impl Finding {
     /// As a compiler would say it.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",

@@ -152,7 +152,7 @@ impl View for SyncStatus {
         if let Some(latest) = &self.latest {
             pairs.push(("latest", Cell::from(format!("sync {} of {}", latest.id, latest.commit()))));
             pairs.push(("outcome", latest.outcome()));
-            pairs.push(("changes", latest.counts().into()));
+            pairs.extend(latest.results());
         }
         pairs.push(("nodes", self.nodes()));
         if let Some(role) = &self.role {

@@ -77,7 +77,7 @@ pub struct SyncDetail {
     pub sync: Sync,
     /// What is wrong with the commit, or questionable.
     pub findings: Vec<Finding>,
-    /// What it changed.
+    /// What it changed, or would change if it were approved.
     pub changes: Vec<Change>,
 }
 
@@ -122,18 +122,6 @@ impl TryFrom<v1::SyncOutcome> for Outcome {
     }
 }
 
-impl TryFrom<v1::GetSyncResponse> for SyncDetail {
-    type Error = FieldError;
-
-    fn try_from(response: v1::GetSyncResponse) -> Result<Self, FieldError> {
-        Ok(Self {
-            sync: response.sync.ok_or_else(|| FieldError::missing("sync"))?.try_into()?,
-            findings: response.findings.into_iter().map(Finding::from).collect(),
-            changes: response.changes.into_iter().map(Change::try_from).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
 impl Sync {
     pub(super) fn outcome(&self) -> Cell {
         match self.outcome {
@@ -149,9 +137,14 @@ impl Sync {
         self.commit.as_deref().map_or_else(|| "-".to_owned(), view::short)
     }
 
-    /// Who made the commit. What was put right is nobody's doing, least of all theirs.
+    /// Who made the commit, by name. What was put right is nobody's doing, least of all theirs.
     pub(super) fn who(&self) -> &str {
-        if self.is_drift() { "-" } else { view::dash(self.author.as_deref()) }
+        if self.is_drift() {
+            return "-";
+        }
+        let author = view::dash(self.author.as_deref());
+        // An address takes the room of the subject, and says no more.
+        author.split_once(" <").map_or(author, |(name, _)| name)
     }
 
     /// What a line of a list says about it.
@@ -167,7 +160,7 @@ impl Sync {
         self.cause.as_deref() == Some("drift")
     }
 
-    /// What it changed, or would change once it is approved.
+    /// In a word, what it changed, or would change if it were approved, or found.
     pub(super) fn counts(&self) -> String {
         match self.outcome {
             Outcome::Applied | Outcome::Waiting => {
@@ -178,6 +171,27 @@ impl Sync {
                 1 => "1 finding".to_owned(),
                 count => format!("{count} findings"),
             },
+        }
+    }
+
+    /// How much it changed and found.
+    pub(super) fn results(&self) -> Vec<(&'static str, Cell)> {
+        let findings = ("findings", self.finding_count.to_string().into());
+        let changes = match self.outcome {
+            Outcome::Applied => self.counts(),
+            Outcome::Waiting => format!("{} if it is approved", self.counts()),
+            Outcome::Rejected | Outcome::Failed | Outcome::Suspended => return vec![findings],
+        };
+        let mut results = vec![("changes", changes.into())];
+        results.extend((self.finding_count > 0).then_some(findings));
+        results
+    }
+
+    /// What stands above its changes.
+    pub fn heading(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Waiting => "nothing was changed; if approved, it would change",
+            _ => "changes",
         }
     }
 
@@ -198,7 +212,7 @@ impl Row for Sync {
         Column { title: "COMMIT", fit: Fit::Keep },
         Column { title: "OUTCOME", fit: Fit::Keep },
         Column { title: "CHANGES", fit: Fit::Keep },
-        Column { title: "AUTHOR", fit: Fit::Drop(1) },
+        Column { title: "AUTHOR", fit: Fit::Shorten },
         Column { title: "SUBJECT", fit: Fit::Shorten },
     ];
 
@@ -234,8 +248,8 @@ impl View for Sync {
             ("committed", view::both(self.committed_at, look.now).into()),
             ("started", view::both(self.started_at, look.now).into()),
             ("took", self.took().into()),
-            ("changes", self.counts().into()),
         ];
+        pairs.extend(self.results());
         if let Some(approver) = &self.approved_by {
             pairs.push(("approved by", approver.as_str().into()));
         }
@@ -244,26 +258,50 @@ impl View for Sync {
     }
 }
 
-impl View for SyncDetail {
-    fn text(&self, look: Look) -> String {
-        let mut text = self.sync.text(look);
-        for finding in &self.findings {
-            text.push('\n');
-            text.push_str(&finding.text());
-        }
-        if !self.changes.is_empty() {
-            text.push_str("\nchanges:\n");
-        }
-        for change in &self.changes {
-            text.push_str(&change.text());
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr;
+
     use super::*;
+    use crate::table::{Style, table};
+
+    /// However much there is to say, a line says who did it, and fits.
+    #[test]
+    fn a_line_names_its_author_and_fits_a_terminal() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let of = |author: &str, subject: &str, size: u32| v1::Sync {
+            id: 123_456,
+            commit: "1f0e9d5e2f4f3c1f7b110c5a5a531c5a5f0e9d5e".to_owned(),
+            author: author.to_owned(),
+            subject: subject.to_owned(),
+            outcome: v1::SyncOutcome::Applied.into(),
+            ended_at: Some(almanac_proto::convert::timestamp(now - chrono::TimeDelta::days(120))),
+            added: size,
+            changed: size,
+            removed: size,
+            ..v1::Sync::default()
+        };
+        let long = "Measure each path twice as often while the dish in London is being moved ".repeat(3);
+        for (author, subject, size, begins) in [
+            ("Alice Example <alice@example.org>", "Tidy up", 1, "Alice Example"),
+            ("Alice Example <alice@example.org>", &*long, 1, "Alice Example"),
+            ("Alice Example <alice@example.org>", &*long, 10_000, "Alice"),
+            ("Wolfeschlegelsteinhausenbergerdorff Senior <w@example.org>", &*long, 10_000, "Wolfeschl…"),
+            (
+                "山田太郎 <taro@example.org>",
+                "衛星回線の測定を二倍の頻度で行うように変更する作業の続き",
+                10_000,
+                "山田",
+            ),
+        ] {
+            let sync = Sync::try_from(of(author, subject, size)).unwrap();
+            let style = Style { width: Some(80), colour: false };
+            let text = table(Sync::COLUMNS, vec![sync.cells(now)], style);
+            assert!(text.contains(begins), "{text}");
+            assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+            assert!(subject.len() < 20 || text.contains('…'), "{text}");
+        }
+    }
 
     #[test]
     fn what_was_put_right_is_not_told_as_somebodys_commit() {
@@ -278,7 +316,7 @@ mod tests {
             let sync = Sync::try_from(sync).unwrap();
             [sync.who().to_owned(), sync.what().to_owned()]
         };
-        assert_eq!(words("commit"), ["Alice <alice@example.org>", "move ping"]);
+        assert_eq!(words("commit"), ["Alice", "move ping"]);
         assert_eq!(words("drift"), ["-", "drift: the database was put right"]);
     }
 }

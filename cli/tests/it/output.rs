@@ -1,6 +1,7 @@
 //! Every command's output, as a table, as JSON and as YAML.
 
 use almanac_cli::Exit;
+use unicode_width::UnicodeWidthStr;
 
 use crate::{
     reconciler::{COMPLETED, File, State},
@@ -11,7 +12,7 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
@@ -20,12 +21,14 @@ const COMMANDS: [&str; 17] = [
     "jobs show ping-london",
     "jobs show congestion-control-bbr",
     "jobs history ping-london",
+    "users history alice",
     "runs list",
     "runs show 8d86",
     "schedule",
     "sync status",
     "sync list",
     "sync show",
+    "sync show 10",
     "sync show 11",
     "sync actions",
     "whoami",
@@ -49,9 +52,29 @@ async fn tables_fit_a_terminal() {
         let said = desk.type_(command).await;
         // Findings and single values are never cut.
         if !command.contains("show") {
-            assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{said}");
+            assert!(said.out.lines().all(|line| line.width() <= 80), "{said}");
         }
     }
+}
+
+/// A text without its colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').expect("a colour ends with `m`").1)
+}
+
+#[tokio::test]
+async fn colours_move_nothing() {
+    let desk = Desk::new(State { files: files(), ..State::default() }).await;
+    let coloured = Desk { colour: true, ..Desk::new(State { files: files(), ..State::default() }).await };
+    let mut seen = 0;
+    for command in COMMANDS {
+        let said = coloured.type_(command).await;
+        seen += usize::from(said.out.contains('\u{1b}'));
+        assert_eq!(plain(&said.out), desk.type_(command).await.out, "{command}");
+    }
+    assert!(seen > 5, "only {seen} of the commands have any colour");
 }
 
 #[tokio::test]
@@ -93,6 +116,19 @@ async fn pages_are_followed_up_to_the_limit() {
     assert_eq!(count("--limit 4").await, (4, String::new()));
     assert_eq!(count("--limit 0").await, (4, String::new()));
     assert!(desk.reconciler.asked()[0].contains("page_size: 3"), "{:?}", desk.reconciler.asked());
+}
+
+#[tokio::test]
+async fn what_comes_in_many_pages_looks_like_what_comes_in_one() {
+    let one = Desk::new(State { files: files(), ..State::default() }).await;
+    let many = Desk::new(State { files: files(), most: Some(1), ..State::default() }).await;
+    for command in COMMANDS {
+        for format in ["table", "json", "yaml"] {
+            let line = format!("-o {format} {command}");
+            assert_eq!(many.type_(&line).await.to_string(), one.type_(&line).await.to_string(), "{line}");
+        }
+    }
+    assert!(many.reconciler.asked().len() > one.reconciler.asked().len());
 }
 
 #[tokio::test]
@@ -151,6 +187,7 @@ async fn the_syncs_are_held_for_a_reason_and_a_while() {
     desk.type_("sync approve").await;
     desk.type_("jobs history ping-london").await;
     desk.type_("nodes history london-01").await;
+    desk.type_("users history alice").await;
     insta::assert_snapshot!("steering_questions", desk.reconciler.asked().join("\n"));
 }
 

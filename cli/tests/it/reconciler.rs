@@ -30,6 +30,11 @@ const APPLIED: &str = "1f0e9d5e2f4f3c1f7b110c5a5a531c5a5f0e9d5e";
 const PINNED: &str = "5a531c5a5f0e9d5e2f4f3c1f7b110c5a1f0e9d5e";
 const REJECTED: &str = "7b110c5a5a531c5a5f0e9d5e2f4f3c1f1c5a5f0e";
 
+const WAITING: &str = "5f0e9d5e7b110c5a5a531c5a2f4f3c1f1c5a5f0e";
+
+/// Why a commit waits.
+const REMOVAL: &str = "it removes 11 of 20 jobs (`job-01`, `job-02`, `job-03` and 8 more); if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `Almanac-Prune: yes`";
+
 /// What the reconciler holds, and what it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -43,6 +48,8 @@ pub(crate) struct State {
     pub(crate) refusal: Option<Status>,
     /// Lists are empty.
     pub(crate) empty: bool,
+    /// Pages hold no more than this, however much is asked for.
+    pub(crate) most: Option<usize>,
     /// What comes of a look at the repository.
     pub(crate) outcome: v1::SyncOutcome,
 }
@@ -104,11 +111,13 @@ impl Reconciler {
     }
 
     fn page<T>(&self, items: Vec<T>, size: i32, token: &str) -> (Vec<T>, String) {
-        if self.state.lock().unwrap().empty {
+        let State { empty, most, .. } = *self.state.lock().unwrap();
+        if empty {
             return (vec![], String::new());
         }
         let start: usize = token.parse().unwrap_or(0);
-        let end = items.len().min(start + usize::try_from(size).unwrap());
+        let size = usize::try_from(size).unwrap().min(most.unwrap_or(usize::MAX));
+        let end = items.len().min(start + size);
         let next = if end < items.len() { end.to_string() } else { String::new() };
         (items.into_iter().skip(start).take(end - start).collect(), next)
     }
@@ -340,6 +349,13 @@ fn syncs() -> Vec<v1::Sync> {
             message: "1 added, 1 changed, 1 removed".to_owned(),
             ..sync(11, APPLIED, "Add the comparison of congestion controls", "2027-01-09T12:00:00Z")
         },
+        v1::Sync {
+            outcome: v1::SyncOutcome::Waiting.into(),
+            changed: 1,
+            removed: 11,
+            message: REMOVAL.to_owned(),
+            ..sync(10, WAITING, "Tidy up", "2027-01-09T11:00:00Z")
+        },
     ]
 }
 
@@ -357,6 +373,19 @@ fn finding(rule: &str, severity: &str, line: u32, message: &str, help: &str) -> 
     }
 }
 
+fn findings() -> Vec<v1::Finding> {
+    vec![
+        finding(
+            "schedule-conflict",
+            "error",
+            12,
+            "`ping-london` and `throughput` overlap on `london-01`, first at 2027-01-11T00:00:00Z",
+            "`cron: \"7-59/15 * * * *\"` is free",
+        ),
+        v1::Finding { column: 0, ..finding("empty-file", "warning", 0, "the file is empty", "") },
+    ]
+}
+
 impl State {
     /// What comes of a look at the repository.
     fn look(&self) -> v1::Sync {
@@ -367,14 +396,19 @@ impl State {
             v1::SyncOutcome::Rejected => recorded(0),
             v1::SyncOutcome::Waiting => v1::Sync {
                 outcome: v1::SyncOutcome::Waiting.into(),
-                message: "it removes 11 of 20 jobs (`job-01`, `job-02`, `job-03` and 8 more); if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `Almanac-Prune: yes`".to_owned(),
+                message: REMOVAL.to_owned(),
                 findings: 0,
                 removed: 11,
                 ..recorded(0)
             },
             v1::SyncOutcome::Failed | v1::SyncOutcome::Suspended => v1::Sync {
                 outcome: self.outcome.into(),
-                message: if self.outcome == v1::SyncOutcome::Suspended { suspended } else { "cannot look at the repository: there is no repository at /srv/testbed.git" }.to_owned(),
+                message: if self.outcome == v1::SyncOutcome::Suspended {
+                    suspended
+                } else {
+                    "cannot look at the repository: there is no repository at /srv/testbed.git"
+                }
+                .to_owned(),
                 started_at: at(NOW),
                 ended_at: at(NOW),
                 ..v1::Sync::default()
@@ -425,14 +459,41 @@ fn actions() -> Vec<v1::SyncAction> {
     ]
 }
 
-fn changes() -> Vec<v1::Change> {
-    let change = |name: &str, action: v1::ChangeAction, before: &str, after: &str| v1::Change {
+fn change(name: &str, action: v1::ChangeAction, before: &str, after: &str) -> v1::Change {
+    v1::Change {
         kind: "Job".to_owned(),
         name: name.to_owned(),
         action: action.into(),
         before: before.to_owned(),
         after: after.to_owned(),
+    }
+}
+
+fn changes_of_a_user() -> Vec<v1::Change> {
+    let spec = |role: &str, key: &str| {
+        format!(r#"{{"spec":{{"role":"{role}","team":"surrey","keys":["ssh-ed25519 {key} alice@laptop"]}}}}"#)
     };
+    let of_a_user = |action, before: &str, after: &str| v1::Change {
+        kind: "User".to_owned(),
+        ..change("alice", action, before, after)
+    };
+    vec![
+        of_a_user(v1::ChangeAction::Changed, &spec("user", "AAAA"), &spec("privileged", "BBBB")),
+        of_a_user(v1::ChangeAction::Added, "", &spec("user", "AAAA")),
+    ]
+}
+
+/// What a commit that waits would change.
+fn removal() -> Vec<v1::Change> {
+    let spec = |cron: &str| format!(r#"{{"spec":{{"owner":"alice","schedule":{{"cron":"{cron}"}}}}}}"#);
+    let removed =
+        |number: u32| change(&format!("job-{number:02}"), v1::ChangeAction::Removed, &spec("0 * * * *"), "");
+    let mut changes: Vec<_> = (1..=11).map(removed).collect();
+    changes.push(change("job-12", v1::ChangeAction::Changed, &spec("0 * * * *"), &spec("5 * * * *")));
+    changes
+}
+
+fn changes() -> Vec<v1::Change> {
     let old = r#"{"spec":{"owner":"alice","schedule":{"cron":"0 * * * *"},"container":{"image":"registry.example.org/probes/ping@sha256:0123456789"}}}"#;
     let new = r#"{"spec":{"owner":"alice","schedule":{"cron":"5 * * * *"},"exclusive":false,"container":{"image":"registry.example.org/probes/ping@sha256:abcdef"}}}"#;
     vec![
@@ -609,8 +670,9 @@ impl TestbedService for Reconciler {
         request: Request<v1::ListSyncActionsRequest>,
     ) -> Answer<v1::ListSyncActionsResponse> {
         self.ask(&request)?;
-        let (actions, _) = self.page(actions(), request.get_ref().page_size, "");
-        Ok(Response::new(v1::ListSyncActionsResponse { actions }))
+        let question = request.get_ref();
+        let (actions, next_page_token) = self.page(actions(), question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncActionsResponse { actions, next_page_token }))
     }
 
     async fn list_changes(
@@ -627,7 +689,8 @@ impl TestbedService for Reconciler {
         }
         let sync = syncs().remove(1);
         let change = |change| v1::RecordedChange { sync: Some(sync.clone()), change: Some(change) };
-        let (changes, next_page_token) = self.page(changes(), question.page_size, &question.page_token);
+        let all = if kind == "user" { changes_of_a_user() } else { changes() };
+        let (changes, next_page_token) = self.page(all, question.page_size, &question.page_token);
         let changes = changes.into_iter().map(change).collect();
         Ok(Response::new(v1::ListChangesResponse { changes, next_page_token }))
     }
@@ -681,20 +744,33 @@ impl TestbedService for Reconciler {
         let id = &request.get_ref().id;
         let sync = syncs().into_iter().find(|sync| sync.id.to_string() == *id || id.is_empty());
         let sync = sync.ok_or_else(|| Status::not_found(format!("sync `{id}` not found")))?;
-        if sync.id == 12 {
-            let findings = vec![
-                finding(
-                    "schedule-conflict",
-                    "error",
-                    12,
-                    "`ping-london` and `throughput` overlap on `london-01`, first at 2027-01-11T00:00:00Z",
-                    "`cron: \"7-59/15 * * * *\"` is free",
-                ),
-                v1::Finding { column: 0, ..finding("empty-file", "warning", 0, "the file is empty", "") },
-            ];
-            return Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings, changes: vec![] }));
-        }
-        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync), findings: vec![], changes: changes() }))
+        Ok(Response::new(v1::GetSyncResponse { sync: Some(sync) }))
+    }
+
+    async fn list_sync_findings(
+        &self,
+        request: Request<v1::ListSyncFindingsRequest>,
+    ) -> Answer<v1::ListSyncFindingsResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let all = if question.sync_id == 12 { findings() } else { vec![] };
+        let (findings, next_page_token) = self.page(all, question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncFindingsResponse { findings, next_page_token }))
+    }
+
+    async fn list_sync_changes(
+        &self,
+        request: Request<v1::ListSyncChangesRequest>,
+    ) -> Answer<v1::ListSyncChangesResponse> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let all = match question.sync_id {
+            10 => removal(),
+            11 => changes(),
+            _ => vec![],
+        };
+        let (changes, next_page_token) = self.page(all, question.page_size, &question.page_token);
+        Ok(Response::new(v1::ListSyncChangesResponse { changes, next_page_token }))
     }
 
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {

@@ -14,6 +14,8 @@ pub(crate) struct Desk {
     pub(crate) home: TempDir,
     pub(crate) reconciler: Reconciler,
     pub(crate) address: String,
+    /// Whether the terminal has colours.
+    pub(crate) colour: bool,
 }
 
 /// What a command said.
@@ -35,7 +37,7 @@ impl Desk {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
         almanac_proto::identity::generate(&home.path().join(".ssh/id_ed25519"), "alice").unwrap();
-        Self { home, reconciler, address }
+        Self { home, reconciler, address, colour: false }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -53,7 +55,7 @@ impl Desk {
         let world = World {
             now: NOW.parse::<Instant>().unwrap().0,
             folders: Folders { home: Some(self.path().to_owned()), config_home: None },
-            style: Style { width: Some(80), colour: false },
+            style: Style { width: Some(80), colour: self.colour },
             progress: false,
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());

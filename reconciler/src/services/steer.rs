@@ -106,7 +106,10 @@ pub(super) async fn actions(
     request: &v1::ListSyncActionsRequest,
 ) -> Result<v1::ListSyncActionsResponse, Status> {
     let size = page::size(request.page_size).map_err(refuse::field)?;
-    let rows = context.database("actions", context.store.actions(size)).await?;
+    let before = page::number(&request.page_token).map_err(refuse::field)?;
+    let rows = context.database("actions", context.store.actions(before, size + 1)).await?;
+    let (rows, more) = page::cut(rows, size);
+    let next_page_token = rows.last().filter(|_| more).map(|row| page::numbered(row.id));
     let action = |row: ActionRow| v1::SyncAction {
         at: Some(timestamp(row.at)),
         actor: row.actor,
@@ -115,13 +118,17 @@ pub(super) async fn actions(
         reason: row.reason,
         until: row.until.map(timestamp),
     };
-    Ok(v1::ListSyncActionsResponse { actions: rows.into_iter().map(action).collect() })
+    Ok(v1::ListSyncActionsResponse {
+        actions: rows.into_iter().map(action).collect(),
+        next_page_token: next_page_token.unwrap_or_default(),
+    })
 }
 
 /// The action of whoever calls, if they may.
 fn begin(context: &Context, metadata: &MetadataMap, deed: Deed) -> Result<ActionRow, Status> {
     let caller = context.allowed(metadata, Action::Steer(deed))?;
     Ok(ActionRow {
+        id: 0,
         at: clock::now(),
         actor: caller.name().to_owned(),
         deed,

@@ -78,10 +78,10 @@ pub(super) async fn list(
     request: &v1::ListSyncsRequest,
 ) -> Result<v1::ListSyncsResponse, Status> {
     let size = page::size(request.page_size).map_err(refuse::field)?;
-    let before = before(&request.page_token)?;
+    let before = page::number(&request.page_token).map_err(refuse::field)?;
     let rows = context.database("syncs", context.store.syncs(before, size + 1)).await?;
     let (rows, more) = page::cut(rows, size);
-    let next_page_token = rows.last().filter(|_| more).map(|row| page::token(&[&row.id.to_string()]));
+    let next_page_token = rows.last().filter(|_| more).map(|row| page::numbered(row.id));
     Ok(v1::ListSyncsResponse {
         syncs: rows.iter().map(message::sync).collect(),
         next_page_token: next_page_token.unwrap_or_default(),
@@ -89,35 +89,63 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(context: &Context, id: &str) -> Result<v1::GetSyncResponse, Status> {
-    let row = find(context, id).await?;
-    let findings = context.database("findings", context.store.findings(row.id)).await?;
-    let changes = context.database("changes", context.store.changes(row.id)).await?;
-    Ok(v1::GetSyncResponse {
-        sync: Some(message::sync(&row)),
-        findings: findings.into_iter().map(message::finding).collect(),
-        changes: changes.into_iter().map(message::change).collect(),
+    Ok(v1::GetSyncResponse { sync: Some(message::sync(&find(context, id).await?)) })
+}
+
+pub(super) async fn findings(
+    context: &Context,
+    request: &v1::ListSyncFindingsRequest,
+) -> Result<v1::ListSyncFindingsResponse, Status> {
+    let size = page::size(request.page_size).map_err(refuse::field)?;
+    let from = page::number(&request.page_token).map_err(refuse::field)?.unwrap_or_default();
+    let sync = by_id(context, request.sync_id).await?.id;
+    let page = context.store.findings_from(sync, from, size);
+    let (rows, more) = context.database("findings", page).await?;
+    Ok(v1::ListSyncFindingsResponse {
+        next_page_token: next_position(from, rows.len(), more),
+        findings: rows.into_iter().map(message::finding).collect(),
     })
 }
 
 pub(super) async fn changes(
     context: &Context,
+    request: &v1::ListSyncChangesRequest,
+) -> Result<v1::ListSyncChangesResponse, Status> {
+    let size = page::size(request.page_size).map_err(refuse::field)?;
+    let from = page::number(&request.page_token).map_err(refuse::field)?.unwrap_or_default();
+    let sync = by_id(context, request.sync_id).await?.id;
+    let page = context.store.changes_from(sync, from, size);
+    let (rows, more) = context.database("changes", page).await?;
+    Ok(v1::ListSyncChangesResponse {
+        next_page_token: next_position(from, rows.len(), more),
+        changes: rows.into_iter().map(message::change).collect(),
+    })
+}
+
+/// The token of the page that follows so many rows from a position on.
+fn next_position(from: i64, rows: usize, more: bool) -> String {
+    let next = i64::try_from(rows).ok().and_then(|rows| from.checked_add(rows));
+    next.filter(|_| more).map(page::numbered).unwrap_or_default()
+}
+
+pub(super) async fn history(
+    context: &Context,
     request: &v1::ListChangesRequest,
 ) -> Result<v1::ListChangesResponse, Status> {
     let size = page::size(request.page_size).map_err(refuse::field)?;
-    let before = before(&request.page_token)?;
+    let before = page::number(&request.page_token).map_err(refuse::field)?;
     let kind = [Kind::User, Kind::Node, Kind::Job].into_iter().find(|kind| kind.as_str() == request.kind);
     let kind = kind.ok_or_else(|| FieldError::invalid("kind", "expected `User`, `Node` or `Job`"));
     let kind = kind.map_err(refuse::field)?;
-    let rows =
-        context.database("history", context.store.history(kind, &request.name, before, size + 1)).await?;
+    let page = context.store.history(kind, &request.name, before, size);
+    let (rows, more) = context.database("history", page).await?;
     if rows.is_empty() && before.is_none() {
         let (kind, name) = (kind.as_str().to_lowercase(), &request.name);
         return Err(Status::not_found(format!(
             "no commit that was put in force ever declared a {kind} `{name}`"
         )));
     }
-    let (rows, more) = page::cut(rows, size);
-    let next_page_token = rows.last().filter(|_| more).map(|row| page::token(&[&row.sync.id.to_string()]));
+    let next_page_token = rows.last().filter(|_| more).map(|row| page::numbered(row.sync.id));
     let change = |row: HistoryRow| v1::RecordedChange {
         sync: Some(message::sync(&row.sync)),
         change: Some(message::change(row.change)),
@@ -128,11 +156,13 @@ pub(super) async fn changes(
     })
 }
 
-/// The sync that a page goes on before.
-fn before(page_token: &str) -> Result<Option<i64>, Status> {
-    let before = page::parts::<1>(page_token).map_err(refuse::field)?;
-    before.map(|[id]| id.parse::<i64>()).transpose().map_err(|_| {
-        Status::invalid_argument("field `page_token` is wrong: it is not one that a page of this list gave")
+async fn by_id(context: &Context, id: u64) -> Result<SyncRow, Status> {
+    let row = match i64::try_from(id) {
+        Ok(number) => context.database("sync", context.store.sync(number)).await?,
+        Err(_) => None,
+    };
+    row.ok_or_else(|| {
+        Status::not_found(format!("there is no sync {id}; ListSyncs lists those that there are"))
     })
 }
 

@@ -263,12 +263,28 @@ impl TestbedService for TestbedCalls {
         within(syncs::get(&self.0, &request.get_ref().id)).await.map(Response::new)
     }
 
+    async fn list_sync_findings(
+        &self,
+        request: Request<v1::ListSyncFindingsRequest>,
+    ) -> Result<Response<v1::ListSyncFindingsResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(syncs::findings(&self.0, request.get_ref())).await.map(Response::new)
+    }
+
+    async fn list_sync_changes(
+        &self,
+        request: Request<v1::ListSyncChangesRequest>,
+    ) -> Result<Response<v1::ListSyncChangesResponse>, Status> {
+        self.0.allowed(request.metadata(), Action::ReadSyncs)?;
+        within(syncs::changes(&self.0, request.get_ref())).await.map(Response::new)
+    }
+
     async fn list_changes(
         &self,
         request: Request<v1::ListChangesRequest>,
     ) -> Result<Response<v1::ListChangesResponse>, Status> {
         self.0.allowed(request.metadata(), Action::ReadSyncs)?;
-        within(syncs::changes(&self.0, request.get_ref())).await.map(Response::new)
+        within(syncs::history(&self.0, request.get_ref())).await.map(Response::new)
     }
 
     async fn suspend_sync(

@@ -8,6 +8,8 @@ use crate::intent::{Deed, Hold, Intent};
 /// Something that somebody did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionRow {
+    /// Its number, which the database gives; it grows.
+    pub id: i64,
     /// When.
     pub at: DateTime<Utc>,
     /// Who.
@@ -24,19 +26,19 @@ pub struct ActionRow {
     pub sync: Option<i64>,
 }
 
-type Columns = (i64, String, String, String, String, Option<i64>, Option<i64>);
+type Columns = (i64, i64, String, String, String, String, Option<i64>, Option<i64>);
 
 impl TryFrom<Columns> for ActionRow {
     type Error = StoreError;
 
-    fn try_from((at, actor, action, commit, reason, until, sync): Columns) -> Result<Self, StoreError> {
+    fn try_from((id, at, actor, action, commit, reason, until, sync): Columns) -> Result<Self, StoreError> {
         let deed = word("action", &action)?;
-        Ok(Self { at: instant(at), actor, deed, commit, reason, until: until.map(instant), sync })
+        Ok(Self { id, at: instant(at), actor, deed, commit, reason, until: until.map(instant), sync })
     }
 }
 
 impl Store {
-    /// Records what somebody did. What was decided before it and is not in force when this returns will not be.
+    /// Records what somebody did, whatever its `id` says. What was decided before it and is not in force when this returns will not be.
     ///
     /// # Errors
     ///
@@ -100,15 +102,17 @@ impl Store {
         Ok(latest)
     }
 
-    /// What people did, the latest first.
+    /// What people did before a given action, the latest first.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn actions(&self, limit: u32) -> Result<Vec<ActionRow>, StoreError> {
+    pub async fn actions(&self, before: Option<i64>, limit: u32) -> Result<Vec<ActionRow>, StoreError> {
         let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT at, actor, action, commit_id, reason, until, sync_id FROM actions ORDER BY id DESC LIMIT $1",
+            "SELECT id, at, actor, action, commit_id, reason, until, sync_id FROM actions
+             WHERE id < $1 ORDER BY id DESC LIMIT $2",
         )
+        .bind(before.unwrap_or(i64::MAX))
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -117,7 +121,7 @@ impl Store {
 
     async fn latest_of(&self, on: Deed, off: Deed) -> Result<Option<ActionRow>, StoreError> {
         let row: Option<Columns> = sqlx::query_as(
-            "SELECT at, actor, action, commit_id, reason, until, sync_id FROM actions
+            "SELECT id, at, actor, action, commit_id, reason, until, sync_id FROM actions
              WHERE action = $1 OR action = $2 ORDER BY id DESC LIMIT 1",
         )
         .bind(on.as_str())

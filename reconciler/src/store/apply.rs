@@ -27,12 +27,24 @@ pub struct Apply<'a> {
     pub sync: &'a SyncRow,
     /// Its findings: warnings when the commit is put in force.
     pub findings: &'a [FindingRow],
-    /// What changes, and what follows from it; nothing for a commit that is not put in force.
-    pub change: Option<(&'a Plan<'a>, &'a Next)>,
+    /// What it does.
+    pub effect: Effect<'a>,
     /// What is to be told to whom, given the id of the sync.
     pub notices: &'a (dyn Fn(i64) -> Vec<Notice> + Sync),
     /// Who watches.
     pub steps: &'a Steps,
+}
+
+/// What a sync does to what is in force.
+#[derive(Clone, Copy)]
+pub enum Effect<'a> {
+    /// Nothing: its commit has errors, and what it would change is not known.
+    None,
+    /// Nothing until somebody approves its commit. What that would change is recorded, so that whoever is asked can
+    /// read all of it.
+    Waits(&'a Plan<'a>),
+    /// It makes the changes, and what follows from them.
+    Applies(&'a Plan<'a>, &'a Next),
 }
 
 /// What a change was decided on. A change whose base is not there any more is not made.
@@ -49,7 +61,7 @@ pub struct Base {
 }
 
 impl Store {
-    /// Records a sync and puts its commit in force if it brings a change, all of it or nothing. Returns
+    /// Records a sync and puts its commit in force if it applies it, all of it or nothing. Returns
     /// the id of the sync.
     ///
     /// # Errors
@@ -63,11 +75,11 @@ impl Store {
         let id = syncs::put(&mut change, apply.sync).await?;
         findings::put(&mut change, id, apply.findings).await?;
         outbox::put(&mut change, &(apply.notices)(id), apply.sync.ended_at).await?;
-        if let Some((plan, _)) = apply.change {
+        if let Effect::Waits(plan) | Effect::Applies(plan, _) = apply.effect {
             record_changes(&mut change, id, plan).await?;
         }
         apply.steps.over(Step::SyncWritten);
-        if let Some((plan, next)) = apply.change {
+        if let Effect::Applies(plan, next) = apply.effect {
             let now = apply.sync.ended_at;
             users(&mut change, id, now, plan).await?;
             nodes(&mut change, id, now, plan, next).await?;

@@ -5,7 +5,7 @@ use std::{fmt, iter};
 use almanac_validate::Finding;
 
 use super::{
-    Change, Store, StoreError, count,
+    Change, Store, StoreError, count, page,
     rows::{insert, text},
 };
 
@@ -102,6 +102,30 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(FindingRow::from).collect())
+    }
+
+    /// A page of the same, from a position on, and whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn findings_from(
+        &self,
+        sync: i64,
+        from: i64,
+        limit: u32,
+    ) -> Result<(Vec<FindingRow>, bool), StoreError> {
+        let rows = sqlx::query_as(
+            "SELECT rule, severity, message, file, line, col, end_line, end_col, help
+             FROM findings WHERE sync_id = $1 AND position >= $2 ORDER BY position LIMIT $3",
+        )
+        .bind(sync)
+        .bind(from)
+        .bind(i64::from(limit) + 1)
+        .fetch(&self.pool);
+        let size = |row: &Columns| row.2.len() + row.3.len() + row.8.len();
+        let (rows, more) = page::read(rows, limit, size).await?;
+        Ok((rows.into_iter().map(FindingRow::from).collect(), more))
     }
 }
 

@@ -24,6 +24,7 @@ mod lead;
 mod look;
 mod open;
 mod outbox;
+mod page;
 mod presence;
 mod rows;
 mod runs;
@@ -34,7 +35,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, AnyPool, Transaction};
 
 pub use actions::ActionRow;
-pub use apply::{Apply, Base};
+pub use apply::{Apply, Base, Effect};
 pub use artifacts::{ArtifactRow, UploadRow};
 pub use changes::{ChangeRow, HistoryRow};
 pub use engine::{CHANNEL, Engine};

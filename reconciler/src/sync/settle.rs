@@ -18,7 +18,7 @@ use crate::{
     prune,
     source::Commit,
     step::Step,
-    store::{Apply, Base, FindingRow, StoreError, SyncCause, SyncOutcome, SyncRow},
+    store::{Apply, Base, Effect, FindingRow, StoreError, SyncCause, SyncOutcome, SyncRow},
 };
 
 /// What is decided on, besides the commit.
@@ -56,7 +56,7 @@ impl Reconciler {
             if let Some(same) = self.same(again, &sync, &findings).await? {
                 return Ok(Round::Unchanged(same));
             }
-            sync.id = self.only_record(&sync, &findings, base).await?;
+            sync.id = self.only_record(&sync, &findings, Effect::None, base).await?;
             let shown = human(&report, &tree.sources, Path::new(&tree.folder), Style::Plain);
             return Ok(Round::Recorded(sync, News::Rejected(shown)));
         };
@@ -75,7 +75,7 @@ impl Reconciler {
                 if let Some(same) = self.same(again, &sync, &findings).await? {
                     return Ok(Round::Unchanged(same));
                 }
-                sync.id = self.only_record(&sync, &findings, base).await?;
+                sync.id = self.only_record(&sync, &findings, Effect::Waits(&plan), base).await?;
                 return Ok(Round::Recorded(sync, News::Waiting(plan.to_string())));
             }
             if approved_by.is_none() {
@@ -105,21 +105,25 @@ impl Reconciler {
         let Some(before) = again.filter(|before| before.outcome == sync.outcome) else { return Ok(None) };
         let then = self.store.findings(before.id).await?;
         let same = then.iter().map(FindingRow::place).eq(findings.iter().map(FindingRow::place));
+        let counts = |sync: &SyncRow| (sync.added, sync.changed, sync.removed);
         // What else is said is that the branch was rewritten before.
-        Ok(Some(before).filter(|before| same && before.message.ends_with(&sync.message)))
+        let same = same && counts(&before) == counts(sync) && before.message.ends_with(&sync.message);
+        Ok(Some(before).filter(|_| same))
     }
 
+    /// Records a sync that leaves in force what is.
     async fn only_record(
         &self,
         sync: &SyncRow,
         findings: &[FindingRow],
+        effect: Effect<'_>,
         base: Base,
     ) -> Result<i64, StoreError> {
         let apply = Apply {
             base,
             sync,
             findings,
-            change: None,
+            effect,
             notices: &|id| self.announcer.of_sync(sync, id),
             steps: &self.steps,
         };
@@ -139,7 +143,7 @@ impl Reconciler {
             base,
             sync,
             findings,
-            change: Some((plan, &next)),
+            effect: Effect::Applies(plan, &next),
             notices: &|id| self.announcer.of_sync(sync, id),
             steps: &self.steps,
         };

@@ -3,9 +3,9 @@
 use almanac_proto::v1::{self, ChangeAction, SyncOutcome};
 use serde_json::Value;
 
-use crate::harness::{Testbed, manifest};
+use crate::harness::{Looked, Testbed, manifest};
 
-fn changes(sync: &v1::GetSyncResponse) -> Vec<(&str, &str, ChangeAction)> {
+fn changes(sync: &Looked) -> Vec<(&str, &str, ChangeAction)> {
     sync.changes.iter().map(|change| (change.kind.as_str(), change.name.as_str(), change.action())).collect()
 }
 
@@ -34,7 +34,7 @@ async fn a_good_commit_is_applied_and_every_list_says_so() {
     assert_eq!(jobs[0].next_run.unwrap().seconds, 1_893_456_000, "2030-01-01T00:00:00Z");
     assert_eq!(jobs[0].deleted_at, None);
 
-    let sync = alice.get_sync(v1::GetSyncRequest::default()).await.unwrap().into_inner();
+    let sync = Looked::at(&mut alice, "").await.unwrap();
     let summary = sync.sync.as_ref().unwrap();
     assert_eq!(summary.outcome(), SyncOutcome::Applied);
     assert_eq!(summary.commit, jobs[0].commit);

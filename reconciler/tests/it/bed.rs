@@ -23,7 +23,7 @@ use almanac_reconciler::{
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 
-use crate::harness::Database;
+use crate::harness::{Database, Looked};
 
 /// How long anything may take before a test has failed.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -188,13 +188,12 @@ impl Bed {
     }
 
     /// The latest sync, with findings and changes.
-    pub(crate) async fn latest(&self) -> Option<v1::GetSyncResponse> {
-        let latest = self.alice().get_sync(v1::GetSyncRequest { id: String::new() }).await;
-        latest.ok().map(tonic::Response::into_inner)
+    pub(crate) async fn latest(&self) -> Option<Looked> {
+        Looked::at(&mut self.alice(), "").await
     }
 
     /// Waits until a commit was looked at, and returns what came of it.
-    pub(crate) async fn looked_at(&self, commit: &str) -> v1::GetSyncResponse {
+    pub(crate) async fn looked_at(&self, commit: &str) -> Looked {
         let what = format!("{commit} to be looked at");
         until(&what, async || {
             let latest = self.latest().await?;
@@ -204,7 +203,7 @@ impl Bed {
     }
 
     /// Waits until a commit is in force.
-    pub(crate) async fn applied(&self, commit: &str) -> v1::GetSyncResponse {
+    pub(crate) async fn applied(&self, commit: &str) -> Looked {
         let sync = self.looked_at(commit).await;
         assert_eq!(sync.sync.as_ref().unwrap().outcome(), v1::SyncOutcome::Applied, "{sync:?}");
         sync

@@ -138,7 +138,7 @@ async fn whatever_was_changed_is_put_right_and_recorded() {
 
         let sync: SyncRow = reconciler.put_right(clock::now()).await.unwrap().expect(what);
         assert_eq!((sync.cause, &sync.commit.id), (SyncCause::Drift, &commit), "{what}");
-        let recorded = store.changes(sync.id).await.unwrap();
+        let (recorded, _) = store.changes_from(sync.id, 0, 1_000).await.unwrap();
         let recorded: Vec<_> = recorded.iter().map(|change| (change.name.as_str(), change.action)).collect();
         assert_eq!(&recorded[..], *changes, "{what}");
 
@@ -231,6 +231,7 @@ async fn nothing_is_put_right_while_the_syncs_rest() {
     reconciler.round(clock::now()).await.unwrap();
     let act = async |deed| {
         let action = ActionRow {
+            id: 0,
             at: clock::now(),
             actor: "alice".to_owned(),
             deed,

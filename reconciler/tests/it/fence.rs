@@ -84,6 +84,7 @@ async fn of_two_rounds_at_a_time_one_is_recorded() {
 
 fn action(deed: Deed) -> ActionRow {
     ActionRow {
+        id: 0,
         at: clock::now(),
         actor: "alice".to_owned(),
         deed,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use almanac_proto::v1::{self, SyncOutcome};
+use almanac_proto::v1::{self, ChangeAction, SyncOutcome};
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use crate::harness::{Testbed, manifest};
+use crate::harness::{Looked, Testbed, manifest};
 
 fn name(number: u32) -> String {
     format!("job-{number:02}")
@@ -90,6 +90,57 @@ async fn a_large_removal_waits_until_an_admin_lets_it_pass() {
 
     let refused = approve(&testbed, "alice", "").await.unwrap_err();
     assert_eq!(refused.message(), "no commit waits for an approval");
+}
+
+/// What is recorded of a sync: each name with what is done to it.
+async fn recorded(testbed: &Testbed, sync: &v1::Sync) -> Vec<(String, ChangeAction)> {
+    let sync = Looked::at(&mut testbed.ask("bob"), &sync.id.to_string()).await.unwrap();
+    sync.changes.into_iter().map(|change| (change.name.clone(), change.action())).collect()
+}
+
+/// What happened to a job, the latest first, and by which sync.
+async fn history(testbed: &Testbed, job: &str) -> Result<Vec<(ChangeAction, u64)>, Code> {
+    let request =
+        v1::ListChangesRequest { kind: "Job".to_owned(), name: job.to_owned(), ..Default::default() };
+    let answer = testbed.ask("bob").list_changes(request).await.map_err(|status| status.code())?;
+    let happened = |change: v1::RecordedChange| (change.change.unwrap().action(), change.sync.unwrap().id);
+    Ok(answer.into_inner().changes.into_iter().map(happened).collect())
+}
+
+#[tokio::test]
+async fn what_waits_is_recorded_in_full_and_did_not_happen() {
+    use ChangeAction::{Added, Changed, Removed};
+    let mut testbed = twenty().await;
+    remove(&testbed, 1..=11);
+    testbed.write_job(&name(12), "bob", "london-01", manifest::DAILY);
+    testbed.write_job("job-21", "bob", "london-01", manifest::HOURLY);
+    let (commit, waiting) = waits(&testbed, "tidy up").await;
+    assert_eq!((waiting.added, waiting.changed, waiting.removed), (1, 1, 11));
+    let mut expected: Vec<_> = (1..=11).map(|number| (name(number), Removed)).collect();
+    expected.extend([(name(12), Changed), (name(21), Added)]);
+    assert_eq!(recorded(&testbed, &waiting).await, expected);
+
+    // Nothing of it is anybody's history, in force, or drift.
+    let added = |history: Vec<(ChangeAction, u64)>| history.into_iter().map(|(action, _)| action).collect();
+    let happened = async |job: &str| history(&testbed, job).await.map(added);
+    assert_eq!(happened(&name(1)).await, Ok(vec![Added]));
+    assert_eq!(happened(&name(12)).await, Ok(vec![Added]));
+    assert_eq!(happened(&name(21)).await, Err(Code::NotFound));
+    testbed.crash_and_serve().await;
+    let again = testbed.look().await;
+    assert_eq!((again.id, again.outcome()), (waiting.id, SyncOutcome::Waiting));
+    assert_eq!(testbed.jobs().await, (1..=20).map(name).collect::<Vec<_>>());
+
+    // Approved, it is a sync of its own, which made the changes; the one that waited stays as it was.
+    let applied = approve(&testbed, "alice", &commit).await.unwrap();
+    assert!(applied.id > waiting.id, "{applied:?}");
+    for sync in [&waiting, &applied] {
+        assert_eq!(recorded(&testbed, sync).await, expected, "{sync:?}");
+    }
+    let latest = async |job: &str| history(&testbed, job).await.unwrap()[0];
+    assert_eq!(latest(&name(1)).await, (Removed, applied.id));
+    assert_eq!(latest(&name(12)).await, (Changed, applied.id));
+    assert_eq!(history(&testbed, &name(21)).await, Ok(vec![(Added, applied.id)]));
 }
 
 #[tokio::test]

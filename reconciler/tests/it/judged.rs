@@ -30,6 +30,7 @@ async fn look(reconciler: &mut Reconciler) -> (SyncRow, bool) {
 
 async fn act(store: &Store, deed: Deed, commit: &str, sync: Option<i64>) {
     let action = ActionRow {
+        id: 0,
         at: clock::now(),
         actor: "alice".to_owned(),
         deed,

@@ -27,6 +27,7 @@ mod migration;
 mod notifications;
 mod occurrences;
 mod odd_repositories;
+mod pages;
 mod plan;
 mod postgres;
 mod redaction;

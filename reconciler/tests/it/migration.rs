@@ -58,7 +58,7 @@ async fn a_database_of_the_version_before_is_migrated_and_gone_on_with() {
         [(2, SyncOutcome::Applied, SyncCause::Commit), (1, SyncOutcome::Rejected, SyncCause::Commit)]
     );
     assert_eq!(store.findings(1).await.unwrap().len(), 1);
-    assert_eq!(store.changes(2).await.unwrap().len(), 1);
+    assert_eq!(store.changes_from(2, 0, 1_000).await.unwrap().0.len(), 1);
     let runs = store.runs(&RunFilter::default(), 10).await.unwrap();
     assert_eq!((runs.len(), runs[0].state.phase), (1, Phase::Completed));
     assert_eq!(store.steps(runs[0].id, RunRole::Client).await.unwrap().len(), 2);

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
-use crate::harness::{Certificate, Ended, GitHttps, Replica, Testbed, git_https};
+use crate::harness::{Certificate, Ended, GitHttps, Looked, Replica, Testbed, git_https};
 
 /// What is given where a secret may be given.
 const CANARY: &str = "canary-5f1c0d9e";
@@ -103,7 +103,7 @@ async fn a_secret_is_in_no_log_error_plan_answer_or_metric() {
     said.add("an answer over HTTP", answer);
 
     let mut alice = testbed.ask("alice");
-    said.add("a plan", alice.get_sync(v1::GetSyncRequest { id: String::new() }).await.unwrap());
+    said.add("a plan", Looked::at(&mut alice, "").await.unwrap());
     said.add("the status", alice.get_sync_status(v1::GetSyncStatusRequest {}).await.unwrap());
     said.add("the nodes", alice.list_nodes(v1::ListNodesRequest::default()).await.unwrap());
     for path in ["/metrics", "/readyz?verbose", "/healthz"] {

@@ -31,6 +31,8 @@ enum Call {
     GetSyncStatus,
     ListSyncs,
     GetSync,
+    ListSyncFindings,
+    ListSyncChanges,
     ListChanges,
     ListSyncActions,
     Suspend,
@@ -142,6 +144,14 @@ impl Wire {
             Call::GetSyncStatus => ask!(people.get_sync_status(v1::GetSyncStatusRequest {})),
             Call::ListSyncs => ask!(people.list_syncs(v1::ListSyncsRequest::default())),
             Call::GetSync => ask!(people.get_sync(v1::GetSyncRequest::default())),
+            Call::ListSyncFindings => ask!(
+                people.list_sync_findings(v1::ListSyncFindingsRequest { sync_id: 1, ..Default::default() })
+            ),
+            Call::ListSyncChanges => {
+                ask!(
+                    people.list_sync_changes(v1::ListSyncChangesRequest { sync_id: 1, ..Default::default() })
+                )
+            }
             Call::ListChanges => ask!(people.list_changes(v1::ListChangesRequest {
                 kind: name("Job"),
                 name: name("ping"),
@@ -220,6 +230,8 @@ async fn every_call_by_every_caller() {
         (Call::GetSyncStatus,    [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::ListSyncs,        [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::GetSync,          [OK,         OK,    OK,                OK,           NO,     NO]),
+        (Call::ListSyncFindings, [OK,         OK,    OK,                OK,           NO,     NO]),
+        (Call::ListSyncChanges,  [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::ListChanges,      [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::ListSyncActions,  [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::Suspend,          [NO,         NO,    NO,                IN,           NO,     NO]),

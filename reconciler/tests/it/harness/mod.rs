@@ -3,6 +3,7 @@
 mod certificate;
 mod database;
 pub(crate) mod git_https;
+mod looked;
 pub(crate) mod manifest;
 mod mount;
 mod process;
@@ -20,6 +21,7 @@ mod wire;
 pub(crate) use certificate::Certificate;
 pub(crate) use database::Database;
 pub(crate) use git_https::GitHttps;
+pub(crate) use looked::Looked;
 pub(crate) use mount::Mount;
 pub(crate) use process::{Daemon, Ended, wait_for};
 pub(crate) use proxy::{Network, Proxy};

@@ -14,7 +14,7 @@ use almanac_proto::{
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Daemon, Database, Repository, Server, manifest, wait_for};
+use super::{Daemon, Database, Looked, Repository, Server, manifest, wait_for};
 
 /// A testbed with an admin `alice`, users `bob` and `dave`, a privileged user `carol`, and nodes
 /// `london-01` and `paris-01`.
@@ -257,17 +257,16 @@ impl Testbed {
     }
 
     /// Pushes the clone and waits for what comes of it, good or bad.
-    pub(crate) async fn push_and_look(&self, message: &str) -> v1::GetSyncResponse {
+    pub(crate) async fn push_and_look(&self, message: &str) -> Looked {
         let commit = self.repository.push(message);
         self.wait_looked(&commit).await
     }
 
     /// Waits for what comes of a commit, good or bad.
-    pub(crate) async fn wait_looked(&self, commit: &str) -> v1::GetSyncResponse {
+    pub(crate) async fn wait_looked(&self, commit: &str) -> Looked {
         let mut alice = self.ask("alice");
         self.wait_for(&format!("commit {commit} to be looked at"), async || {
-            let request = v1::GetSyncRequest { id: commit.to_owned() };
-            Some(alice.get_sync(request).await.ok()?.into_inner())
+            Looked::at(&mut alice, commit).await
         })
         .await
     }
