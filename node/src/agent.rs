@@ -98,6 +98,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         upload: Arc::new(Notify::new()),
         points: points.clone(),
         since: started_at,
+        ready: watch::Sender::default(),
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;
@@ -138,6 +139,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         engine: docker,
         journal: journal.clone(),
         state_dir: state_dir.clone(),
+        ready: tools.ready.subscribe(),
     };
     tasks.spawn(housekeeping::tidy(keeper, stop.clone()));
     let pulse = Pulse { runtime, boot_id, address: settings.address };

@@ -56,6 +56,7 @@ impl Preparations {
             });
             self.under_way.insert(key, Preparation { order, task });
         }
+        self.tell();
     }
 
     /// Hands over a run that is settled to run, however far it is.
@@ -65,6 +66,7 @@ impl Preparations {
             self.withdraw(&key);
         }
         let known = self.under_way.remove(&key).map(|known| known.task);
+        self.tell();
         known.or_else(|| self.leaving.remove(&key))
     }
 
@@ -74,6 +76,11 @@ impl Preparations {
         for (_, task) in self.leaving {
             over(Some(task)).await;
         }
+    }
+
+    /// Says which runs are nobody's remains although the journal does not know them.
+    fn tell(&self) {
+        self.tools.ready.send_replace(self.under_way.keys().copied().collect());
     }
 
     fn withdraw(&mut self, key: &RunKey) {

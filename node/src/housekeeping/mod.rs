@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fs, sync::Arc};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::time;
+use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -59,6 +59,8 @@ pub struct Housekeeper {
     pub journal: Journal,
     /// Where the folders of runs are.
     pub state_dir: Arc<StateDir>,
+    /// The runs that are made ready and are not in the journal yet.
+    pub ready: watch::Receiver<BTreeSet<RunKey>>,
 }
 
 /// Why a round is given up until the next.
@@ -95,12 +97,14 @@ impl Housekeeper {
     async fn round(&self) -> Result<(), RoundError> {
         let grace = self.settings.grace.to_delta();
         let folders = self.folders();
-        // What there is, is listed before what goes on: a run is journaled before there is anything of it.
+        // What there is, is listed before what goes on, and what is made ready before what is journaled: in this
+        // order a run comes to be.
         let containers = match &self.engine {
             Some(engine) => engine.remains().await?,
             None => Vec::new(),
         };
-        let open: Vec<RunKey> = self.journal.open_runs().await?.iter().map(|run| run.order.key()).collect();
+        let mut open: Vec<RunKey> = self.ready.borrow().iter().copied().collect();
+        open.extend(self.journal.open_runs().await?.iter().map(|run| run.order.key()));
         let now = clock::now();
         if let Some(engine) = &self.engine {
             let containers: Vec<Remains> =

@@ -1,12 +1,15 @@
 //! Carries out one run, from where it stands to the point where its files are queued. It decides
 //! nothing: it does what the state asks for, and journals what it sees before it goes on.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
-use tokio::{sync::Notify, task, time};
+use tokio::{
+    sync::{Notify, watch},
+    task, time,
+};
 use tracing::{info, warn};
 
 use almanac_schemas::{Instant, JobName, NodeName, RunId, RunRole};
@@ -22,7 +25,7 @@ use crate::{
     state_dir::{RunDir, StateDir},
 };
 
-use super::{Collected, Observation, Order, Outcome, State};
+use super::{Collected, Observation, Order, Outcome, RunKey, State};
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -41,6 +44,8 @@ pub struct Tools {
     pub points: Points,
     /// Since when the agent has been there.
     pub since: DateTime<Utc>,
+    /// The runs that are made ready and are not in the journal yet.
+    pub ready: watch::Sender<BTreeSet<RunKey>>,
 }
 
 /// Gets a run ready ahead of its instant. It may never come to run: then [`withdraw`] leaves nothing of it.

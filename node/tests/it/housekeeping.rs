@@ -47,6 +47,25 @@ fn stray(world: &World, agent: &str) -> String {
 
 #[test]
 #[ignore = "needs docker"]
+fn what_is_made_ready_is_of_a_run_that_is_to_come() {
+    let mut world = tidy(World::with_docker(), "10GiB", "");
+    let at = Utc::now() + TimeDelta::seconds(7);
+    world.declare([Job::once("later", at).sh("true")]);
+    world.start();
+    let name = world.wait("a container that is made ready", |world| world.containers().pop());
+    let made = docker(&["inspect", "--format", "{{.Id}}", &name]);
+    // It grows older than what belongs to nobody may become.
+    world.wait("the last moment before its instant", |_| {
+        (Utc::now() > at - TimeDelta::milliseconds(500)).then_some(())
+    });
+    assert_eq!(docker(&["inspect", "--format", "{{.Id}}", &name]), made);
+    let run = world.wait_end("later");
+    assert_eq!(run.end(), DONE);
+    assert!(run.at(Phase::Running) - at < TimeDelta::seconds(1), "{run:?}");
+}
+
+#[test]
+#[ignore = "needs docker"]
 fn what_belongs_to_no_run_goes_after_a_while_and_what_runs_stays() {
     let mut world = tidy(World::with_docker(), "10GiB", "");
     let key: PublicKey = fs::read_to_string(world.path("key.pub")).unwrap().parse().unwrap();
