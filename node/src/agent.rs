@@ -64,11 +64,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     let runtime: Arc<dyn Runtime> = match &settings.runtime {
         RuntimeChoice::Docker { host } => {
             let agent = settings.identity.public_key().fingerprint();
-            Arc::new(Docker::connect(host.as_deref(), agent).await.map_err(StartError::Runtime)?)
+            Arc::new(
+                Docker::connect(host.as_deref(), agent, settings.log_limit)
+                    .await
+                    .map_err(StartError::Runtime)?,
+            )
         }
         RuntimeChoice::Process => {
             warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
-            Arc::new(Process::new(state_dir.runs(), boot_id.clone()))
+            Arc::new(Process::new(state_dir.runs(), boot_id.clone(), settings.log_limit))
         }
     };
     let engine = runtime.describe().await.map_err(StartError::Runtime)?;
@@ -82,6 +86,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
         journal: journal.clone(),
         runtime: runtime.clone(),
         state_dir: state_dir.clone(),
+        log_limit: settings.log_limit,
         report: Arc::new(Notify::new()),
         upload: Arc::new(Notify::new()),
     };

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use almanac_schemas::NodeName;
+use almanac_schemas::{NodeName, Size};
+
+use crate::logs::pump::{self, PumpArgs};
 
 /// Almanac's agent: keeps a node's schedule, runs its containers and reports every run.
 #[derive(Debug, Parser)]
@@ -26,6 +28,9 @@ pub enum Command {
     Keygen(KeygenArgs),
     /// Run the agent of a node
     Run(Box<RunArgs>),
+    /// Keep what a process writes; the process runtime starts it
+    #[command(name = pump::SUBCOMMAND, hide = true)]
+    PumpLog(PumpArgs),
 }
 
 /// What a key is made from.
@@ -72,6 +77,9 @@ pub struct RunArgs {
     /// The engine's socket, such as unix:///run/podman/podman.sock
     #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
     pub docker_host: Option<String>,
+    /// How much of a run's log is kept, such as 16MiB: the beginning and the end [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub log_limit: Option<Size>,
     /// Speak to a reconciler on another machine without TLS
     #[arg(long)]
     pub plaintext: bool,

@@ -5,6 +5,7 @@
 //! - The pure cores: [`scheduler`] decides what becomes of each occurrence, [`run`] holds the state
 //!   machine of a run, [`container`] describes its container, [`desired`] judges snapshots.
 //! - [`journal`] is what makes each instant run once: what is to be done is recorded before it is done.
+//! - [`logs`] keeps what runs write, within a bound.
 //! - [`agent`] puts everything together; [`dispatcher`] is its centre.
 //!
 //! # The tasks
@@ -34,6 +35,7 @@ pub mod heartbeat;
 pub mod journal;
 pub mod keygen;
 pub mod link;
+pub mod logs;
 pub mod report;
 pub mod run;
 pub mod runtime;

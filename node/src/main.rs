@@ -12,6 +12,7 @@ use almanac_node::{
     agent,
     cli::{Cli, Command, RunArgs},
     keygen,
+    logs::pump,
     settings::Settings,
 };
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Keygen(args) => keygen::run(&args).map_err(Into::into),
+        Command::PumpLog(args) => pump::run(args).map_err(Into::into),
         Command::Run(args) => run(&cli.log, *args),
     };
     match done {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use almanac_proto::{Endpoint, Identity, client::EndpointError, identity::IdentityError, limits};
-use almanac_schemas::NodeName;
+use almanac_schemas::{NodeName, Size};
 
 use crate::cli::{RunArgs, RuntimeName};
 
@@ -29,7 +29,12 @@ pub struct Settings {
     pub runtime: RuntimeChoice,
     /// The address that other nodes reach it at.
     pub address: Option<String>,
+    /// How much of a run's log is kept.
+    pub log_limit: Size,
 }
+
+/// How much of a run's log is kept where nothing is said.
+const LOG_LIMIT: Size = Size::from_bytes(64 << 20);
 
 /// What runs containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +81,7 @@ struct ConfigFile {
     audience: Option<String>,
     address: Option<String>,
     docker_host: Option<String>,
+    log_limit: Option<Size>,
     plaintext: bool,
 }
 
@@ -114,6 +120,7 @@ impl Settings {
                 RuntimeName::Process => RuntimeChoice::Process,
             },
             address: args.address.or(file.address),
+            log_limit: args.log_limit.or(file.log_limit).unwrap_or(LOG_LIMIT),
             name,
         })
     }

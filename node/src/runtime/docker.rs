@@ -1,18 +1,18 @@
 //! Containers of a Docker-compatible engine, over its socket.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
+use almanac_schemas::{Size, container::Image};
 use bollard::{
     errors::Error,
     models::{
-        ContainerCreateBody, ContainerState, ContainerStateStatusEnum, HostConfig, HostConfigLogConfig,
-        Mount, MountType, NetworkCreateRequest, PortBinding,
+        ContainerCreateBody, ContainerState, ContainerStateStatusEnum, HostConfig, Mount, MountType,
+        NetworkCreateRequest, PortBinding,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-        WaitContainerOptions,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+        StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
 use chrono::{DateTime, SubsecRound, Utc};
@@ -20,12 +20,10 @@ use futures::{
     StreamExt, TryStreamExt,
     future::{BoxFuture, FutureExt},
 };
-use tokio::{fs::File, io::AsyncWriteExt};
-
-use almanac_schemas::container::Image;
 
 use crate::{
     container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
+    logs::{self, LogFiles, Reading, engine::ReadError},
     run::{Exit, RunKey},
 };
 
@@ -43,6 +41,10 @@ pub struct Docker {
     /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
     /// testbeds from having a node of the same name on one engine.
     agent: String,
+    /// How much of a log is kept.
+    log_limit: Size,
+    /// Whether the engine has the driver that keeps every byte of a log.
+    has_local_logs: bool,
 }
 
 impl Docker {
@@ -52,7 +54,7 @@ impl Docker {
     /// # Errors
     ///
     /// When no engine answers.
-    pub async fn connect(host: Option<&str>, agent: String) -> Result<Self, RuntimeError> {
+    pub async fn connect(host: Option<&str>, agent: String, log_limit: Size) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
             None => bollard::Docker::connect_with_unix_defaults(),
@@ -63,7 +65,11 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { client, agent })
+        let plugins = client.info().await.map_err(RuntimeError::Unreachable)?.plugins;
+        let has_local_logs = plugins
+            .and_then(|plugins| plugins.log)
+            .is_some_and(|drivers| drivers.iter().any(|name| name == "local"));
+        Ok(Self { client, agent, log_limit, has_local_logs })
     }
 
     async fn has_image(&self, image: &Image) -> Result<Option<Option<String>>, RuntimeError> {
@@ -162,7 +168,7 @@ impl Runtime for Docker {
                 self.ensure_network(name).await?;
             }
             let options = CreateContainerOptionsBuilder::new().name(spec.name.as_str()).build();
-            match self.client.create_container(Some(options), body(spec, &self.agent)).await {
+            match self.client.create_container(Some(options), body(self, spec)).await {
                 // 409: it was made before, by this agent before it was killed.
                 Err(error) if status(&error) != Some(409) => Err(engine("make the container", error)),
                 _ => Ok(()),
@@ -218,21 +224,20 @@ impl Runtime for Docker {
         .boxed()
     }
 
-    fn follow_log<'a>(
+    fn read_log<'a>(
         &'a self,
         name: &'a ContainerName,
-        file: &'a Path,
+        files: &'a LogFiles,
+        reading: Reading,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            let host = |source| RuntimeError::Host { doing: "write the log", source };
-            let mut file = File::create(file).await.map_err(host)?;
-            let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
-            let mut lines = self.client.logs(name.as_str(), Some(options));
-            while let Some(line) = lines.next().await {
-                let line = line.map_err(|error| engine("read the container's log", error))?;
-                file.write_all(&line.into_bytes()).await.map_err(host)?;
+            match logs::engine::read(&self.client, name, files, reading).await {
+                Ok(()) => Ok(()),
+                // With its container the log is gone.
+                Err(ReadError::Engine(error)) if status(&error) == Some(404) => Ok(()),
+                Err(ReadError::Engine(error)) => Err(engine("read the container's log", error)),
+                Err(ReadError::Disk(source)) => Err(RuntimeError::Host { doing: "write the log", source }),
             }
-            file.sync_all().await.map_err(host)
         }
         .boxed()
     }
@@ -292,10 +297,10 @@ fn pull_name(image: &Image) -> String {
     if last.contains(':') || last.contains('@') { text.to_owned() } else { format!("{text}:latest") }
 }
 
-fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
+fn body(docker: &Docker, spec: &ContainerSpec) -> ContainerCreateBody {
     let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
-    labels.insert(AGENT_LABEL.to_owned(), agent.to_owned());
-    let bytes = |size: almanac_schemas::Size| size.as_bytes().cast_signed();
+    labels.insert(AGENT_LABEL.to_owned(), docker.agent.clone());
+    let bytes = |size: Size| size.as_bytes().cast_signed();
     let bridged = matches!(spec.network, NetworkChoice::Bridge(_));
     let ports: Vec<String> = spec.ports.iter().filter(|_| bridged).map(ToString::to_string).collect();
     let published = spec.ports.iter().filter(|_| bridged).map(|port| {
@@ -316,7 +321,7 @@ fn body(spec: &ContainerSpec, agent: &str) -> ContainerCreateBody {
                 .collect(),
         ),
         // The engine's default may be a driver whose logs cannot be read back.
-        log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: None }),
+        log_config: Some(logs::engine::copy(docker.has_local_logs, docker.log_limit.as_bytes())),
         network_mode: Some(match &spec.network {
             NetworkChoice::Bridge(name) => name.clone(),
             NetworkChoice::Host => "host".to_owned(),

@@ -17,6 +17,7 @@ mod docker;
 mod heartbeats;
 mod keygen;
 mod length;
+mod logs;
 mod missed;
 mod offline;
 mod outputs;
