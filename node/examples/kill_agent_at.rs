@@ -11,12 +11,17 @@ use tokio_util::sync::CancellationToken;
 use almanac_node::{
     agent,
     cli::{Cli, Command},
+    logs::pump,
     point::{Point, Points},
     settings::Settings,
 };
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // The process runtime starts its own program to keep a log.
+    if let Ok(Cli { command: Command::PumpLog(args), .. }) = Cli::try_parse() {
+        return Ok(pump::run(args)?);
+    }
     let mut arguments = std::env::args();
     let name = arguments.next();
     let point: usize = arguments.next().context("expected POINT run ...")?.parse()?;

@@ -77,13 +77,15 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
             let agent = settings.identity.public_key().fingerprint();
             let gates = Gates::new(state_dir.gate(), state_dir.runs());
             gates.install().map_err(|error| StateDirError::Unwritable(settings.state_dir.clone(), error))?;
-            let docker = Docker::connect(host.as_deref(), agent, pulls.clone(), Some(journal.clone()), gates);
+            let ledger = Some(journal.clone());
+            let docker =
+                Docker::connect(host.as_deref(), agent, pulls.clone(), ledger, gates, settings.log_limit);
             let docker = docker.await.map_err(StartError::Runtime)?;
             (Arc::new(docker.clone()), Some(docker))
         }
         RuntimeChoice::Process => {
             warn!("the process runtime isolates nothing: commands of jobs run as this user, on this host");
-            (Arc::new(Process::new(state_dir.runs(), boot_id.clone())), None)
+            (Arc::new(Process::new(state_dir.runs(), boot_id.clone(), settings.log_limit)), None)
         }
     };
     let engine = runtime.describe().await.map_err(StartError::Runtime)?;
@@ -94,6 +96,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         journal: journal.clone(),
         runtime: runtime.clone(),
         state_dir: state_dir.clone(),
+        log_limit: settings.log_limit,
         report: Arc::new(Notify::new()),
         upload: Arc::new(Notify::new()),
         points: points.clone(),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use almanac_schemas::NodeName;
+use almanac_schemas::{NodeName, Size};
+
+use crate::logs::pump::{self, PumpArgs};
 
 /// Almanac's agent: keeps a node's schedule, runs its containers and reports every run.
 #[derive(Debug, Parser)]
@@ -28,6 +30,9 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Say how the agent on this host is
     Status(StatusArgs),
+    /// Keep what a process writes; the process runtime starts it
+    #[command(name = pump::SUBCOMMAND, hide = true)]
+    PumpLog(PumpArgs),
     /// Look at what an agent needs on this host, and say what to do about what is not as it should be
     ///
     /// Takes the options of `run`. No agent has to run. Ends with 0 when an agent runs here, with 1 when there is a
@@ -113,6 +118,9 @@ pub struct RunArgs {
     /// The engine's socket, such as unix:///run/podman/podman.sock
     #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
     pub docker_host: Option<String>,
+    /// How much of a run's log is kept, such as 16MiB: the beginning and the end [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub log_limit: Option<Size>,
     /// Speak to a reconciler on another machine without TLS
     #[arg(long)]
     pub plaintext: bool,

@@ -6,6 +6,7 @@
 //!   machine of a run, [`container`] describes its container, [`desired`] judges snapshots,
 //!   [`policy`] is the last word of the host's owner.
 //! - [`journal`] is what makes each instant run once: what is to be done is recorded before it is done.
+//! - [`logs`] keeps what runs write, within a bound.
 //! - [`agent`] puts everything together; [`dispatcher`] is its centre.
 //!
 //! # The tasks
@@ -47,6 +48,7 @@ pub mod journal;
 pub mod keygen;
 pub mod link;
 pub mod local;
+pub mod logs;
 pub mod point;
 pub mod policy;
 pub mod preparation;

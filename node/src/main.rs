@@ -12,6 +12,7 @@ use almanac_node::{
     agent,
     cli::{Cli, Command, DoctorArgs, OutputForm, RunArgs, StatusArgs},
     doctor, keygen, local,
+    logs::pump,
     point::Points,
     settings::{self, Settings},
     state_dir::SOCKET,
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Keygen(args) => keygen::run(&args).map_err(Into::into),
+        Command::PumpLog(args) => pump::run(args).map_err(Into::into),
         Command::Run(args) => run(&cli.log, *args),
         Command::Status(args) => status(args),
         Command::Doctor(args) => match doctor(*args) {

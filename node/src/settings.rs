@@ -10,7 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use almanac_proto::{Endpoint, Identity, client::EndpointError, identity::IdentityError, limits};
-use almanac_schemas::{Duration, NodeName};
+use almanac_schemas::{Duration, NodeName, Size};
 
 use crate::{
     cli::{RunArgs, RuntimeName},
@@ -42,7 +42,12 @@ pub struct Settings {
     pub housekeeping: HousekeepingSettings,
     /// The service manager, where the agent is its service.
     pub manager: Manager,
+    /// How much of a run's log is kept.
+    pub log_limit: Size,
 }
+
+/// How much of a run's log is kept where nothing is said.
+const LOG_LIMIT: Size = Size::from_bytes(64 << 20);
 
 /// What runs containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +100,7 @@ struct ConfigFile {
     audience: Option<String>,
     address: Option<String>,
     docker_host: Option<String>,
+    log_limit: Option<Size>,
     plaintext: bool,
     pull_patience: Option<Duration>,
     registries: Registries,
@@ -171,6 +177,7 @@ impl Settings {
                     .filter(|micros| *micros > 0)
                     .map(std::time::Duration::from_micros),
             },
+            log_limit: args.log_limit.or(file.log_limit).unwrap_or(LOG_LIMIT),
             name,
         })
     }

@@ -10,6 +10,7 @@
 //! runs/RUN/artifacts/       what the run leaves
 //! runs/RUN/held/            where the container is told that its run is due
 //! runs/RUN/process/         the process runtime's notes
+//! runs/RUN/log/             the end of a log that is being written, and how far it is written
 //! runs/RUN/outbox/          run.log, and what is packed for the reconciler
 //! ```
 
@@ -22,7 +23,9 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{container::RunFiles, run::RunKey};
+use almanac_schemas::Size;
+
+use crate::{container::RunFiles, logs::LogFiles, run::RunKey};
 
 /// The folder, locked by this agent.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl StateDir {
 
     /// The folder of a run.
     pub fn run(&self, key: &RunKey) -> RunDir {
-        RunDir { path: self.runs().join(key.to_string()) }
+        RunDir::at(self.runs().join(key.to_string()))
     }
 }
 
@@ -107,6 +110,11 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// The folder at a path.
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -126,9 +134,13 @@ impl RunDir {
         self.path.join("outbox")
     }
 
-    /// What the run wrote to its standard output and error.
-    pub fn log(&self) -> PathBuf {
-        self.outbox().join("run.log")
+    /// What the run wrote to its standard output and error, at most so many bytes of it.
+    pub fn log(&self, limit: Size) -> LogFiles {
+        LogFiles {
+            log: self.outbox().join("run.log"),
+            folder: self.path.join("log"),
+            limit: limit.as_bytes(),
+        }
     }
 
     /// Makes the folder and the files that the run finds. Done twice, it changes nothing.

@@ -19,7 +19,7 @@ fn dir_below(path: &Path) -> RunDir {
     let state = StateDir::open(path).unwrap();
     let dir = state.run(&RunKey::from_text("0c5a5a53-1c5a-5f0e-9d5e-2f4f3c1f7b11").unwrap());
     dir.prepare("", "").unwrap();
-    fs::write(dir.log(), "log\n").unwrap();
+    fs::write(dir.outbox().join(LOG), "log\n").unwrap();
     dir
 }
 

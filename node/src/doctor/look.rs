@@ -137,7 +137,8 @@ async fn engine(settings: &Settings) -> Vec<Finding> {
     let asked = async {
         let agent = settings.identity.public_key().fingerprint();
         let gates = Gates::new(settings.state_dir.join("gate"), settings.state_dir.join("runs"));
-        Docker::connect(host.as_deref(), agent, pulls.clone(), None, gates).await?.abilities().await
+        let docker = Docker::connect(host.as_deref(), agent, pulls.clone(), None, gates, settings.log_limit);
+        docker.await?.abilities().await
     };
     let remedy = match host {
         Some(_) => "start it, or correct `docker-host`; its socket has to be open to the agent's user",

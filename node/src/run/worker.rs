@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use almanac_schemas::{Instant, JobName, NodeName, RunId, RunRole};
+use almanac_schemas::{Instant, JobName, NodeName, RunId, RunRole, Size};
 
 use crate::{
     artifacts::{self, Packed},
@@ -20,6 +20,7 @@ use crate::{
     clock,
     container::{self, ContainerName},
     journal::{Journal, JournalError},
+    logs::{LogFiles, Reading},
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
     state_dir::{RunDir, StateDir},
@@ -36,6 +37,8 @@ pub struct Tools {
     pub runtime: Arc<dyn Runtime>,
     /// Where runs have their folders.
     pub state_dir: Arc<StateDir>,
+    /// How much of a run's log is kept.
+    pub log_limit: Size,
     /// Wakes the reporter.
     pub report: Arc<Notify>,
     /// Wakes the uploader.
@@ -242,11 +245,11 @@ impl Worker {
     /// Waits for the container's end and writes its log.
     async fn follow(&self) -> Result<(), RuntimeError> {
         let runtime = &self.tools.runtime;
-        let log = self.dir.log();
+        let log = self.log();
         let mut wait = runtime.wait(&self.name);
-        let mut following = runtime.follow_log(&self.name, &log);
+        let mut following = runtime.read_log(&self.name, &log, Reading::ToTheEnd);
         tokio::select! {
-            // Cancel-safe: whatever is dropped is asked for again from its start.
+            // Cancel-safe: a log that is dropped is taken up where it stands.
             ended = &mut wait => {
                 ended?;
                 self.finish_log(following.await);
@@ -257,6 +260,22 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Reads what came after the log was read last: whatever cut that off, the engine may have more.
+    async fn read_rest_of_log(&self) {
+        let mut backoff = Backoff::for_engine();
+        let log = self.log();
+        for attempt in 1.. {
+            match self.tools.runtime.read_log(&self.name, &log, Reading::Now).await {
+                Err(error) if attempt < LOG_ATTEMPTS => self.engine_failed(&error, &mut backoff).await,
+                read => return self.finish_log(read),
+            }
+        }
+    }
+
+    fn log(&self) -> LogFiles {
+        self.dir.log(self.tools.log_limit)
     }
 
     /// A log that cannot be had is no reason for a run to fail.
@@ -282,8 +301,6 @@ impl Worker {
         loop {
             let stopped = async {
                 self.tools.runtime.stop(&self.name).await?;
-                let log = self.dir.log();
-                self.finish_log(self.tools.runtime.follow_log(&self.name, &log).await);
                 self.end().await
             };
             match stopped.await {
@@ -304,9 +321,13 @@ impl Worker {
         &self,
         facts: Facts,
     ) -> Result<(Collected, Vec<crate::journal::UploadFile>), JournalError> {
-        let dir = self.dir.clone();
+        self.read_rest_of_log().await;
+        let (dir, log) = (self.dir.clone(), self.log());
         let limit = self.order.artifacts_limit();
         let packed = task::spawn_blocking(move || {
+            if let Err(error) = log.seal() {
+                warn!(log = %log.log.display(), %error, "the end of a log cannot be added to it");
+            }
             let facts = facts.to_json().unwrap_or_default();
             artifacts::collect(&dir, &facts, limit)
         })
@@ -349,6 +370,9 @@ impl Worker {
         }
     }
 }
+
+/// How often an engine is asked for the rest of a log; a run is not held up by it for ever.
+const LOG_ATTEMPTS: u32 = 5;
 
 /// Why a container could not be brought to run.
 #[derive(Debug, Error)]

@@ -1,16 +1,17 @@
 //! Containers of a Docker-compatible engine, over its socket.
 
-use std::{collections::HashMap, io, path::Path, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
+use almanac_schemas::{Size, container::Image};
 use bollard::{
     errors::Error,
     models::{
-        ContainerCreateBody, ContainerState, ContainerStateStatusEnum, HostConfig, HostConfigLogConfig,
-        Mount, MountType, NetworkCreateRequest, PortBinding,
+        ContainerCreateBody, ContainerState, ContainerStateStatusEnum, HostConfig, Mount, MountType,
+        NetworkCreateRequest, PortBinding,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-        ListNetworksOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
         StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
@@ -19,15 +20,13 @@ use futures::{
     StreamExt,
     future::{BoxFuture, FutureExt},
 };
-use tokio::{fs::File, io::AsyncWriteExt};
-
-use almanac_schemas::container::Image;
 
 use crate::{
     container::{AGENT_LABEL, ContainerName, ContainerSpec, NetworkChoice, ROLE_LABEL, RUN_LABEL, View},
     gate::{Gates, Passage},
     images::{Images, PullError, PullSettings},
     journal::Journal,
+    logs::{self, LogFiles, Reading, engine::ReadError},
     run::{Exit, RunKey},
 };
 
@@ -67,6 +66,10 @@ pub struct Docker {
     /// Who made a container: the agent's key. The node's name would not do, since nothing keeps two
     /// testbeds from having a node of the same name on one engine.
     pub(super) agent: String,
+    /// How much of a log is kept.
+    log_limit: Size,
+    /// Whether the engine has the driver that keeps every byte of a log.
+    has_local_logs: bool,
 }
 
 impl Docker {
@@ -84,6 +87,7 @@ impl Docker {
         pulls: PullSettings,
         ledger: Option<Journal>,
         gates: Gates,
+        log_limit: Size,
     ) -> Result<Self, RuntimeError> {
         let client = match host {
             Some(host) => bollard::Docker::connect_with_host(host),
@@ -95,7 +99,18 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        Ok(Self { images: Images::new(client.clone(), pulls, ledger), client, gates, agent })
+        let plugins = client.info().await.map_err(RuntimeError::Unreachable)?.plugins;
+        let has_local_logs = plugins
+            .and_then(|plugins| plugins.log)
+            .is_some_and(|drivers| drivers.iter().any(|name| name == "local"));
+        Ok(Self {
+            images: Images::new(client.clone(), pulls, ledger),
+            client,
+            gates,
+            agent,
+            log_limit,
+            has_local_logs,
+        })
     }
 
     /// What the engine is able to do.
@@ -238,7 +253,7 @@ impl Runtime for Docker {
             }
             self.gates.prepare(&spec.name).map_err(host("make the folder of the gate"))?;
             let command = self.command(spec).await?;
-            let body = body(spec, command, &self.gates, &self.agent);
+            let body = body(self, spec, command);
             let options = CreateContainerOptionsBuilder::new().name(spec.name.as_str()).build();
             match self.client.create_container(Some(options), body).await {
                 // 409: it was made before, by this agent before it was killed.
@@ -311,21 +326,20 @@ impl Runtime for Docker {
         .boxed()
     }
 
-    fn follow_log<'a>(
+    fn read_log<'a>(
         &'a self,
         name: &'a ContainerName,
-        file: &'a Path,
+        files: &'a LogFiles,
+        reading: Reading,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            let host = host("write the log");
-            let mut file = File::create(file).await.map_err(&host)?;
-            let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
-            let mut lines = self.client.logs(name.as_str(), Some(options));
-            while let Some(line) = lines.next().await {
-                let line = line.map_err(|error| engine("read the container's log", error))?;
-                file.write_all(&line.into_bytes()).await.map_err(&host)?;
+            match logs::engine::read(&self.client, name, files, reading).await {
+                Ok(()) => Ok(()),
+                // With its container the log is gone.
+                Err(ReadError::Engine(error)) if status(&error) == Some(404) => Ok(()),
+                Err(ReadError::Engine(error)) => Err(engine("read the container's log", error)),
+                Err(ReadError::Disk(source)) => Err(RuntimeError::Host { doing: "write the log", source }),
             }
-            file.sync_all().await.map_err(&host)
         }
         .boxed()
     }
@@ -378,11 +392,11 @@ impl Runtime for Docker {
 /// How a container's scratch space is mounted. It is memory, of the host's where the container has no limit of its own.
 const SCRATCH_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=1777";
 
-fn body(spec: &ContainerSpec, command: Vec<String>, gates: &Gates, agent: &str) -> ContainerCreateBody {
+fn body(docker: &Docker, spec: &ContainerSpec, command: Vec<String>) -> ContainerCreateBody {
     let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
-    labels.insert(AGENT_LABEL.to_owned(), agent.to_owned());
+    labels.insert(AGENT_LABEL.to_owned(), docker.agent.clone());
     // An engine takes a limit of 0 for none.
-    let bytes = |size: almanac_schemas::Size| size.as_bytes().cast_signed().max(1);
+    let bytes = |size: Size| size.as_bytes().cast_signed().max(1);
     let bridged = matches!(spec.network, NetworkChoice::Bridge(_));
     let ports: Vec<String> = spec.ports.iter().filter(|_| bridged).map(ToString::to_string).collect();
     let published = spec.ports.iter().filter(|_| bridged).map(|port| {
@@ -393,7 +407,7 @@ fn body(spec: &ContainerSpec, command: Vec<String>, gates: &Gates, agent: &str) 
         mounts: Some(
             spec.mounts
                 .iter()
-                .chain(&gates.mounts(&spec.name))
+                .chain(&docker.gates.mounts(&spec.name))
                 .map(|mount| Mount {
                     target: Some(mount.target.clone()),
                     source: Some(mount.source.display().to_string()),
@@ -404,7 +418,7 @@ fn body(spec: &ContainerSpec, command: Vec<String>, gates: &Gates, agent: &str) 
                 .collect(),
         ),
         // The engine's default may be a driver whose logs cannot be read back.
-        log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: None }),
+        log_config: Some(logs::engine::copy(docker.has_local_logs, docker.log_limit.as_bytes())),
         network_mode: Some(match &spec.network {
             NetworkChoice::Bridge(name) => name.clone(),
             NetworkChoice::Host => "host".to_owned(),

@@ -7,7 +7,7 @@ mod docker;
 mod process;
 mod remains;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use almanac_schemas::container::Image;
 use crate::{
     container::{ContainerName, ContainerSpec, View},
     images::PullError,
+    logs::{LogFiles, Reading},
     run::{Exit, RunKey},
 };
 
@@ -57,12 +58,13 @@ pub trait Runtime: Send + Sync + 'static {
     /// Waits until a started container has ended.
     fn wait<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Writes what a container wrote, from its start on, to a file, until the container ends. What
-    /// the file held before is replaced, so that nothing is missing and nothing is there twice.
-    fn follow_log<'a>(
+    /// Adds what is new of a container's log to its files. It may be cut off and called again, and then
+    /// nothing is missing and nothing is there twice.
+    fn read_log<'a>(
         &'a self,
         name: &'a ContainerName,
-        file: &'a Path,
+        files: &'a LogFiles,
+        reading: Reading,
     ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
     /// Stops a container: SIGTERM, and SIGKILL after [`STOP_GRACE`]. One that has ended is left as it is.

@@ -7,8 +7,7 @@
 //! these files, and in `/proc`, what goes on and what has ended.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -23,12 +22,14 @@ use tokio::{
     time::{self, Instant},
 };
 
-use almanac_schemas::container::Image;
+use almanac_schemas::{Size, container::Image};
 
 use crate::{
     clock,
     container::{ContainerName, ContainerSpec, View},
+    logs::{LogFiles, Reading, pump},
     run::{Exit, RunKey},
+    state_dir::RunDir,
 };
 
 use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
@@ -52,6 +53,8 @@ pub struct Process {
     /// The folder that holds the folders of runs.
     runs: PathBuf,
     boot_id: String,
+    /// How much of a log is kept.
+    log_limit: Size,
 }
 
 /// What is to be run, and on which boot of the host.
@@ -64,12 +67,20 @@ struct Plan {
 
 impl Process {
     /// Runs processes that have their folders below `runs`.
-    pub fn new(runs: PathBuf, boot_id: String) -> Self {
-        Self { runs, boot_id }
+    pub fn new(runs: PathBuf, boot_id: String, log_limit: Size) -> Self {
+        Self { runs, boot_id, log_limit }
+    }
+
+    fn folder(&self, name: &ContainerName) -> PathBuf {
+        self.runs.join(name.run())
     }
 
     fn notes(&self, name: &ContainerName) -> Notes {
-        Notes(self.runs.join(name.run()).join("process"))
+        Notes(self.folder(name).join("process"))
+    }
+
+    fn log(&self, name: &ContainerName) -> LogFiles {
+        RunDir::at(self.folder(name)).log(self.log_limit)
     }
 
     fn condition(&self, notes: &Notes) -> io::Result<Option<Condition>> {
@@ -138,7 +149,7 @@ impl Runtime for Process {
         async move {
             let notes = self.notes(name);
             let begun = clock::now();
-            start(&notes).map_err(host("start the command"))?;
+            start(&notes, &self.log(name)).map_err(host("start the command"))?;
             // The wrapper's first act is its claim; until then the run counts as not started.
             let deadline = Instant::now() + CLAIM_TIME;
             loop {
@@ -181,13 +192,20 @@ impl Runtime for Process {
         .boxed()
     }
 
-    fn follow_log<'a>(
+    fn read_log<'a>(
         &'a self,
         _name: &'a ContainerName,
-        _file: &'a Path,
+        files: &'a LogFiles,
+        reading: Reading,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        // The command writes to the file itself.
-        async { Ok(()) }.boxed()
+        async move {
+            match reading {
+                // The pump reads it.
+                Reading::ToTheEnd => Ok(()),
+                Reading::Now => pump::finish(files).await.map_err(host("wait for the log")),
+            }
+        }
+        .boxed()
     }
 
     fn stop<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
@@ -253,10 +271,10 @@ fn host(doing: &'static str) -> impl Fn(io::Error) -> RuntimeError {
     move |source| RuntimeError::Host { doing, source }
 }
 
-fn start(notes: &Notes) -> io::Result<()> {
+fn start(notes: &Notes, log: &LogFiles) -> io::Result<()> {
     let plan = notes.plan()?.ok_or(io::ErrorKind::NotFound)?;
     let run = notes.0.parent().ok_or(io::ErrorKind::NotFound)?;
-    let log = File::options().create(true).append(true).open(run.join("outbox").join("run.log"))?;
+    let log = pump::start(log)?;
     let mut child = Command::new("/bin/sh");
     child
         .args(["-c", WRAPPER, "almanac"])

@@ -21,6 +21,7 @@ mod housekeeping;
 mod images;
 mod keygen;
 mod length;
+mod logs;
 mod missed;
 mod offline;
 mod outputs;

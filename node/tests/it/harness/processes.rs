@@ -8,13 +8,15 @@ pub(super) fn of(folder: &Path) -> Vec<u32> {
     let mentions = |path: &Path| {
         fs::read(path).is_ok_and(|text| text.windows(needle.len()).any(|window| window == needle))
     };
-    let agent = Path::new(env!("CARGO_BIN_EXE_almanac-node"));
+    // What an agent starts of its own program, such as a log's pump, belongs to a run.
+    let agent = concat!(env!("CARGO_BIN_EXE_almanac-node"), "\0run\0");
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| {
             let path = entry.unwrap().path();
             let id = path.file_name()?.to_str()?.parse().ok()?;
-            let is_agent = fs::read_link(path.join("exe")).is_ok_and(|exe| exe == agent);
+            let is_agent =
+                fs::read(path.join("cmdline")).is_ok_and(|line| line.starts_with(agent.as_bytes()));
             (!is_agent && (mentions(&path.join("environ")) || mentions(&path.join("cmdline")))).then_some(id)
         })
         .collect()

@@ -1,0 +1,215 @@
+//! What runs write, within its bound.
+
+use std::fs;
+
+use almanac_schemas::{Phase, Reason};
+
+use crate::harness::{Job, World, docker};
+
+const DONE: Option<(Phase, Reason)> = Some((Phase::Completed, Reason::ExitCode));
+
+/// What numbered lines up to one make.
+fn numbered(last: usize) -> String {
+    (1..=last).map(|line| format!("{line:07}\n")).collect()
+}
+
+/// What is kept of a log by a limit.
+fn bounded(all: &[u8], limit: usize) -> Vec<u8> {
+    let (head, tail) = (&all[..limit / 2], &all[all.len() - limit / 2..]);
+    let omitted = all.len() - limit;
+    let start = if head.ends_with(b"\n") { "" } else { "\n" };
+    let notice =
+        format!("{start}[almanac: {omitted} bytes are left out here; of a log, {limit} bytes are kept]\n");
+    [head, notice.as_bytes(), tail].concat()
+}
+
+/// Compares without printing megabytes.
+fn assert_log(found: &[u8], expected: &[u8]) {
+    let same = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    let around = |bytes: &[u8]| {
+        let part = &bytes[same.saturating_sub(40).min(bytes.len())..(same + 80).min(bytes.len())];
+        String::from_utf8_lossy(part).into_owned()
+    };
+    assert!(
+        found == expected,
+        "{} bytes instead of {}, the same up to {same}: {:?} instead of {:?}",
+        found.len(),
+        expected.len(),
+        around(found),
+        around(expected),
+    );
+}
+
+#[test]
+fn a_process_that_writes_too_much_keeps_its_beginning_and_its_end() {
+    let mut world = World::new().option("--log-limit", "64KiB");
+    let script = "seq -f %07.0f 1 100000; printf '\\377\\000end'";
+    world.declare([Job::soon("loud").length("1m").sh(script)]);
+    world.start();
+    let run = world.wait_end("loud");
+    assert_eq!(run.end(), DONE);
+    let all = [numbered(100_000).as_bytes(), b"\xff\0end"].concat();
+    assert_log(&world.file(&run, "run.log").unwrap(), &bounded(&all, 64 << 10));
+    world.wait_tidy();
+}
+
+#[test]
+fn a_process_that_writes_while_no_agent_runs_is_held_to_the_bound_too() {
+    let mut world = World::new().option("--log-limit", "64KiB");
+    let (go, wrote) = (world.path("go"), world.path("wrote"));
+    let script = format!(
+        "echo first; while [ ! -e {} ]; do sleep 0.05; done; seq -f %07.0f 1 100000; touch {}; sleep 1; printf last",
+        go.display(),
+        wrote.display()
+    );
+    world.declare([Job::soon("loud").length("1m").sh(&script)]);
+    world.start();
+    world.wait_phase("loud", Phase::Running);
+    world.kill();
+    fs::write(&go, "").unwrap();
+    world.wait("its output", |_| wrote.exists().then_some(()));
+    let kept = world.state_dir().join("runs");
+    let size: u64 = fs::read_dir(kept)
+        .unwrap()
+        .flat_map(|run| {
+            let run = run.unwrap().path();
+            [run.join("outbox/run.log"), run.join("log/tail")]
+        })
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
+    assert!(size <= 64 << 10, "{size} bytes are kept");
+    world.start();
+    let run = world.wait_end("loud");
+    let all = format!("first\n{}last", numbered(100_000));
+    assert_log(&world.file(&run, "run.log").unwrap(), &bounded(all.as_bytes(), 64 << 10));
+    world.wait_tidy();
+}
+
+#[test]
+fn a_process_that_leaves_another_behind_with_its_output_ends_all_the_same() {
+    let mut world = World::new();
+    let (run, log) =
+        world.run("parent", Job::soon("parent").length("1m").sh("echo one; setsid sleep 60 & echo two"));
+    assert_eq!(run.end(), DONE);
+    assert_eq!(log, "one\ntwo\n");
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn a_container_that_writes_too_much_keeps_its_beginning_and_its_end() {
+    let mut world = World::with_docker().option("--log-limit", "1MiB");
+    // With pauses, so that a slow reader keeps up.
+    let script = r#"
+        pad=$(printf %01000d 0); i=0
+        while [ $i -lt 4000 ]; do
+            i=$((i + 1)); echo $i$pad
+            [ $((i % 100)) = 0 ] && sleep 0.05
+        done
+        printf end
+    "#;
+    world.declare([Job::soon("loud").length("2m").sh(script)]);
+    world.start();
+    let run = world.wait_end("loud");
+    assert_eq!(run.end(), DONE);
+    let mut all: String = (1..=4000).map(|line| format!("{line}{:01000}\n", 0)).collect();
+    all.push_str("end");
+    assert_log(&world.file(&run, "run.log").unwrap(), &bounded(all.as_bytes(), 1 << 20));
+    world.wait_tidy();
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn a_container_that_writes_faster_than_anybody_reads_misses_nothing_silently() {
+    let mut world = World::with_docker().option("--log-limit", "512KiB");
+    // Not before somebody reads.
+    world.declare([Job::soon("loud").length("2m").sh("seq 1000000 1000001; sleep 1; seq 1000002 1800000")]);
+    world.start();
+    let run = world.wait_end("loud");
+    assert_eq!(run.end(), DONE);
+    let log = world.text(&run, "run.log");
+    assert!(log.starts_with("1000000\n1000001\n") && log.ends_with("1799999\n1800000\n"));
+    let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+    for pair in lines.windows(2) {
+        let [before, after] = [pair[0].parse::<u32>(), pair[1].parse::<u32>()];
+        // A notice, or a line that was cut where something is left out, is no next number.
+        if let [Ok(before), Ok(after)] = [before, after] {
+            assert!(
+                after == before + 1 || pair[0].len() < 7 || pair[1].len() < 7,
+                "{pair:?} without a notice"
+            );
+        }
+    }
+    assert!(log.len() <= 513 << 10);
+    world.wait_tidy();
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn a_container_may_write_any_bytes() {
+    let mut world = World::with_docker();
+    // Every byte, empty lines, a line longer than the engine's buffer, and no newline at the end.
+    let script = r#"
+        i=0; while [ $i -lt 256 ]; do printf "\\$(printf %03o $i)"; i=$((i + 1)); done
+        echo; echo; head -c 100000 /dev/zero; echo; printf '\303('
+    "#;
+    world.declare([Job::soon("binary").length("1m").sh(script)]);
+    world.start();
+    let run = world.wait_end("binary");
+    assert_eq!(run.end(), DONE);
+    let every: Vec<u8> = (0..=255).collect();
+    let all = [&every[..], b"\n\n", &vec![0; 100_000], b"\n\xc3("].concat();
+    assert_log(&world.file(&run, "run.log").unwrap(), &all);
+    world.wait_tidy();
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn a_long_log_is_taken_up_where_a_killed_agent_left_it() {
+    let mut world = World::with_docker().option("--log-limit", "1MiB");
+    // Both streams, and lines that the engine cuts into pieces.
+    let script = "for i in $(seq 1 150); do seq $((i * 1000)) $((i * 1000 + 200)); head -c 20000 /dev/zero; echo err $i >&2; sleep 0.02; done";
+    world.declare([Job::soon("long").length("2m").sh(script)]);
+    world.start();
+    world.wait_phase("long", Phase::Running);
+    for _ in 0..5 {
+        world.kill();
+        world.start();
+        world.wait_told("the next agent", |record| (record.heartbeats.last()?.generation == 1).then_some(()));
+    }
+    let run = world.wait_end("long");
+    assert_eq!(run.end(), DONE);
+    let log = world.file(&run, "run.log").unwrap();
+    let notice = b"[almanac: ";
+    let at = log.windows(notice.len()).position(|window| window == notice).unwrap();
+    let line = String::from_utf8_lossy(&log[at..at + 60]).into_owned();
+    let all: usize = (1..=150_usize)
+        .map(|i| {
+            let numbers: usize = (i * 1000..=i * 1000 + 200).map(|number| number.to_string().len() + 1).sum();
+            numbers + 20_000 + format!("err {i}\n").len()
+        })
+        .sum();
+    assert!(line.contains(&format!("{} bytes are left out", all - (1 << 20))), "{line} of {all} bytes");
+    assert!(!log.windows(6).any(|window| window == b"engine"), "no gap");
+    world.wait_tidy();
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn what_the_engine_threw_away_while_no_agent_ran_is_said() {
+    let mut world = World::with_docker().option("--log-limit", "256KiB");
+    let script = "echo first; sleep 2; seq 1000000 1200000; sleep 1; echo last";
+    world.declare([Job::soon("loud").length("2m").sh(script)]);
+    world.start();
+    let run = world.wait_phase("loud", Phase::Running);
+    let name = format!("almanac-{}", run.key.0);
+    let mark = world.state_dir().join("runs").join(&run.key.0).join("log/mark.json");
+    world.wait("its first line", |_| mark.exists().then_some(()));
+    world.kill();
+    world.wait("its last line", |_| docker(&["logs", "--tail", "1", &name]).contains("last").then_some(()));
+    world.start();
+    let run = world.wait_end("loud");
+    let log = world.text(&run, "run.log");
+    assert!(log.ends_with("1199999\n1200000\nlast\n"), "{}", &log[log.len().saturating_sub(200)..]);
+    assert!(log.starts_with("first\n\n[almanac: the engine kept no more of the log"), "{}", &log[..200]);
+    assert!(log.len() < 300 << 10);
+}
