@@ -7,8 +7,8 @@ use futures::{Stream, TryStreamExt};
 
 use super::StoreError;
 
-/// How many bytes of text end a page. A specification has less than 2 MiB, since a manifest has 1 MiB at most; so
-/// even a page that a single change with both of its sides fills is far from what a message may have.
+/// How many bytes of text end a page. A specification has a few MiB at most, since a manifest has 1 MiB and aliases add
+/// little to it (`validate/src/places/hazard.rs`); so even a page that a single change with both of its sides fills is far from what a message may have.
 const FULL: usize = limits::MAX_MESSAGE / 4;
 
 /// Reads a page: `limit` rows at most, and fewer where they are large, but never none while there is one. Says

@@ -23,6 +23,10 @@ const MAX_DEPTH: usize = 128;
 /// memory that they take. A file of the largest size without aliases has half of it.
 const MAX_WEIGHT: usize = 64 << 20;
 
+/// The most that aliases may add to a document, weighed in the same way. So a specification, whose file has 1 MiB at
+/// most, fits into a message of the protocol with its former version beside it, however it is escaped there.
+const MAX_ADDED: usize = 512 << 10;
+
 /// What a value weighs beside its text.
 const VALUE_WEIGHT: usize = 64;
 
@@ -43,7 +47,7 @@ pub(crate) fn hazard(text: &str) -> Option<Hazard> {
     let mut weights: HashMap<usize, usize> = HashMap::new();
     // The anchor of each open collection, and the weight of everything before it.
     let mut open: Vec<(Option<usize>, usize)> = Vec::new();
-    let mut weight = 0_usize;
+    let (mut weight, mut added) = (0_usize, 0_usize);
     for event in Parser::new_from_str_with_options(text, options) {
         let event = match event {
             Ok((event, _)) => event,
@@ -62,8 +66,10 @@ pub(crate) fn hazard(text: &str) -> Option<Hazard> {
                 weight = weight.saturating_add(own);
                 weights.extend(anchor.map(|id| (id, own)));
             }
+            Event::DocumentStart(..) => added = 0,
             Event::Alias(id) => {
-                weight = weight.saturating_add(weights.get(&id).copied().unwrap_or(VALUE_WEIGHT));
+                let own = weights.get(&id).copied().unwrap_or(VALUE_WEIGHT);
+                (weight, added) = (weight.saturating_add(own), added.saturating_add(own));
             }
             Event::SequenceStart(..) | Event::MappingStart(..) => {
                 open.push((anchor, weight));
@@ -76,7 +82,7 @@ pub(crate) fn hazard(text: &str) -> Option<Hazard> {
             }
             _ => {}
         }
-        if weight > MAX_WEIGHT {
+        if weight > MAX_WEIGHT || added > MAX_ADDED {
             return Some(Hazard::Expansion);
         }
     }

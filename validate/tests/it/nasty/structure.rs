@@ -73,6 +73,11 @@ fn bombs_are_refused_at_once() {
     for bomb in [laughs, merges, wide] {
         assert_eq!(lines(bomb), [aliases]);
     }
+    // A job that no message would hold, and a file of many that share what they have in common.
+    let large = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a,".repeat(6));
+    assert_eq!(lines(large), [aliases]);
+    let shares = format!("a: &a [{}]\nb: *a\nc: *a\n", "x,".repeat(1_000));
+    assert!(lines(vec![shares; 30].join("---\n")).iter().all(|line| !line.contains("aliases")));
     assert_eq!(lines("a: &a [*a]"), ["syntax 1:4 the file nests more than 128 levels deep"]);
     assert_eq!(lines("a: *b\n"), ["syntax 1:4 the alias refers to an anchor that does not exist"]);
 }
