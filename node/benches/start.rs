@@ -45,10 +45,9 @@ fn measure(network: &str) {
         pause(Duration::from_secs(1));
         let record = world.reconciler.record();
         let runs = (0..5).flat_map(|offset| record.runs(&format!("tick-{offset}")));
-        let begun: Vec<_> = runs.filter(|run| run.phases().contains(&Phase::Running)).collect();
+        let mut begun: Vec<_> = runs.filter(|run| run.phases().contains(&Phase::Running)).collect();
         // What is declared as it is due finds nothing ready.
         if begun.len() >= RUNS + FIRST {
-            let mut begun = begun;
             begun.sort_by_key(harness::Run::scheduled_at);
             let late = begun[FIRST..].iter().map(|run| run.at(Phase::Running) - run.scheduled_at());
             break late.take(RUNS).map(|late| late.as_seconds_f64() * 1e3).collect();

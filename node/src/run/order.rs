@@ -41,8 +41,8 @@ impl Order {
     /// Whether a container that was made for another order of the same run serves this one. Of the commit, it
     /// knows nothing but what is written once more when it is due.
     pub fn needs_the_same(&self, other: &Self) -> bool {
-        let container = |order: &Self| (order.spec.clone(), order.limits.clone(), order.network.clone());
-        self.key() == other.key() && container(self) == container(other)
+        self.key() == other.key()
+            && (&self.spec, &self.limits, &self.network) == (&other.spec, &other.limits, &other.network)
     }
 
     /// When the container is stopped, however late it started: a run never leaves its reservation.

@@ -140,6 +140,11 @@ pub enum RuntimeError {
     Spent,
 }
 
+/// What becomes of an error of this host.
+fn host(doing: &'static str) -> impl Fn(std::io::Error) -> RuntimeError {
+    move |source| RuntimeError::Host { doing, source }
+}
+
 /// Why an image is not there.
 #[derive(Debug, Error)]
 pub enum PrepareError {

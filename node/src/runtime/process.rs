@@ -32,7 +32,7 @@ use crate::{
     state_dir::RunDir,
 };
 
-use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE};
+use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE, host};
 
 /// Uses nothing but what the shell has built in: a job may set `PATH`. `set -C` makes the first
 /// redirection fail when the file exists. A trapped signal interrupts the command and not the
@@ -266,10 +266,6 @@ const CLAIM_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How often to look for it.
 const CLAIM_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
-
-fn host(doing: &'static str) -> impl Fn(io::Error) -> RuntimeError {
-    move |source| RuntimeError::Host { doing, source }
-}
 
 fn start(notes: &Notes, log: &LogFiles) -> io::Result<()> {
     let plan = notes.plan()?.ok_or(io::ErrorKind::NotFound)?;

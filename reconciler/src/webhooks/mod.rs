@@ -4,7 +4,6 @@
 //! knows how to prove is in `forge`, whether it is proven in `signature`; `replays` and `flood` keep
 //! what strangers can cause small, and `router` is the shell around them.
 
-mod base64;
 mod flood;
 mod forge;
 mod replays;

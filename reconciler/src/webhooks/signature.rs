@@ -1,12 +1,12 @@
 //! Whether a delivery was sent by somebody who knows the secret. Nothing is compared in a time that
 //! depends on how much of it is right.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use super::base64;
 use crate::{hex, secret::Secret};
 
 /// How far the clocks of a forge and of the reconciler may be apart, in seconds (Standard Webhooks, "Verifying
@@ -68,10 +68,10 @@ pub fn verify(proof: Proof<'_>, secret: &Secret, body: &[u8], now: DateTime<Utc>
                 // The secret is a plain token, and cannot be what this was signed with.
                 return same(token.ok_or(Unproven::Signature)?, secret);
             };
-            let key = base64::decode(key).filter(|key| !key.is_empty()).ok_or(Unproven::Signature)?;
+            let key = STANDARD.decode(key).ok().filter(|key| !key.is_empty()).ok_or(Unproven::Signature)?;
             let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
             let fits = |signature: &str| {
-                let signature = signature.strip_prefix("v1,").and_then(base64::decode);
+                let signature = signature.strip_prefix("v1,").and_then(|text| STANDARD.decode(text).ok());
                 signature.is_some_and(|signature| mac(&key, &signed).verify_slice(&signature).is_ok())
             };
             if !signatures.split(' ').any(fits) {
