@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use almanac_proto::client::EndpointError;
 
@@ -16,7 +16,7 @@ use crate::{
     connection::{self, Held},
     contact::Contact,
     container::ContainerName,
-    dispatcher::Dispatcher,
+    dispatcher::{self, Dispatcher, OnStop},
     gate::Gates,
     heartbeat::{self, Pulse},
     housekeeping::{self, Housekeeper},
@@ -60,7 +60,7 @@ pub enum StartError {
 /// How long finished runs are remembered here; the reconciler has them.
 const MEMORY: TimeDelta = TimeDelta::days(30);
 
-/// Runs the agent until `stop`, with its points watched. Containers that run then go on, and the next start takes them up.
+/// Runs the agent until `stop`, with its points watched. With what runs then, it does what its settings say.
 ///
 /// # Errors
 ///
@@ -109,7 +109,8 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     remove_strays(runtime.as_ref(), &state_dir, &keys).await.map_err(StartError::Runtime)?;
 
     let (held, held_receiver) = watch::channel(Held::default());
-    let (snapshots, snapshot_receiver) = mpsc::channel(connection::SNAPSHOTS);
+    let (messages, there) = mpsc::channel(connection::MESSAGES);
+    let (words, here) = mpsc::channel(1);
     let (contact, contacts) = watch::channel(Contact::default());
     let policy = Arc::new(settings.policy);
     let (link, online) = Link::new(settings.name.clone(), connection);
@@ -118,12 +119,14 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         .map_err(in_journal)?;
     dispatcher.resume(open);
 
+    // What runs to the end is reported while it does: the others stop after the dispatcher.
+    let (stopping, stop) = (stop, CancellationToken::new());
     let tasks = TaskTracker::new();
     tasks.spawn(connection::watch_desired_state(
         link.clone(),
         online,
         held_receiver.clone(),
-        snapshots,
+        messages,
         contact,
         stop.clone(),
     ));
@@ -136,7 +139,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         policy,
         contact: contacts,
     };
-    tasks.spawn(local::serve(state_dir.socket(), watch, stop.clone()));
+    tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words }, stop.clone()));
     let keeper = Housekeeper {
         settings: settings.housekeeping,
         engine: docker,
@@ -165,14 +168,25 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     };
     tasks.spawn(upload::upload(uploader, stop.clone()));
     tasks.spawn(service::live(settings.manager.clone(), journal.clone(), stop.clone()));
-    tasks.spawn(dispatcher.run(snapshot_receiver, stop.clone()));
     tasks.close();
+    let ears = dispatcher::Ears { there, here };
+    let dispatching = tokio::spawn(dispatcher.run(ears, settings.on_stop, stopping.clone()));
     settings.manager.ready();
-    stop.cancelled().await;
+    stopping.cancelled().await;
     settings.manager.stopping();
+    if let OnStop::Drain(patience) = settings.on_stop {
+        settings.manager.extend(patience + service::END);
+    }
+    if let Err(error) = dispatching.await {
+        error!(%error, "the dispatcher ended early");
+    }
+    stop.cancel();
     tasks.wait().await;
     journal.close().await;
-    info!("agent stops; what runs goes on and is taken up at the next start");
+    match settings.on_stop {
+        OnStop::Detach => info!("agent stops; what runs goes on and is taken up at the next start"),
+        OnStop::Drain(_) => info!("agent stops; nothing of it runs"),
+    }
     Ok(())
 }
 

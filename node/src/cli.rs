@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use almanac_schemas::{NodeName, Size};
+use almanac_schemas::{Duration, NodeName, Size};
 
 use crate::logs::pump::{self, PumpArgs};
 
@@ -30,6 +30,15 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Say how the agent on this host is
     Status(StatusArgs),
+    /// Keep new runs off this host; what runs goes on
+    ///
+    /// Whatever the reconciler says, and also while it cannot be reached. Runs that come due meanwhile are recorded as
+    /// skipped. It holds until `uncordon`, also after the agent was started again.
+    Cordon(CordonArgs),
+    /// Keep new runs off this host, and stop what runs at a deadline
+    Drain(DrainArgs),
+    /// Let new runs start here again, if the reconciler and the node's manifest let them
+    Uncordon(Which),
     /// Keep what a process writes; the process runtime starts it
     #[command(name = pump::SUBCOMMAND, hide = true)]
     PumpLog(PumpArgs),
@@ -40,18 +49,51 @@ pub enum Command {
     Doctor(Box<DoctorArgs>),
 }
 
-/// Which agent is asked.
+/// Which agent is meant.
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub struct Which {
     /// The agent's configuration file, for its state folder [default: /etc/almanac/node.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The agent's state folder
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+/// Which agent is asked.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which.
+    #[command(flatten)]
+    pub which: Which,
     /// The form of the answer
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub output: OutputForm,
+}
+
+/// Why new runs are kept off, and for how long.
+#[derive(Debug, Args)]
+pub struct CordonArgs {
+    /// Which agent.
+    #[command(flatten)]
+    pub which: Which,
+    /// Why: it is recorded with each run that does not start
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    /// It ends by itself after this time, such as `90s`, `2h` or `1d12h`; absent: it does not
+    #[arg(long = "for", value_name = "DURATION")]
+    pub length: Option<Duration>,
+}
+
+/// As for a cordon, and when what runs is stopped.
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// As for a cordon.
+    #[command(flatten)]
+    pub cordon: CordonArgs,
+    /// What runs has so much time to end, and is stopped then
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub deadline: Duration,
 }
 
 /// What would be run, and how findings are written.
@@ -121,6 +163,12 @@ pub struct RunArgs {
     /// How much of a run's log is kept, such as 16MiB: the beginning and the end [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub log_limit: Option<Size>,
+    /// What becomes of what runs when the agent stops [default: detach]
+    #[arg(long, value_name = "WHAT")]
+    pub on_stop: Option<OnStopName>,
+    /// With `--on-stop drain`: how long what runs has to end before it is stopped [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub stop_deadline: Option<Duration>,
     /// Speak to a reconciler on another machine without TLS
     #[arg(long)]
     pub plaintext: bool,
@@ -130,6 +178,16 @@ pub struct RunArgs {
     /// How many microseconds the service manager waits for a sign of life, as it says itself.
     #[arg(long, hide = true, env = "WATCHDOG_USEC")]
     pub watchdog_usec: Option<u64>,
+}
+
+/// What becomes of what runs when the agent stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnStopName {
+    /// It goes on, and the next start takes it up
+    Detach,
+    /// It has some time to end, and is stopped then
+    Drain,
 }
 
 /// What runs containers.

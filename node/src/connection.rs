@@ -19,8 +19,8 @@ use crate::{
     link::{Link, Online, advice},
 };
 
-/// How many snapshots may wait for the dispatcher. It takes each at once; one is kept in hand.
-pub const SNAPSHOTS: usize = 1;
+/// How many messages may wait for the dispatcher. It takes each at once; one is kept in hand.
+pub const MESSAGES: usize = 1;
 
 /// What the node holds of its desired state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,12 +40,12 @@ impl Held {
     }
 }
 
-/// Keeps the stream open until the agent stops, and hands on every snapshot.
+/// Keeps the stream open until the agent stops, and hands on what comes.
 pub async fn watch_desired_state(
     mut link: Link,
     online: Online,
     held: watch::Receiver<Held>,
-    snapshots: mpsc::Sender<v1::Snapshot>,
+    messages: mpsc::Sender<v1::WatchDesiredStateResponse>,
     contact: watch::Sender<Contact>,
     stop: CancellationToken,
 ) {
@@ -54,7 +54,7 @@ pub async fn watch_desired_state(
         let ended = tokio::select! {
             // Cancel-safe: the stream is dropped as a whole, and the next one begins with a snapshot.
             () = stop.cancelled() => return,
-            ended = follow(&link, &online, &held, &snapshots, &contact, &mut backoff) => ended,
+            ended = follow(&link, &online, &held, &messages, &contact, &mut backoff) => ended,
         };
         match ended {
             Ok(()) => continue,
@@ -81,7 +81,7 @@ async fn follow(
     link: &Link,
     online: &Online,
     held: &watch::Receiver<Held>,
-    snapshots: &mpsc::Sender<v1::Snapshot>,
+    messages: &mpsc::Sender<v1::WatchDesiredStateResponse>,
     contact: &watch::Sender<Contact>,
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
@@ -116,9 +116,7 @@ async fn follow(
             return Err(Status::new(Code::Unavailable, "the reconciler ended the stream"));
         };
         backoff.reset();
-        if let Some(snapshot) = message.snapshot
-            && snapshots.send(snapshot).await.is_err()
-        {
+        if messages.send(message).await.is_err() {
             // The dispatcher has stopped, and this task is told next.
             return std::future::pending().await;
         }

@@ -5,29 +5,57 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-    time,
+    sync::{mpsc, oneshot, watch},
+    task::JoinError,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Instant, NodeName, node::Limits};
+use almanac_schemas::{Instant, NodeName, Reason, node::Limits};
 
 use crate::{
     backoff::Backoff,
     clock,
     connection::Held,
     desired::{Desired, Judgement},
+    instructions::{Cordon, Instructions, Said},
     journal::{JournalError, OpenRun, Settlement},
     point::Point,
     policy::Policy,
-    preparation::{self, Preparations, Prepared},
-    run::{self, Order, State, Tools},
+    preparation::Preparations,
+    run::{self, Interruption, Order, State, Tools},
     runtime::chain,
     scheduler::{self, Accounts, Decision, Situation, Verdict},
+    workers::Workers,
 };
+
+/// What to do with the runs that go on when the agent stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStop {
+    /// They go on without it, and the next start takes them up.
+    Detach,
+    /// They have so much time to end, and are stopped then.
+    Drain(std::time::Duration),
+}
+
+/// Something that the host's owner says.
+#[derive(Debug)]
+pub struct Word {
+    /// Whether new runs start.
+    pub cordon: Option<Cordon>,
+    /// Told once it holds, or why it does not.
+    pub done: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// Where the dispatcher hears from others.
+#[derive(Debug)]
+pub struct Ears {
+    /// The reconciler.
+    pub there: mpsc::Receiver<v1::WatchDesiredStateResponse>,
+    /// The host's owner.
+    pub here: mpsc::Receiver<Word>,
+}
 
 /// The dispatcher's own state.
 pub struct Dispatcher {
@@ -36,10 +64,11 @@ pub struct Dispatcher {
     desired: Option<Desired>,
     accounts: Accounts,
     policy: Arc<Policy>,
+    said: Said,
     operating_since: DateTime<Utc>,
     held: watch::Sender<Held>,
     preparations: Preparations,
-    workers: JoinSet<()>,
+    workers: Workers,
 }
 
 impl Dispatcher {
@@ -57,12 +86,13 @@ impl Dispatcher {
         let mut dispatcher = Self {
             node,
             accounts: tools.journal.accounts().await?,
+            said: tools.journal.said().await?,
             policy,
             desired: None,
             operating_since: clock::now(),
             held,
             preparations: Preparations::new(tools.clone()),
-            workers: JoinSet::new(),
+            workers: Workers::new(tools.clone()),
             tools,
         };
         if let Some(snapshot) = dispatcher.tools.journal.snapshot().await? {
@@ -80,12 +110,12 @@ impl Dispatcher {
     pub fn resume(&mut self, runs: Vec<OpenRun>) {
         for OpenRun { order, state } in runs {
             info!(run = %order.key(), job = %order.job, "taking up a run");
-            self.workers.spawn(carry_out(self.tools.clone(), order, state, None));
+            self.workers.start(order, state, None);
         }
     }
 
-    /// Dispatches until the agent stops. What still runs then goes on without it.
-    pub async fn run(mut self, mut snapshots: mpsc::Receiver<v1::Snapshot>, stop: CancellationToken) {
+    /// Dispatches until the agent is to stop, and does with what still runs then what is to be done with it.
+    pub async fn run(mut self, mut ears: Ears, on_stop: OnStop, stop: CancellationToken) {
         let mut backoff = Backoff::for_engine();
         loop {
             let wake_at = match self.dispatch().await {
@@ -100,27 +130,32 @@ impl Dispatcher {
                 }
             };
             tokio::select! {
-                // Cancel-safe: a snapshot stays in its channel until it is taken, an ended worker
+                // Cancel-safe: a message stays in its channel until it is taken, an ended worker
                 // in its set, and a sleep holds nothing.
                 () = stop.cancelled() => break,
-                Some(snapshot) = snapshots.recv() => self.accept(snapshot).await,
-                Some(ended) = self.workers.join_next() => if let Err(error) = ended {
-                    error!(%error, "a worker ended early; its run is taken up at the next start");
-                },
+                Some(message) = ears.there.recv() => self.hear(message).await,
+                Some(word) = ears.here.recv() => self.obey(word).await,
+                Some(ended) = self.workers.ended() => complain(ended),
                 () = wake(wake_at) => {}
             }
         }
         self.preparations.end().await;
+        if let OnStop::Drain(patience) = on_stop {
+            drain(self.workers, patience).await;
+        }
     }
 
     /// Settles what is due and starts what is to run. Returns when something is due next.
     async fn dispatch(&mut self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let Some(desired) = &self.desired else { return Ok(None) };
         let now = clock::now();
+        self.workers.interrupt(|order| self.said.interruption(order, self.desired.as_ref(), now));
+        let changes_at = self.said.changes_at(now);
+        let Some(desired) = &self.desired else { return Ok(changes_at) };
         let situation = Situation {
             desired,
             accounts: &self.accounts,
             policy: &self.policy,
+            said: &self.said,
             operating_since: self.operating_since,
             now,
         };
@@ -132,9 +167,10 @@ impl Dispatcher {
             Verdict::Omit(_) => None,
         });
         let upcoming: Vec<Order> = upcoming.collect();
+        let wake_at = plan.wake_at.into_iter().chain(changes_at).min();
         if plan.decisions.is_empty() {
             self.preparations.follow(upcoming);
-            return Ok(plan.wake_at);
+            return Ok(wake_at);
         }
         let settlements: Vec<Settlement> = plan
             .decisions
@@ -149,7 +185,6 @@ impl Dispatcher {
                 Settlement { order: order(decision, start_by, limits), transition }
             })
             .collect();
-        let wake_at = plan.wake_at;
         let fresh = self.tools.journal.settle(&settlements, now).await?;
         self.tools.points.reach(Point::Settled);
         self.tools.report.notify_one();
@@ -166,7 +201,7 @@ impl Dispatcher {
             }
             if !transition.state.is_finished() {
                 let prepared = self.preparations.take(&order);
-                self.workers.spawn(carry_out(self.tools.clone(), order, transition.state, prepared));
+                self.workers.start(order, transition.state, prepared);
             }
         }
         // Last, since it withdraws whatever was not taken.
@@ -192,6 +227,53 @@ impl Dispatcher {
             network: desired.network.clone(),
             commit: desired.commit.clone(),
         }
+    }
+
+    async fn hear(&mut self, message: v1::WatchDesiredStateResponse) {
+        if let Some(instructions) = message.instructions {
+            self.follow(instructions).await;
+        }
+        if let Some(snapshot) = message.snapshot {
+            self.accept(snapshot).await;
+        }
+    }
+
+    /// Takes what people said to the reconciler, or says why not.
+    async fn follow(&mut self, message: v1::Instructions) {
+        let instructions = match Instructions::try_from(message) {
+            Ok(instructions) => instructions,
+            Err(error) => {
+                error!(error = chain(&error), "instructions are ignored; is this agent too old for them?");
+                return;
+            }
+        };
+        if instructions == self.said.there {
+            return;
+        }
+        if let Err(error) = self.tools.journal.say_there(&instructions).await {
+            error!(error = chain(&error), "instructions cannot be stored and are not followed");
+            return;
+        }
+        match &instructions.cordon {
+            Some(cordon) => info!(message = %cordon, "no new run starts"),
+            None if self.said.there.cordon.is_some() => info!("new runs start again"),
+            None => {}
+        }
+        self.said.there = instructions;
+    }
+
+    /// Takes what the host's owner says.
+    async fn obey(&mut self, Word { cordon, done }: Word) {
+        let stored = self.tools.journal.say_here(cordon.as_ref()).await;
+        if stored.is_ok() {
+            match &cordon {
+                Some(cordon) => info!(message = %cordon, "no new run starts"),
+                None => info!("as far as the host is concerned, new runs start"),
+            }
+            self.said.here = cordon;
+        }
+        // Whoever asked may have gone; it holds all the same.
+        let _ = done.send(stored);
     }
 
     /// Takes a snapshot, or says why not.
@@ -255,18 +337,34 @@ async fn wake(at: Option<DateTime<Utc>>) {
     }
 }
 
-/// Carries out a run, and goes on from the journal when the journal could not be written for a while.
-async fn carry_out(tools: Tools, order: Order, mut state: State, prepared: Option<Prepared>) {
-    preparation::over(prepared).await;
-    let mut backoff = Backoff::for_engine();
-    let key = order.key();
-    while let Err(error) = run::carry_out(tools.clone(), order.clone(), state.clone()).await {
-        error!(run = %key, error = chain(&error), "a run is held up; trying again");
-        time::sleep(backoff.next_wait()).await;
-        match tools.journal.open_run(&key).await {
-            Ok(Some(run)) => state = run.state,
-            Ok(None) => return,
-            Err(error) => error!(run = %key, error = chain(&error), "the journal cannot be read"),
+/// Waits for what runs, and stops what still runs when the time is over.
+async fn drain(mut workers: Workers, patience: std::time::Duration) {
+    if workers.is_empty() {
+        return;
+    }
+    info!(seconds = patience.as_secs(), "waiting for what runs, which is stopped after that time");
+    let stop_at = clock::now() + patience;
+    loop {
+        // Cancel-safe: an ended worker stays in its set, and a sleep holds nothing.
+        tokio::select! {
+            ended = workers.ended() => match ended {
+                Some(ended) => complain(ended),
+                None => return,
+            },
+            () = wake(Some(stop_at)) => break,
         }
+    }
+    workers.interrupt(|_| {
+        let message = "the agent was stopped, and was to stop what runs".to_owned();
+        Some(Interruption { reason: Reason::Cordoned, message })
+    });
+    while let Some(ended) = workers.ended().await {
+        complain(ended);
+    }
+}
+
+fn complain(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(%error, "a worker ended early; its run is taken up at the next start");
     }
 }

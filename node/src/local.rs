@@ -12,12 +12,15 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
     time,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
+    dispatcher::Word,
+    instructions::Cordon,
     runtime::chain,
     status::{Status, Watch},
 };
@@ -28,6 +31,8 @@ use crate::{
 pub enum Request {
     /// How the agent is.
     Status,
+    /// That new runs do not start, or do again.
+    Cordon(Option<Cordon>),
 }
 
 /// What is answered.
@@ -36,6 +41,8 @@ pub enum Request {
 pub enum Answer {
     /// How the agent is.
     Status(Box<Status>),
+    /// It is so now.
+    Done,
     /// Why there is no other answer.
     Error(String),
 }
@@ -46,8 +53,16 @@ const LONGEST_LINE: u64 = 4 << 20;
 /// How long one of the two may take. The agent serves one at a time, and nobody may keep it to themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the agent of this host answers from, and passes on to.
+pub struct Host {
+    /// Finds out how it is.
+    pub watch: Watch,
+    /// Takes what the host's owner says.
+    pub words: mpsc::Sender<Word>,
+}
+
 /// Answers until the agent stops. Without a socket the agent runs all the same.
-pub async fn serve(path: PathBuf, watch: Watch, stop: CancellationToken) {
+pub async fn serve(path: PathBuf, host: Host, stop: CancellationToken) {
     let listener = match bind(&path) {
         Ok(listener) => listener,
         Err(error) => {
@@ -58,7 +73,7 @@ pub async fn serve(path: PathBuf, watch: Watch, stop: CancellationToken) {
     loop {
         let served = async {
             match listener.accept().await {
-                Ok((stream, _)) => match time::timeout(PATIENCE, answer(stream, &watch)).await {
+                Ok((stream, _)) => match time::timeout(PATIENCE, answer(stream, &host)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => debug!(%error, "somebody who asked has gone"),
                     Err(_elapsed) => debug!("somebody who asked took too long"),
@@ -87,17 +102,32 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-async fn answer(stream: UnixStream, watch: &Watch) -> io::Result<()> {
+async fn answer(stream: UnixStream, host: &Host) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let line = read_line(&mut stream).await?;
     let answer = match serde_json::from_str(&line) {
-        Ok(Request::Status) => match watch.look().await {
+        Ok(Request::Status) => match host.watch.look().await {
             Ok(status) => Answer::Status(Box::new(status)),
             Err(error) => Answer::Error(chain(&error)),
+        },
+        Ok(Request::Cordon(cordon)) => match host.say(cordon).await {
+            Ok(()) => Answer::Done,
+            Err(problem) => Answer::Error(problem),
         },
         Err(error) => Answer::Error(format!("the agent does not understand this; is it older? {error}")),
     };
     write_line(stream.get_mut(), &answer).await
+}
+
+impl Host {
+    /// Passes on whether new runs start, and waits until it holds.
+    async fn say(&self, cordon: Option<Cordon>) -> Result<(), String> {
+        let (done, held) = oneshot::channel();
+        // Nobody takes it any more once the agent is stopping.
+        let stopping = || "the agent is stopping".to_owned();
+        self.words.send(Word { cordon, done }).await.map_err(|_| stopping())?;
+        held.await.map_err(|_| stopping())?.map_err(|error| chain(&error))
+    }
 }
 
 /// Why there is no answer.
@@ -119,7 +149,7 @@ pub enum AskError {
     #[error("the agent at {} answers what this program does not understand; is it of another version?", .0.display())]
     Strange(PathBuf, #[source] serde_json::Error),
     /// It says that it cannot.
-    #[error("the agent cannot say how it is: {0}")]
+    #[error("the agent cannot do this: {0}")]
     Refused(String),
 }
 
@@ -129,9 +159,38 @@ pub enum AskError {
 ///
 /// When no agent answers, or not that.
 pub async fn status(path: &Path) -> Result<Status, AskError> {
+    match ask(path, &Request::Status).await? {
+        Answer::Status(status) => Ok(*status),
+        answer => Err(answer.unexpected()),
+    }
+}
+
+/// Tells the agent of a socket whether new runs start. It is so when this returns.
+///
+/// # Errors
+///
+/// When no agent answers, or it cannot.
+pub async fn cordon(path: &Path, cordon: Option<Cordon>) -> Result<(), AskError> {
+    match ask(path, &Request::Cordon(cordon)).await? {
+        Answer::Done => Ok(()),
+        answer => Err(answer.unexpected()),
+    }
+}
+
+impl Answer {
+    /// Why this is no answer to what was asked.
+    fn unexpected(self) -> AskError {
+        AskError::Refused(match self {
+            Self::Error(problem) => problem,
+            Self::Status(_) | Self::Done => "it answers something else".to_owned(),
+        })
+    }
+}
+
+async fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
     let asked = async {
         let mut stream = BufReader::new(UnixStream::connect(path).await?);
-        write_line(stream.get_mut(), &Request::Status).await?;
+        write_line(stream.get_mut(), request).await?;
         read_line(&mut stream).await
     };
     let line = match time::timeout(PATIENCE, asked).await {
@@ -142,11 +201,7 @@ pub async fn status(path: &Path) -> Result<Status, AskError> {
         Ok(Err(error)) => return Err(AskError::Silent(path.to_owned(), error)),
         Ok(Ok(line)) => line,
     };
-    match serde_json::from_str(&line) {
-        Ok(Answer::Status(status)) => Ok(*status),
-        Ok(Answer::Error(problem)) => Err(AskError::Refused(problem)),
-        Err(error) => Err(AskError::Strange(path.to_owned(), error)),
-    }
+    serde_json::from_str(&line).map_err(|error| AskError::Strange(path.to_owned(), error))
 }
 
 async fn read_line(stream: &mut BufReader<UnixStream>) -> io::Result<String> {

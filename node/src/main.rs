@@ -1,6 +1,6 @@
 //! The agent's binary.
 
-use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time};
 
 use anyhow::Context;
 use clap::Parser;
@@ -8,10 +8,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use almanac_schemas::{Duration, Instant};
+
 use almanac_node::{
     agent,
-    cli::{Cli, Command, DoctorArgs, OutputForm, RunArgs, StatusArgs},
-    doctor, keygen, local,
+    cli::{Cli, Command, CordonArgs, DoctorArgs, OutputForm, RunArgs, StatusArgs, Which},
+    clock, doctor,
+    instructions::Cordon,
+    keygen, local,
     logs::pump,
     point::Points,
     settings::{self, Settings},
@@ -20,7 +24,7 @@ use almanac_node::{
 };
 
 /// How long what blocks (packing artifacts) may hold up the end. It is done again at the next start.
-const END: Duration = Duration::from_secs(2);
+const END: time::Duration = time::Duration::from_secs(2);
 
 /// The exit code where something that is needed is wrong or missing, as for a wrong option.
 const COULD_NOT_RUN: u8 = 2;
@@ -35,6 +39,9 @@ fn main() -> ExitCode {
         Command::PumpLog(args) => pump::run(args).map_err(Into::into),
         Command::Run(args) => run(&cli.log, *args),
         Command::Status(args) => status(args),
+        Command::Cordon(args) => cordon(args, None),
+        Command::Drain(args) => cordon(args.cordon, Some(args.deadline)),
+        Command::Uncordon(which) => uncordon(which),
         Command::Doctor(args) => match doctor(*args) {
             Ok(false) => return ExitCode::from(PROBLEM),
             done => done.map(drop),
@@ -78,16 +85,60 @@ fn run(log: &str, args: RunArgs) -> anyhow::Result<()> {
 }
 
 fn status(args: StatusArgs) -> anyhow::Result<()> {
-    let folder = match args.state_dir {
-        Some(folder) => folder,
-        None => settings::state_dir(args.config.or_else(settings::usual_config).as_deref())?,
-    };
-    let found = one_thread()?.block_on(local::status(&folder.join(SOCKET)))?;
+    let found = one_thread()?.block_on(local::status(&socket(args.which)?))?;
     match args.output {
         OutputForm::Human => print!("{}", status::human(&found)),
         OutputForm::Json => println!("{}", serde_json::to_string_pretty(&found)?),
     }
     Ok(())
+}
+
+/// Keeps new runs off this host, and with a deadline stops what runs.
+fn cordon(args: CordonArgs, deadline: Option<Duration>) -> anyhow::Result<()> {
+    let now = clock::now();
+    let after = |length: Duration| Instant(now + length.to_delta());
+    if args.length.is_some_and(Duration::is_zero) {
+        anyhow::bail!("`--for 0s` would be over at once; leave it out, or give a longer time");
+    }
+    let cordon = Cordon {
+        actor: "the host's owner".to_owned(),
+        reason: args.reason.trim().to_owned(),
+        since: Instant(now),
+        until: args.length.map(after),
+        stop_at: deadline.map(after),
+    };
+    one_thread()?.block_on(local::cordon(&socket(args.which)?, Some(cordon)))?;
+    match deadline {
+        Some(deadline) if !deadline.is_zero() => {
+            println!("no new run starts here, and what still runs in {deadline} is stopped");
+        }
+        Some(_) => println!("no new run starts here, and what runs is being stopped"),
+        None => println!("no new run starts here; what runs goes on"),
+    }
+    println!("`almanac-node status` shows what runs, `almanac-node uncordon` ends it");
+    Ok(())
+}
+
+fn uncordon(which: Which) -> anyhow::Result<()> {
+    let socket = socket(which)?;
+    let left = one_thread()?.block_on(async {
+        local::cordon(&socket, None).await?;
+        local::status(&socket).await
+    })?;
+    match left.cordon {
+        Some(cordon) => println!("as far as this host is concerned, new runs start; but {cordon}"),
+        None => println!("new runs start here"),
+    }
+    Ok(())
+}
+
+/// The socket of the agent that is meant.
+fn socket(which: Which) -> anyhow::Result<PathBuf> {
+    let folder = match which.state_dir {
+        Some(folder) => folder,
+        None => settings::state_dir(which.config.or_else(settings::usual_config).as_deref())?,
+    };
+    Ok(folder.join(SOCKET))
 }
 
 /// Whether an agent would run here.

@@ -12,6 +12,7 @@ use almanac_schemas::{JobName, Occurrence, Phase, Reason, RunRole, node::Limits,
 
 use crate::{
     desired::{Assignment, Desired},
+    instructions::Said,
     policy::Policy,
 };
 
@@ -31,6 +32,8 @@ pub struct Situation<'a> {
     pub accounts: &'a Accounts,
     /// What the host allows.
     pub policy: &'a Policy,
+    /// What people said.
+    pub said: &'a Said,
     /// Since when this agent has been there to start runs: since its own start, or since it got
     /// the first valid snapshot after it.
     pub operating_since: DateTime<Utc>,
@@ -160,7 +163,14 @@ pub(crate) fn judge(
         );
     }
     if situation.desired.node.cordoned {
-        return omit(Phase::Skipped, Reason::Cordoned, "the node is cordoned".to_owned());
+        return omit(
+            Phase::Skipped,
+            Reason::Cordoned,
+            "the node's manifest says `cordoned: true`".to_owned(),
+        );
+    }
+    if let Some(cordon) = situation.said.cordoned(start) {
+        return omit(Phase::Skipped, Reason::Cordoned, cordon.to_string());
     }
     let (spec, run) = (&assignment.spec, Occurrence { start, end });
     let limits = match situation.policy.judge(&situation.desired.node, spec, assignment.role, run) {

@@ -28,6 +28,10 @@ pub struct Manager {
     pub watchdog: Option<Duration>,
 }
 
+/// How long it takes at most to stop what runs, beside the time that it is given: until it is killed, packed and
+/// recorded.
+pub const END: Duration = Duration::from_secs(30);
+
 impl Manager {
     /// The agent has started.
     pub fn ready(&self) {
@@ -37,6 +41,11 @@ impl Manager {
     /// The agent stops.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
+    }
+
+    /// The agent takes longer than usual, but not longer than this.
+    pub fn extend(&self, longest: Duration) {
+        self.tell(&format!("EXTEND_TIMEOUT_USEC={}", longest.as_micros()));
     }
 
     fn tell(&self, what: &str) {

@@ -13,8 +13,9 @@ use almanac_proto::{Endpoint, Identity, client::EndpointError, identity::Identit
 use almanac_schemas::{Duration, NodeName, Size};
 
 use crate::{
-    cli::{RunArgs, RuntimeName},
+    cli::{OnStopName, RunArgs, RuntimeName},
     credentials::{CredentialsError, Registries},
+    dispatcher::OnStop,
     housekeeping::HousekeepingSettings,
     images::{self, PullSettings},
     policy::Policy,
@@ -44,7 +45,12 @@ pub struct Settings {
     pub manager: Manager,
     /// How much of a run's log is kept.
     pub log_limit: Size,
+    /// What becomes of what runs when it stops.
+    pub on_stop: OnStop,
 }
+
+/// How long what runs has to end when the agent stops and nothing else is said.
+const STOP_DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// How much of a run's log is kept where nothing is said.
 const LOG_LIMIT: Size = Size::from_bytes(64 << 20);
@@ -101,6 +107,8 @@ struct ConfigFile {
     address: Option<String>,
     docker_host: Option<String>,
     log_limit: Option<Size>,
+    on_stop: Option<OnStopName>,
+    stop_deadline: Option<Duration>,
     plaintext: bool,
     pull_patience: Option<Duration>,
     registries: Registries,
@@ -178,6 +186,13 @@ impl Settings {
                     .map(std::time::Duration::from_micros),
             },
             log_limit: args.log_limit.or(file.log_limit).unwrap_or(LOG_LIMIT),
+            on_stop: match args.on_stop.or(file.on_stop).unwrap_or(OnStopName::Detach) {
+                OnStopName::Detach => OnStop::Detach,
+                OnStopName::Drain => {
+                    let deadline = args.stop_deadline.or(file.stop_deadline);
+                    OnStop::Drain(deadline.map_or(STOP_DEADLINE, Duration::to_std))
+                }
+            },
             name,
         })
     }
@@ -201,7 +216,18 @@ mod tests {
         assert_eq!(all.pull_patience.map(Duration::to_std), Some(images::PATIENCE));
         // Each setting that there is stands there.
         let named = |key: &str| example.lines().any(|line| line.trim_start_matches("# ").starts_with(key));
-        for key in ["name", "server", "key", "state-dir", "runtime", "docker-host", "address", "ca-file"] {
+        for key in [
+            "name",
+            "server",
+            "key",
+            "state-dir",
+            "runtime",
+            "docker-host",
+            "address",
+            "ca-file",
+            "on-stop",
+            "stop-deadline",
+        ] {
             assert!(named(key), "{key}");
         }
         toml::from_str::<ConfigFile>(include_str!("../../deploy/node.toml")).unwrap();

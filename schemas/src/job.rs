@@ -59,6 +59,26 @@ pub struct JobSpec {
     /// What is kept of a run.
     #[serde(default)]
     pub artifacts: Artifacts,
+    /// What becomes of a run that goes on when the job is removed.
+    #[serde(default, skip_serializing_if = "OnRemove::is_finish")]
+    pub on_remove: OnRemove,
+}
+
+/// What becomes of a run that goes on when its job is removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnRemove {
+    /// It goes on to its end.
+    #[default]
+    Finish,
+    /// It is stopped.
+    Abort,
+}
+
+impl OnRemove {
+    fn is_finish(&self) -> bool {
+        *self == Self::Finish
+    }
 }
 
 const fn default_exclusive() -> bool {

@@ -4,6 +4,7 @@
 //! so that what is done after it is never done without a record of it.
 
 mod images;
+mod instructions;
 mod outbox;
 mod runs;
 mod snapshots;

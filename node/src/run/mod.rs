@@ -5,5 +5,5 @@ mod state;
 mod worker;
 
 pub use order::{Order, RunKey};
-pub use state::{Collected, Exit, Observation, Outcome, State, Step, Transition, omitted};
-pub use worker::{Tools, carry_out, prepare, withdraw};
+pub use state::{Collected, Exit, Interruption, Observation, Outcome, State, Step, Transition, omitted};
+pub use worker::{Interrupted, Tools, carry_out, prepare, withdraw};

@@ -4,7 +4,7 @@
 //! ```text
 //! Deploying -> Running -> (Stopping ->) Collecting -> Delivering -> Finished
 //!     |                                                                ^
-//!     +-- could not start ---------------------------------------------+
+//!     +-- could not start, or is not to any more ----------------------+
 //! ```
 //!
 //! The worker acts on a state only after the journal holds it.
@@ -28,11 +28,14 @@ pub enum State {
         /// When, by the engine.
         started_at: Instant,
     },
-    /// Its length is reached and its container is being stopped.
+    /// Its length is reached, or it is interrupted, and its container is being stopped.
     #[serde(rename_all = "camelCase")]
     Stopping {
         /// When the container was started.
         started_at: Instant,
+        /// Why it does not go on to its length, if it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interruption: Option<Interruption>,
     },
     /// Its container has ended; what it left is being packed.
     #[serde(rename_all = "camelCase")]
@@ -65,6 +68,22 @@ pub struct Outcome {
     pub message: String,
     /// The exit code, when the container ended by itself.
     pub exit_code: Option<i32>,
+}
+
+/// Why a run ends on purpose before its length.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interruption {
+    /// Why.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+}
+
+impl From<Interruption> for Outcome {
+    fn from(Interruption { reason, message }: Interruption) -> Self {
+        Self { phase: Phase::Aborted, reason, message, exit_code: None }
+    }
 }
 
 /// The end of a container.
@@ -110,6 +129,8 @@ pub enum Observation {
     Started(DateTime<Utc>),
     /// The end of its length is reached.
     LengthReached,
+    /// It is to end now.
+    Interrupted(Interruption),
     /// The container ended.
     Exited(Exit),
     /// The engine knows nothing of the container any more.
@@ -181,16 +202,20 @@ impl State {
                 step: Some(step(Phase::Running, at)),
             },
             (Self::Running { started_at }, Observation::LengthReached) => {
-                silently(Self::Stopping { started_at })
+                silently(Self::Stopping { started_at, interruption: None })
+            }
+            (Self::Deploying, Observation::Interrupted(interruption)) => finished(&interruption.into(), now),
+            (Self::Running { started_at }, Observation::Interrupted(interruption)) => {
+                silently(Self::Stopping { started_at, interruption: Some(interruption) })
             }
             (Self::Running { started_at }, Observation::Exited(exit)) => {
                 collecting(started_at, exit.at, ended(&exit))
             }
-            (Self::Stopping { started_at }, Observation::Exited(exit)) => {
-                collecting(started_at, exit.at, length_reached())
+            (Self::Stopping { started_at, interruption }, Observation::Exited(exit)) => {
+                collecting(started_at, exit.at, interruption.map_or_else(length_reached, Outcome::from))
             }
             // Without its container nobody knows how it went; being stopped for its length is no excuse.
-            (Self::Running { started_at } | Self::Stopping { started_at }, Observation::Lost) => {
+            (Self::Running { started_at } | Self::Stopping { started_at, .. }, Observation::Lost) => {
                 let message = "its container disappeared while it ran".to_owned();
                 collecting(started_at, now, failed(Reason::Runtime, message))
             }
@@ -212,7 +237,7 @@ impl State {
 }
 
 impl Outcome {
-    /// The outcome, given what became of the files. A run that failed by itself keeps its own
+    /// The outcome, given what became of the files. A run that failed or was interrupted keeps its own
     /// reason.
     #[must_use]
     fn with(self, collected: Collected) -> Self {
@@ -224,7 +249,7 @@ impl Outcome {
                 format!("its artifacts have at least {size} bytes, and {limit} are allowed"),
             ),
         };
-        if self.phase == Phase::Failed {
+        if matches!(self.phase, Phase::Failed | Phase::Aborted) {
             let message = [self.message, message].join("; ");
             return Self { message: message.trim_start_matches("; ").to_owned(), ..self };
         }

@@ -26,7 +26,7 @@ use crate::{
     state_dir::{RunDir, StateDir},
 };
 
-use super::{Collected, Observation, Order, Outcome, RunKey, State};
+use super::{Collected, Interruption, Observation, Order, Outcome, RunKey, State};
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -51,9 +51,12 @@ pub struct Tools {
     pub ready: watch::Sender<BTreeSet<RunKey>>,
 }
 
+/// Says that a run is to end, once it is.
+pub type Interrupted = watch::Receiver<Option<Interruption>>;
+
 /// Gets a run ready ahead of its instant. It may never come to run: then [`withdraw`] leaves nothing of it.
 pub async fn prepare(tools: Tools, order: Order) {
-    let worker = Worker::new(tools, order);
+    let worker = Worker::new(tools, order, never());
     if let Err(error) = worker.make_ready().await {
         info!(run = %worker.order.key(), error = chain(&error), "a run cannot be made ready yet; it is tried again when it is due");
     }
@@ -61,7 +64,7 @@ pub async fn prepare(tools: Tools, order: Order) {
 
 /// Removes what was made ready for a run that is not to be.
 pub async fn withdraw(tools: Tools, order: Order) {
-    let worker = Worker::new(tools, order);
+    let worker = Worker::new(tools, order, never());
     worker.clean_up().await;
     worker.remove_folder();
 }
@@ -73,8 +76,18 @@ pub async fn withdraw(tools: Tools, order: Order) {
 ///
 /// When the journal cannot be written. Then nothing may be done any more, since nothing would be
 /// remembered of it.
-pub async fn carry_out(tools: Tools, order: Order, state: State) -> Result<(), JournalError> {
-    Worker::new(tools, order).run(state).await
+pub async fn carry_out(
+    tools: Tools,
+    order: Order,
+    state: State,
+    interrupted: Interrupted,
+) -> Result<(), JournalError> {
+    Worker::new(tools, order, interrupted).run(state).await
+}
+
+/// Of what is not to end before it has begun.
+fn never() -> Interrupted {
+    watch::channel(None).1
 }
 
 struct Worker {
@@ -82,12 +95,23 @@ struct Worker {
     order: Order,
     name: ContainerName,
     dir: RunDir,
+    interrupted: Interrupted,
 }
 
 impl Worker {
-    fn new(tools: Tools, order: Order) -> Self {
+    fn new(tools: Tools, order: Order, interrupted: Interrupted) -> Self {
         let key = order.key();
-        Self { name: ContainerName::of(&key), dir: tools.state_dir.run(&key), tools, order }
+        Self { name: ContainerName::of(&key), dir: tools.state_dir.run(&key), tools, order, interrupted }
+    }
+
+    /// Waits until the run is to end, for ever if it is not.
+    async fn interruption(&self) -> Interruption {
+        let mut interrupted = self.interrupted.clone();
+        match interrupted.wait_for(Option::is_some).await.map(|said| said.clone()) {
+            Ok(Some(interruption)) => interruption,
+            // Nobody is there any more who could say so.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
     async fn run(&self, mut state: State) -> Result<(), JournalError> {
@@ -154,7 +178,11 @@ impl Worker {
                 return Ok(Observation::NotStarted(chain(&failure)));
             }
             warn!(run = %self.order.key(), error = chain(&failure), "a run cannot be started yet; trying again");
-            time::sleep(backoff.next_wait()).await;
+            // Cancel-safe: neither holds anything.
+            tokio::select! {
+                () = time::sleep(backoff.next_wait()) => {}
+                _ = self.interruption() => {}
+            }
         }
     }
 
@@ -170,11 +198,23 @@ impl Worker {
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }
-        if let Some(digest) = self.make_ready().await? {
+        // Cancel-safe: what was made ready has not begun, and is removed with the run. From its release on, a run is
+        // interrupted as one that runs.
+        let digest = tokio::select! {
+            biased;
+            interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
+            ready = self.make_ready() => ready?,
+        };
+        if let Some(digest) = digest {
             journal.set_image_digest(&self.order.key(), &digest).await?;
         }
         points.reach(Point::Ready);
-        clock::sleep_until(self.order.scheduled_at.0).await;
+        // Cancel-safe: as above.
+        tokio::select! {
+            biased;
+            interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
+            () = clock::sleep_until(self.order.scheduled_at.0) => {}
+        }
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }
@@ -212,7 +252,7 @@ impl Worker {
         Ok(self.dir.prepare(&config, &facts)?)
     }
 
-    /// Follows the container until it ends or its length is reached, whatever the engine does meanwhile.
+    /// Follows the container until it ends, its length is reached or it is to end, whatever the engine does meanwhile.
     async fn watch(&self) -> Observation {
         let mut backoff = Backoff::for_engine();
         loop {
@@ -230,6 +270,7 @@ impl Worker {
                 // Cancel-safe: what is followed is followed again, and a sleep holds nothing.
                 followed = self.follow() => followed,
                 () = clock::sleep_until(self.order.end()) => continue,
+                interruption = self.interruption() => return Observation::Interrupted(interruption),
             };
             match followed {
                 Ok(()) => match self.end().await {

@@ -57,6 +57,7 @@ fn planned(
         desired,
         accounts,
         policy: &Policy::default(),
+        said: &Said::default(),
         operating_since: at(operating_since),
         now: at(now),
     };
@@ -86,6 +87,7 @@ fn what_is_due_in_a_moment_is_settled_and_the_next_instant_wakes() {
             desired: &desired,
             accounts: &accounts,
             policy: &policy,
+            said: &Said::default(),
             operating_since: at(0),
             now,
         };
@@ -106,8 +108,14 @@ fn what_is_due_soon_is_made_ready_and_later_while_an_exclusive_run_goes_on() {
     };
     let upcoming = |desired: &Desired, now: i64| {
         let (accounts, policy) = (settled(0), Policy::default());
-        let situation =
-            Situation { desired, accounts: &accounts, policy: &policy, operating_since: at(0), now: at(now) };
+        let situation = Situation {
+            desired,
+            accounts: &accounts,
+            policy: &policy,
+            said: &Said::default(),
+            operating_since: at(0),
+            now: at(now),
+        };
         let plan = plan(&situation);
         let soon: Vec<i64> =
             plan.upcoming.iter().map(|decision| (decision.scheduled_at - at(0)).num_seconds()).collect();
@@ -218,7 +226,7 @@ proptest! {
             furthest = now.max(furthest);
             let operating_since = if index % 3 == 0 { at(now) } else { at(now - pause) };
             let situation =
-                Situation { desired: &desired, accounts: &accounts, policy: &Policy::default(), operating_since, now: at(now) };
+                Situation { desired: &desired, accounts: &accounts, policy: &Policy::default(), said: &Said::default(), operating_since, now: at(now) };
             let plan = plan(&situation);
             let settled: Vec<_> = plan
                 .decisions
@@ -253,8 +261,14 @@ fn what_the_host_forbids_is_recorded_and_what_it_narrows_starts() {
     spec.container.image = "registry.example.org/x".parse().unwrap();
     let desired = desired(vec![every_ten(""), elsewhere]);
     let (accounts, now) = (settled(0), at(20));
-    let situation =
-        Situation { desired: &desired, accounts: &accounts, policy: &policy, operating_since: at(0), now };
+    let situation = Situation {
+        desired: &desired,
+        accounts: &accounts,
+        policy: &policy,
+        said: &Said::default(),
+        operating_since: at(0),
+        now,
+    };
     let plan = plan(&situation);
     let said: Vec<String> = plan.decisions.iter().map(|decision| format!("{:?}", decision.verdict)).collect();
     assert_eq!(said.len(), 3, "{said:?}");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use almanac_schemas::{Instant, JobName, NodeName, Reason, RunId, RunRole};
 
-use crate::contact::Contact;
+use crate::{contact::Contact, instructions::Cordon};
 
 pub(crate) use render::bytes;
 pub use render::human;
@@ -35,6 +35,9 @@ pub struct Status {
     pub state: Option<Held>,
     /// What runs, and what is on its way to the reconciler.
     pub runs: Vec<Going>,
+    /// What keeps new runs from starting now, if anything does.
+    #[serde(default)]
+    pub cordon: Option<Cordon>,
     /// What is due next.
     pub next: Vec<Next>,
     /// What waits for the reconciler.

@@ -44,6 +44,15 @@ pub fn human(status: &Status) -> String {
             lines.add("", format!("received {} ago, {validity}", ago(held.received_at)));
         }
     }
+    if let Some(cordon) = &status.cordon {
+        lines.add("cordon", format!("no new run starts: {cordon}"));
+        if let Some(until) = cordon.until {
+            lines.add("", format!("it ends at {until}"));
+        }
+        if let Some(stop_at) = cordon.stop_at {
+            lines.add("", format!("what runs at {stop_at} is stopped"));
+        }
+    }
     for (index, run) in status.runs.iter().enumerate() {
         let end = if run.stage == "running" && run.until > status.at {
             format!(", until {} (in {})", run.until, until(run.until))

@@ -68,9 +68,16 @@ impl Watch {
         let received_at = self.journal.snapshot_received_at().await?;
         let desired = snapshot.as_ref().map(Desired::read).transpose()?.map(|(desired, _)| desired);
         let accounts = self.journal.accounts().await?;
+        let said = self.journal.said().await?;
         let next = desired.as_ref().map(|desired| {
-            let situation =
-                Situation { desired, accounts: &accounts, policy: &self.policy, operating_since: now, now };
+            let situation = Situation {
+                desired,
+                accounts: &accounts,
+                policy: &self.policy,
+                said: &said,
+                operating_since: now,
+                now,
+            };
             chosen(&forecast(&situation, NEXT_OF_EACH))
         });
         let backlog = self.journal.backlog().await?;
@@ -91,6 +98,7 @@ impl Watch {
                 valid_until: Instant(desired.valid_until),
                 jobs: desired.assignments.len(),
             }),
+            cordon: said.cordoned(now).cloned(),
             runs,
             next: next.unwrap_or_default(),
             backlog: Backlog { events: backlog.events, files: backlog.files, bytes: backlog.bytes },

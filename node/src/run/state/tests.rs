@@ -133,3 +133,40 @@ fn states_keep_their_written_form() {
         assert_eq!(serde_json::from_str::<State>(text).unwrap(), state);
     }
 }
+
+#[test]
+fn a_run_that_is_interrupted_is_aborted_with_what_it_left() {
+    let interrupted = || {
+        Observation::Interrupted(Interruption {
+            reason: Reason::Cancelled,
+            message: "alice cancelled it".to_owned(),
+        })
+    };
+    assert_eq!(
+        reported([started(), interrupted(), exit(Some(143)), WHOLE, Observation::Delivered]),
+        ["DEPLOYING", "RUNNING", "UPLOADING", "ABORTED/cancelled (alice cancelled it)"]
+    );
+    let refused = Observation::Refused("`run.log` is lost".to_owned());
+    assert_eq!(
+        reported([started(), interrupted(), exit(None), WHOLE, refused, Observation::Delivered])[3],
+        "ABORTED/cancelled (alice cancelled it; `run.log` is lost)"
+    );
+    assert_eq!(reported([interrupted()]), ["DEPLOYING", "ABORTED/cancelled (alice cancelled it)"]);
+    // What has ended has ended.
+    assert_eq!(
+        reported([started(), exit(Some(0)), interrupted(), WHOLE, Observation::Delivered])[3],
+        "COMPLETED/exit_code 0"
+    );
+    // The end of its length comes while it is being stopped.
+    assert_eq!(
+        reported([
+            started(),
+            interrupted(),
+            Observation::LengthReached,
+            exit(None),
+            WHOLE,
+            Observation::Delivered
+        ])[3],
+        "ABORTED/cancelled (alice cancelled it)"
+    );
+}

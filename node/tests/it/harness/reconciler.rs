@@ -128,7 +128,10 @@ impl Reconciler {
         let watchers = self.shared.watchers.lock().unwrap();
         *self.shared.snapshot.lock().unwrap() = Some(snapshot.clone());
         for watcher in watchers.iter() {
-            let _ = watcher.try_send(Ok(WatchDesiredStateResponse { snapshot: Some(snapshot.clone()) }));
+            let _ = watcher.try_send(Ok(WatchDesiredStateResponse {
+                snapshot: Some(snapshot.clone()),
+                ..Default::default()
+            }));
         }
     }
 

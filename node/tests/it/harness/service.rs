@@ -121,7 +121,9 @@ impl NodeService for Service {
         let (sender, receiver) = mpsc::channel(64);
         let mut watchers = self.0.watchers.lock().unwrap();
         if let Some(snapshot) = self.0.snapshot.lock().unwrap().clone() {
-            sender.try_send(Ok(WatchDesiredStateResponse { snapshot: Some(snapshot) })).unwrap();
+            sender
+                .try_send(Ok(WatchDesiredStateResponse { snapshot: Some(snapshot), ..Default::default() }))
+                .unwrap();
         }
         watchers.push(sender);
         Ok(Response::new(ReceiverStream::new(receiver)))

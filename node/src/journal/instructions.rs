@@ -1,0 +1,66 @@
+//! What people said to this node, which holds until they say otherwise, whatever restarts.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::instructions::{Cordon, Instructions, Said};
+
+use super::{Journal, JournalError};
+
+/// What the reconciler passed on.
+const THERE: &str = "there";
+/// What was said on this host.
+const HERE: &str = "here";
+
+impl Journal {
+    /// All that was said.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn said(&self) -> Result<Said, JournalError> {
+        let there = self.said_in(THERE).await?.unwrap_or_default();
+        Ok(Said { there, here: self.said_in(HERE).await?.flatten() })
+    }
+
+    /// Replaces what the reconciler passed on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; then what was said before still holds.
+    pub async fn say_there(&self, said: &Instructions) -> Result<(), JournalError> {
+        self.say(THERE, said).await
+    }
+
+    /// Replaces what was said on this host.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; then what was said before still holds.
+    pub async fn say_here(&self, said: Option<&Cordon>) -> Result<(), JournalError> {
+        self.say(HERE, &said).await
+    }
+
+    async fn said_in<T: DeserializeOwned>(&self, place: &str) -> Result<Option<T>, JournalError> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT said FROM instructions WHERE place = $1")
+            .bind(place)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|(said,)| serde_json::from_str(&said))
+            .transpose()
+            .map_err(|error| JournalError::row(format!("what was said `{place}`"), error))
+    }
+
+    async fn say(&self, place: &str, said: &impl Serialize) -> Result<(), JournalError> {
+        let said = serde_json::to_string(said)
+            .map_err(|error| JournalError::row(format!("what was said `{place}`"), error))?;
+        sqlx::query(
+            "INSERT INTO instructions (place, said) VALUES ($1, $2)
+             ON CONFLICT (place) DO UPDATE SET said = excluded.said",
+        )
+        .bind(place)
+        .bind(said)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
