@@ -32,7 +32,10 @@ pub enum Request {
     /// How the agent is.
     Status,
     /// That new runs do not start, or do again.
-    Cordon(Option<Cordon>),
+    Cordon {
+        /// What keeps them from it; absent: they start.
+        cordon: Option<Cordon>,
+    },
 }
 
 /// What is answered.
@@ -110,7 +113,7 @@ async fn answer(stream: UnixStream, host: &Host) -> io::Result<()> {
             Ok(status) => Answer::Status(Box::new(status)),
             Err(error) => Answer::Error(chain(&error)),
         },
-        Ok(Request::Cordon(cordon)) => match host.say(cordon).await {
+        Ok(Request::Cordon { cordon }) => match host.say(cordon).await {
             Ok(()) => Answer::Done,
             Err(problem) => Answer::Error(problem),
         },
@@ -171,7 +174,7 @@ pub async fn status(path: &Path) -> Result<Status, AskError> {
 ///
 /// When no agent answers, or it cannot.
 pub async fn cordon(path: &Path, cordon: Option<Cordon>) -> Result<(), AskError> {
-    match ask(path, &Request::Cordon(cordon)).await? {
+    match ask(path, &Request::Cordon { cordon }).await? {
         Answer::Done => Ok(()),
         answer => Err(answer.unexpected()),
     }

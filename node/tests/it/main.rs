@@ -19,6 +19,7 @@ mod doctor;
 mod heartbeats;
 mod housekeeping;
 mod images;
+mod instructions;
 mod keygen;
 mod length;
 mod logs;

@@ -16,7 +16,7 @@ use tonic::{
 
 use almanac_proto::{
     convert,
-    v1::{Snapshot, WatchDesiredStateResponse, node_service_server::NodeServiceServer},
+    v1::{Instructions, Snapshot, WatchDesiredStateResponse, node_service_server::NodeServiceServer},
 };
 use almanac_schemas::{NodeName, PublicKey};
 
@@ -86,6 +86,7 @@ impl Reconciler {
             node,
             key,
             snapshot: Mutex::default(),
+            instructions: Mutex::default(),
             watchers: Mutex::default(),
             heartbeat_interval: Mutex::new(Duration::from_secs(30)),
             faults: Mutex::default(),
@@ -132,6 +133,16 @@ impl Reconciler {
                 snapshot: Some(snapshot.clone()),
                 ..Default::default()
             }));
+        }
+    }
+
+    /// Passes on what people said, which replaces what they said before.
+    pub(crate) fn instruct(&self, instructions: Instructions) {
+        let watchers = self.shared.watchers.lock().unwrap();
+        *self.shared.instructions.lock().unwrap() = instructions.clone();
+        for watcher in watchers.iter() {
+            let instructions = Some(instructions.clone());
+            let _ = watcher.try_send(Ok(WatchDesiredStateResponse { instructions, ..Default::default() }));
         }
     }
 

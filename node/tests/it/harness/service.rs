@@ -16,8 +16,8 @@ use almanac_proto::{
     convert, limits, token,
     v1::{
         Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
-        HeartbeatRequest, HeartbeatResponse, Phase, ReportRunsRequest, ReportRunsResponse, Snapshot,
-        UploadRequest, UploadResponse, WatchDesiredStateRequest, WatchDesiredStateResponse,
+        HeartbeatRequest, HeartbeatResponse, Instructions, Phase, ReportRunsRequest, ReportRunsResponse,
+        Snapshot, UploadRequest, UploadResponse, WatchDesiredStateRequest, WatchDesiredStateResponse,
         node_service_server::NodeService,
     },
 };
@@ -56,6 +56,7 @@ pub(super) struct Shared {
     pub(super) node: NodeName,
     pub(super) key: PublicKey,
     pub(super) snapshot: Mutex<Option<Snapshot>>,
+    pub(super) instructions: Mutex<Instructions>,
     pub(super) watchers: Mutex<Vec<Watcher>>,
     pub(super) heartbeat_interval: Mutex<Duration>,
     pub(super) faults: Mutex<Faults>,
@@ -121,9 +122,9 @@ impl NodeService for Service {
         let (sender, receiver) = mpsc::channel(64);
         let mut watchers = self.0.watchers.lock().unwrap();
         if let Some(snapshot) = self.0.snapshot.lock().unwrap().clone() {
-            sender
-                .try_send(Ok(WatchDesiredStateResponse { snapshot: Some(snapshot), ..Default::default() }))
-                .unwrap();
+            let instructions = Some(self.0.instructions.lock().unwrap().clone());
+            let first = WatchDesiredStateResponse { snapshot: Some(snapshot), instructions };
+            sender.try_send(Ok(first)).unwrap();
         }
         watchers.push(sender);
         Ok(Response::new(ReceiverStream::new(receiver)))
