@@ -1,5 +1,6 @@
-//! What other reconcilers of the same PostgreSQL say: that one put a commit in force, or was told to
-//! look. It is a hint and no more: whoever missed it looks at its next interval.
+//! What other reconcilers of the same PostgreSQL say: that one put a commit in force, was told to look, or was told
+//! something for a node. It is a hint and no more: whoever missed it looks at its next interval, and when it is
+//! connected again.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -34,6 +35,8 @@ pub enum Heard {
     Looked,
     /// The repository is to be looked at.
     Nudge,
+    /// Somebody said something to a node.
+    Instructed,
 }
 
 impl Heard {
@@ -43,11 +46,14 @@ impl Heard {
             Self::Applied => "applied",
             Self::Looked => "looked",
             Self::Nudge => "nudge",
+            Self::Instructed => "instructed",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Applied, Self::Looked, Self::Nudge].into_iter().find(|heard| heard.as_str() == word)
+        [Self::Applied, Self::Looked, Self::Nudge, Self::Instructed]
+            .into_iter()
+            .find(|heard| heard.as_str() == word)
     }
 }
 
@@ -58,6 +64,8 @@ pub struct Ears {
     pub nudge: Notify,
     /// There is something new in the database.
     pub news: Notify,
+    /// Somebody said something to a node.
+    pub instructions: Notify,
 }
 
 impl Ears {
@@ -65,6 +73,7 @@ impl Ears {
         match said {
             Heard::Nudge => self.nudge.notify_one(),
             Heard::Applied | Heard::Looked => self.news.notify_one(),
+            Heard::Instructed => self.instructions.notify_one(),
         }
     }
 }
@@ -103,6 +112,7 @@ async fn hear(options: &PgConnectOptions, store: &Store, ears: &Ears) -> Result<
         tracing::info!(seconds = away.as_secs(), "the database is reached again");
     }
     // What was said before this began to listen is not heard.
+    ears.hear(Heard::Instructed);
     let mut said = Some(Heard::Applied);
     loop {
         if let Some(said) = said {

@@ -40,6 +40,7 @@ pub mod health;
 pub mod hear;
 pub mod heartbeats;
 pub mod hex;
+pub mod instructions;
 pub mod intent;
 pub mod lead;
 pub mod limits;

@@ -48,6 +48,18 @@ pub enum Action<'a> {
     },
     /// See the runs of all of a user's jobs.
     ListRunsOf(&'a UserName),
+    /// End a run.
+    Cancel {
+        /// The owner of its job.
+        owner: &'a UserName,
+    },
+    /// Keep new runs off a node, or let them start.
+    SetMode {
+        /// The owner of the node.
+        owner: &'a UserName,
+        /// The node.
+        node: &'a NodeName,
+    },
     /// Fetch the files of a run.
     Download {
         /// The owner of its job.
@@ -120,11 +132,14 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
             let side = |owner: &UserName| if owner == name { Own } else { Other };
             match (action, role) {
                 (Action::WhoAmI | Action::ReadTestbed | Action::ReadSyncs, _) => true,
-                (Action::ReadRun { .. } | Action::ListRunsOf(_) | Action::Download { .. }, Admin) => true,
                 (
-                    Action::ReadRun { owner, .. } | Action::ListRunsOf(owner) | Action::Download { owner },
-                    User | Privileged,
-                ) => side(owner) == Own,
+                    Action::ReadRun { owner, .. }
+                    | Action::ListRunsOf(owner)
+                    | Action::Cancel { owner }
+                    | Action::SetMode { owner, .. }
+                    | Action::Download { owner },
+                    role,
+                ) => *role == Admin || side(owner) == Own,
                 (Action::SyncNow | Action::Steer(_), Admin) => true,
                 (Action::SyncNow | Action::Steer(_), User | Privileged) => false,
                 (Action::ActAs(_), _) => false,
@@ -132,9 +147,10 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
         }
         Principal::Node(name) => match action {
             Action::WhoAmI | Action::ReadTestbed => true,
-            Action::ReadRun { node, .. } | Action::ActAs(node) => node == name,
+            Action::ReadRun { node, .. } | Action::SetMode { node, .. } | Action::ActAs(node) => node == name,
             Action::ReadSyncs
             | Action::ListRunsOf(_)
+            | Action::Cancel { .. }
             | Action::Download { .. }
             | Action::SyncNow
             | Action::Steer(_) => false,
@@ -145,9 +161,10 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
 impl Action<'_> {
     fn remedy(self) -> &'static str {
         match self {
-            Self::ReadRun { .. } | Self::ListRunsOf(_) | Self::Download { .. } => {
+            Self::ReadRun { .. } | Self::ListRunsOf(_) | Self::Download { .. } | Self::Cancel { .. } => {
                 "the owner of the job and admins may"
             }
+            Self::SetMode { .. } => "the owner of the node and admins may",
             Self::SyncNow => "admins may, and a push is noticed by itself",
             Self::Steer(_) => "admins may",
             Self::ReadSyncs => "users may",
@@ -165,6 +182,8 @@ impl std::fmt::Display for Action<'_> {
             Self::ReadSyncs => f.write_str("read syncs"),
             Self::ReadRun { owner, .. } => write!(f, "see this run of a job of `{owner}`"),
             Self::ListRunsOf(owner) => write!(f, "see the runs of `{owner}`"),
+            Self::Cancel { owner } => write!(f, "cancel this run of a job of `{owner}`"),
+            Self::SetMode { node, .. } => write!(f, "say whether runs start on `{node}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
             Self::SyncNow => f.write_str("start a sync"),
             Self::Steer(deed @ (Deed::Suspend | Deed::Resume)) => write!(f, "{deed} the syncs"),
@@ -199,7 +218,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 9] = [
+        let table: [(Action<'_>, [u8; 8]); 11] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -209,6 +228,9 @@ mod tests {
                                                      [1, 0,    1, 0,    1, 1,    1, 0]),
             (Action::ListRunsOf(&alice),             [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::Download { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
+            (Action::Cancel { owner: &alice },       [1, 0,    1, 0,    1, 1,    0, 0]),
+            (Action::SetMode { owner: &alice, node: &london },
+                                                     [1, 0,    1, 0,    1, 1,    1, 0]),
             (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::Steer(Deed::Approve),           [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::ActAs(&london),                 [0, 0,    0, 0,    0, 0,    1, 0]),

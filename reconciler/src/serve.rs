@@ -22,6 +22,7 @@ use crate::{
     health::Readiness,
     hear::{self, Ears},
     heartbeats::Heartbeats,
+    instructions::Instructions,
     lead::Lead,
     limits::Streams,
     metrics::Metrics,
@@ -70,6 +71,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let staging = Staging::new(data.uploads())?;
     let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), data.artifacts());
     let heartbeats = Heartbeats::load(&store).await.context("cannot read the database")?;
+    let instructions = Instructions::load(&store).await.context("cannot read the database")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
     let address = listener.local_addr().context("cannot tell the address that is listened on")?;
@@ -78,7 +80,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let reconciler = reconciler.with_trusted(common.trusted_keys.clone());
     let applied = reconciler.applied();
-    let declared = applied.clone();
+    let (declared, in_force) = (applied.clone(), applied.clone());
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
     let leading = leadership.clone();
     let ears = Arc::new(Ears::default());
@@ -101,6 +103,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         applied,
         follower,
         heartbeats: heartbeats.clone(),
+        instructions: instructions.clone(),
         uploads,
         authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
         streams: Streams::new(settings.limits.streams_per_node, metrics.clone()),
@@ -126,6 +129,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     tasks.spawn(connections.run(stop.clone()));
     tasks.spawn(follow.run());
     tasks.spawn(lead.run());
+    tasks.spawn(instructions.run(store.clone(), Arc::clone(&ears), in_force, stop.clone()));
     tasks.spawn(hear::listen(store.clone(), ears, stop.clone()));
     tasks.spawn(deliver.run());
     tasks.spawn(routes::end_health(health, stop.clone()));

@@ -1,4 +1,5 @@
-//! A node's desired state as a stream: on connect, and on every change of it.
+//! A node's desired state as a stream: what the commit in force wants of it and what people said to it, on connect and
+//! on every change of either.
 
 use std::sync::Arc;
 
@@ -8,32 +9,39 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{applied::Applied, auth, clock, desired, limits::Streams, rights::Caller};
+use crate::{
+    applied::Applied,
+    auth, clock, desired,
+    instructions::{Instructions, Said},
+    limits::Streams,
+    rights::Caller,
+};
 
-/// One snapshot waits while another is on its way. A slow agent gets the newest, not all of them:
+/// One message waits while another is on its way. A slow agent gets the newest, not all of them:
 /// each replaces what was before.
-const SNAPSHOTS: usize = 1;
+const MESSAGES: usize = 1;
 
 type Item = Result<v1::WatchDesiredStateResponse, Status>;
 
-/// The snapshots of a node, from now on.
+/// What a node should do, from now on.
 ///
 /// The task behind it ends when the receiver is dropped, when `stop` is cancelled, when newer streams
 /// of the node take its place, and when the node or its key is no longer declared; all but the first
 /// with a status that says so.
-pub fn snapshots(
+pub fn desired_states(
     applied: watch::Receiver<Arc<Applied>>,
+    instructions: Instructions,
     node: NodeName,
     caller: Caller,
     streams: Streams,
     stop: CancellationToken,
 ) -> mpsc::Receiver<Item> {
-    let (sender, receiver) = mpsc::channel(SNAPSHOTS);
+    let (sender, receiver) = mpsc::channel(MESSAGES);
     tokio::spawn(async move {
         let place = streams.open(node.clone());
         // Cancel-safe: whichever ends the stream, what was not sent yet is not wanted any more.
         let end = tokio::select! {
-            end = follow(applied, &node, &caller, &sender) => end,
+            end = follow(applied, &instructions, &node, &caller, &sender) => end,
             () = stop.cancelled() => Some(stopping()),
             () = place.replaced.cancelled() => Some(Status::aborted(format!(
                 "a newer stream of `{node}` took this one's place; a node has {} at most",
@@ -48,14 +56,16 @@ pub fn snapshots(
     receiver
 }
 
-/// Sends snapshots until there is a reason not to. None is given when nobody listens any more.
+/// Sends what has changed until there is a reason not to. None is given when nobody listens any more.
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
+    instructions: &Instructions,
     node: &NodeName,
     caller: &Caller,
     sender: &mpsc::Sender<Item>,
 ) -> Option<Status> {
-    let mut sent = None;
+    let (mut sent, mut told) = (None, None);
+    let mut said = instructions.subscribe();
     loop {
         let now = Arc::clone(&applied.borrow_and_update());
         if !auth::still_valid(&now, caller) {
@@ -68,9 +78,12 @@ async fn follow(
         let snapshot = changed.then(|| desired::snapshot(&now, node, clock::now())).flatten();
         // What was in force before must not be kept for as long as nothing changes.
         drop(now);
-        if let Some(snapshot) = snapshot {
-            sender.send(Ok(v1::WatchDesiredStateResponse { snapshot: Some(snapshot) })).await.ok()?;
-            sent = Some(held);
+        said.mark_unchanged();
+        let to_node = Some(instructions.to(node)).filter(|to_node| told.as_ref() != Some(to_node));
+        if snapshot.is_some() || to_node.is_some() {
+            let instructions = to_node.as_ref().map(Said::message);
+            sender.send(Ok(v1::WatchDesiredStateResponse { snapshot, instructions })).await.ok()?;
+            (sent, told) = (Some(held), to_node.or(told));
         }
         // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
         // closed.
@@ -81,6 +94,8 @@ async fn follow(
                     return Some(stopping());
                 }
             }
+            // What is said goes on being said for as long as anybody serves.
+            _ = said.changed() => {}
             () = sender.closed() => return None,
         }
     }

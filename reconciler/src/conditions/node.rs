@@ -4,7 +4,11 @@ use almanac_schemas::{NodeName, config};
 use chrono::{DateTime, Utc};
 
 use super::{Condition, ConditionKind, Reason};
-use crate::{applied::Applied, heartbeats::Liveness, store::HeartbeatRow};
+use crate::{
+    applied::Applied,
+    heartbeats::Liveness,
+    store::{CordonRow, HeartbeatRow},
+};
 
 /// The conditions of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +28,12 @@ impl NodeConditions {
     }
 }
 
-/// The conditions of a node at an instant; none when it is not declared.
+/// The conditions of a node at an instant, given what keeps new runs off it then; none when it is not declared.
 pub fn node(
     applied: &Applied,
     name: &NodeName,
     heartbeat: Option<&HeartbeatRow>,
+    cordon: Option<&CordonRow>,
     now: DateTime<Utc>,
 ) -> Option<NodeConditions> {
     let entry = applied.testbed.nodes.get(name)?;
@@ -45,6 +50,8 @@ pub fn node(
         (false, Reason::Lagging, message, wanted_since)
     } else if entry.spec.cordoned {
         (false, Reason::Cordoned, "it is cordoned: no run starts".to_owned(), wanted_since)
+    } else if let Some(cordon) = cordon {
+        (false, Reason::Cordoned, cordon.to_string(), cordon.since)
     } else {
         (true, Reason::AsDeclared, String::new(), stale.since.max(wanted_since))
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use almanac_proto::limits;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, metadata::MetadataMap};
@@ -15,6 +15,7 @@ use crate::{
     clock,
     follow::Follower,
     heartbeats::Heartbeats,
+    instructions::Instructions,
     limits::Streams,
     metrics::Metrics,
     request,
@@ -22,7 +23,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-use super::refuse;
+use super::{message::Facts, refuse};
 
 /// What every call works with. Clones share it.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Context {
     pub follower: Follower,
     /// What nodes said last.
     pub heartbeats: Heartbeats,
+    /// What people said to nodes.
+    pub instructions: Instructions,
     /// Files of runs.
     pub uploads: Uploads,
     /// Who tells who calls.
@@ -57,6 +60,12 @@ impl Context {
     /// What is in force now.
     pub fn applied(&self) -> Arc<Applied> {
         Arc::clone(&self.applied.borrow())
+    }
+
+    /// What is known of nodes and jobs at an instant.
+    pub(super) fn facts<'a>(&'a self, applied: &'a Applied, now: DateTime<Utc>) -> Facts<'a> {
+        let Self { heartbeats, instructions, .. } = self;
+        Facts { applied, heartbeats, instructions, now }
     }
 
     /// Who calls, by the token of the call.

@@ -10,12 +10,32 @@ use crate::{
     follow::{Answer, Looked},
     heartbeats::{Heartbeats, Liveness},
     hex,
+    instructions::Instructions,
     intent::Hold,
     run::RunStep,
-    store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
+    store::{
+        ArtifactRow, ChangeRow, CordonRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow,
+    },
 };
 use almanac_schemas::{JobName, JobSpec, NodeName, RunRole};
 use almanac_validate::{NodeEntry, plan::Action};
+
+/// What is known of nodes and jobs at an instant.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) applied: &'a Applied,
+    pub(super) heartbeats: &'a Heartbeats,
+    pub(super) instructions: &'a Instructions,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Facts<'_> {
+    /// The conditions of a node; none when it is not declared.
+    pub(super) fn node(&self, name: &NodeName) -> Option<NodeConditions> {
+        let (heartbeat, cordon) = (self.heartbeats.get(name), self.instructions.cordon(name, self.now));
+        conditions::node(self.applied, name, heartbeat.as_ref(), cordon.as_ref(), self.now)
+    }
+}
 
 pub(super) fn run(row: &RunRow) -> v1::Run {
     let state = &row.state;
@@ -163,18 +183,16 @@ pub(super) fn change(row: ChangeRow) -> v1::Change {
 }
 
 pub(super) fn job(
-    applied: &Applied,
+    facts: Facts<'_>,
     name: &JobName,
     spec: &JobSpec,
     next_run: Option<DateTime<Utc>>,
-    heartbeats: &Heartbeats,
-    now: DateTime<Utc>,
 ) -> v1::Job {
+    let Facts { applied, now, .. } = facts;
     let places = applied.placements.get(name).into_iter().flatten();
     let clients = places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node);
     let mut job = plain_job(name, spec, applied.origins.get(name), clients);
-    let node = |node: &NodeName| conditions::node(applied, node, heartbeats.get(node).as_ref(), now);
-    let conditions = conditions::job(applied, name, node, now);
+    let conditions = conditions::job(applied, name, |node| facts.node(node), now);
     job.conditions = conditions.iter().flatten().map(condition).collect();
     job.next_run = next_run.map(timestamp);
     job
@@ -207,16 +225,17 @@ fn plain_job<'a>(
 }
 
 pub(super) fn node(
-    applied: &Applied,
+    facts: Facts<'_>,
     name: &NodeName,
     entry: &NodeEntry,
-    heartbeat: Option<&HeartbeatRow>,
     next_run: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
 ) -> v1::Node {
+    let Facts { applied, now, .. } = facts;
+    let heartbeat = facts.heartbeats.get(name);
+    let heartbeat = heartbeat.as_ref();
     let last_seen = heartbeat.map(|row| row.last_seen);
     let held = held_generation(applied, heartbeat);
-    let conditions = conditions::node(applied, name, heartbeat, now);
+    let conditions = facts.node(name);
     let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.map(field).cloned().unwrap_or_default();
     v1::Node {
         name: name.to_string(),
@@ -231,6 +250,17 @@ pub(super) fn node(
         held_generation: held,
         conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
         next_run: next_run.map(timestamp),
+        cordon: facts.instructions.cordon(name, now).map(cordon),
+    }
+}
+
+fn cordon(row: CordonRow) -> v1::NodeCordon {
+    v1::NodeCordon {
+        actor: row.actor,
+        reason: row.reason,
+        since: Some(timestamp(row.since)),
+        until: row.until.map(timestamp),
+        stop_at: row.stop_at.map(timestamp),
     }
 }
 

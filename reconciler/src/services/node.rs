@@ -94,9 +94,11 @@ impl NodeService for NodeCalls {
         request: Request<v1::WatchDesiredStateRequest>,
     ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
-        let Context { applied, streams, stop, .. } = &self.0;
-        let snapshots = watch::snapshots(applied.clone(), node, caller, streams.clone(), stop.clone());
-        Ok(Response::new(Box::pin(ReceiverStream::new(snapshots))))
+        let Context { applied, instructions, streams, stop, .. } = &self.0;
+        let (applied, instructions) = (applied.clone(), instructions.clone());
+        let states =
+            watch::desired_states(applied, instructions, node, caller, streams.clone(), stop.clone());
+        Ok(Response::new(Box::pin(ReceiverStream::new(states))))
     }
 
     async fn heartbeat(

@@ -4,6 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "`map_err` calls them, which gives errors away")]
 
 use almanac_proto::convert::FieldError;
+use almanac_schemas::NodeName;
 use tonic::{Status, metadata::MetadataValue};
 
 use crate::{
@@ -31,6 +32,10 @@ pub(super) fn unauthenticated(error: &AuthError, metrics: &Metrics) -> Status {
 
 pub(super) fn forbidden(error: &Forbidden) -> Status {
     Status::permission_denied(error.to_string())
+}
+
+pub(super) fn no_node(name: &NodeName) -> Status {
+    Status::not_found(format!("there is no node `{name}`; ListNodes lists those that there are"))
 }
 
 pub(super) fn field(error: FieldError) -> Status {

@@ -84,7 +84,7 @@ fn filter(request: &v1::ListRunsRequest) -> Result<RunFilter, FieldError> {
 }
 
 /// The run that an id or a prefix of one stands for, in its roles, the client's first.
-async fn find(context: &Context, caller: &Caller, id: &str) -> Result<Vec<RunRow>, Status> {
+pub(super) async fn find(context: &Context, caller: &Caller, id: &str) -> Result<Vec<RunRow>, Status> {
     let prefix = id.to_ascii_lowercase();
     let character = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     if prefix.len() < MIN_PREFIX || prefix.len() > 36 || !prefix.bytes().all(character) {

@@ -153,7 +153,7 @@ async fn look(context: &Context) -> Result<v1::Sync, Status> {
     Ok(message::looked(answer, clock::now()))
 }
 
-fn reason(text: &str) -> Result<String, Status> {
+pub(super) fn reason(text: &str) -> Result<String, Status> {
     let text = text.trim();
     let problem = match text.len() {
         0 => "say why, for whoever finds it so",
@@ -163,7 +163,7 @@ fn reason(text: &str) -> Result<String, Status> {
     Err(refuse::field(FieldError::invalid("reason", problem)))
 }
 
-fn until(until: Option<&Timestamp>, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Status> {
+pub(super) fn until(until: Option<&Timestamp>, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Status> {
     let Some(until) = until else { return Ok(None) };
     let until = instant("until", Some(until)).map_err(refuse::field)?;
     if until <= now {

@@ -45,7 +45,7 @@ pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusRespons
         if message::held_generation(&applied, heartbeat.as_ref()) == applied.generation(node) {
             current += 1;
         } else if lagging.len() < MOST_LAGGING
-            && let Some(conditions) = conditions::node(&applied, node, heartbeat.as_ref(), now)
+            && let Some(conditions) = context.facts(&applied, now).node(node)
         {
             lagging.push(v1::LaggingNode {
                 name: node.to_string(),

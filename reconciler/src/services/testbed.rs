@@ -20,7 +20,7 @@ use crate::{
     store::DeletedJobFilter,
 };
 
-use super::{Context, context::within, message, refuse, runs, steer, syncs};
+use super::{Context, context::within, instruct, message, refuse, runs, steer, syncs};
 
 /// The longest time that occurrences are listed for.
 const MAX_SPAN: TimeDelta = TimeDelta::days(92);
@@ -33,6 +33,14 @@ impl TestbedCalls {
     /// Answers by what a context has.
     pub fn new(context: Context) -> Self {
         Self(context)
+    }
+
+    fn node(&self, name: &NodeName) -> Result<v1::Node, Status> {
+        let applied = self.0.applied();
+        let entry = applied.testbed.nodes.get(name).ok_or_else(|| refuse::no_node(name))?;
+        let now = clock::now();
+        let next = NextRuns::new(&applied, now).of_node(name);
+        Ok(message::node(self.0.facts(&applied, now), name, entry, next))
     }
 }
 
@@ -78,23 +86,14 @@ impl TestbedService for TestbedCalls {
         let after = page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name);
         let applied = self.0.applied();
         let now = clock::now();
-        let mut next = NextRuns::new(&applied, now);
+        let (facts, mut next) = (self.0.facts(&applied, now), NextRuns::new(&applied, now));
         let nodes = applied.testbed.nodes.iter();
         let nodes = nodes.filter(|(name, _)| after.as_deref().is_none_or(|after| name.as_str() > after));
         let (nodes, more) = page::cut(nodes.take(size as usize + 1).collect(), size);
         let next_page_token = next_token(more, nodes.last().map(|(name, _)| name.as_str()));
         let nodes = nodes
             .into_iter()
-            .map(|(name, entry)| {
-                message::node(
-                    &applied,
-                    name,
-                    entry,
-                    self.0.heartbeats.get(name).as_ref(),
-                    next.of_node(name),
-                    now,
-                )
-            })
+            .map(|(name, entry)| message::node(facts, name, entry, next.of_node(name)))
             .collect();
         Ok(Response::new(v1::ListNodesResponse { nodes, next_page_token }))
     }
@@ -105,14 +104,15 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::GetNodeResponse>, Status> {
         self.0.allowed(request.metadata(), Action::ReadTestbed)?;
         let name: NodeName = parse("name", &request.get_ref().name).map_err(refuse::field)?;
-        let applied = self.0.applied();
-        let entry = applied.testbed.nodes.get(&name).ok_or_else(|| {
-            Status::not_found(format!("there is no node `{name}`; ListNodes lists those that there are"))
-        })?;
-        let now = clock::now();
-        let next = NextRuns::new(&applied, now).of_node(&name);
-        let node = message::node(&applied, &name, entry, self.0.heartbeats.get(&name).as_ref(), next, now);
-        Ok(Response::new(v1::GetNodeResponse { node: Some(node) }))
+        Ok(Response::new(v1::GetNodeResponse { node: Some(self.node(&name)?) }))
+    }
+
+    async fn set_node_mode(
+        &self,
+        request: Request<v1::SetNodeModeRequest>,
+    ) -> Result<Response<v1::SetNodeModeResponse>, Status> {
+        let node = within(instruct::set_node_mode(&self.0, request.metadata(), request.get_ref())).await?;
+        Ok(Response::new(v1::SetNodeModeResponse { node: Some(self.node(&node)?) }))
     }
 
     async fn list_jobs(
@@ -144,9 +144,7 @@ impl TestbedService for TestbedCalls {
         let jobs = applied.testbed.jobs.iter().filter(|(name, spec)| wanted(name, &spec.owner));
         let mut jobs: Vec<v1::Job> = jobs
             .take(size as usize + 1)
-            .map(|(name, spec)| {
-                message::job(&applied, name, spec, next.of_job(name), &self.0.heartbeats, now)
-            })
+            .map(|(name, spec)| message::job(self.0.facts(&applied, now), name, spec, next.of_job(name)))
             .collect();
         if request.deleted {
             let deleted = within(async {
@@ -171,7 +169,7 @@ impl TestbedService for TestbedCalls {
             Some(spec) => {
                 let now = clock::now();
                 let next = NextRuns::new(&applied, now).of_job(&name);
-                message::job(&applied, &name, spec, next, &self.0.heartbeats, now)
+                message::job(self.0.facts(&applied, now), &name, spec, next)
             }
             None => {
                 let deleted =
@@ -210,6 +208,14 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::GetRunResponse>, Status> {
         let caller = self.0.caller(request.metadata())?;
         within(runs::get(&self.0, &caller, &request.get_ref().id)).await.map(Response::new)
+    }
+
+    async fn cancel_run(
+        &self,
+        request: Request<v1::CancelRunRequest>,
+    ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        let cancelled = instruct::cancel(&self.0, request.metadata(), request.get_ref());
+        within(cancelled).await.map(Response::new)
     }
 
     async fn list_artifacts(

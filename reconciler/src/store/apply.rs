@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
-    Change, FindingRow, Store, StoreError, SyncRow, findings, heartbeats, lead, micros, outbox, rows::insert,
-    syncs,
+    Change, FindingRow, Store, StoreError, SyncRow, findings, heartbeats, instructions, lead, micros, outbox,
+    rows::insert, syncs,
 };
 use crate::{
     applied::Next,
@@ -187,6 +187,7 @@ async fn nodes(
                 )
                 .await?;
                 heartbeats::forget(change, node.name).await?;
+                instructions::forget(change, node.name).await?;
             }
         }
     }

@@ -9,7 +9,7 @@
 //! Syncs with their findings and changes, what people did to them, and runs with their events are the history that
 //! people ask for: they are kept, and grow with what people commit and what runs. A look that finds nothing new
 //! records nothing. Users, nodes and jobs that were removed stay as one row each, since their runs and generations do.
-//! Everything else is as large as what is declared now: a heartbeat goes with its node, and a notice when it is
+//! Everything else is as large as what is declared now: a heartbeat and a cordon go with their node, and a notice when it is
 //! delivered, a week old, or for a target that is not configured any more.
 
 mod actions;
@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod findings;
 mod heartbeats;
+mod instructions;
 mod lead;
 mod look;
 mod open;
@@ -42,6 +43,7 @@ pub use engine::{CHANNEL, Engine};
 pub use error::{OpenError, StoreError};
 pub use findings::FindingRow;
 pub use heartbeats::HeartbeatRow;
+pub use instructions::{CancellationRow, CordonRow};
 pub use lead::{LEASE, LeaderLock};
 pub use look::{ConditionRow, LookRow};
 pub use outbox::OutboxRow;

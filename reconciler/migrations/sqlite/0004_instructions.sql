@@ -1,0 +1,22 @@
+-- What people said to nodes, beside what the repository declares.
+
+-- New runs are kept off a node, by the last word about it.
+CREATE TABLE cordons (
+    node    TEXT PRIMARY KEY NOT NULL,
+    actor   TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    since   BIGINT NOT NULL,
+    -- Until when; absent for good.
+    until   BIGINT,
+    -- When what still runs is stopped; absent: it goes on to its end.
+    stop_at BIGINT
+);
+
+-- Runs that somebody cancelled. They end when their nodes hear of it.
+CREATE TABLE cancellations (
+    run_id TEXT PRIMARY KEY NOT NULL,
+    node   TEXT NOT NULL,
+    actor  TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at     BIGINT NOT NULL
+);

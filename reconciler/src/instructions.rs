@@ -1,0 +1,150 @@
+//! What people said to nodes, beside what the repository declares: kept in memory for the streams of the nodes, and
+//! read again whenever somebody says something, here or to another reconciler.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use almanac_proto::{convert::timestamp, v1};
+use almanac_schemas::NodeName;
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    applied::Applied,
+    causes::chain,
+    hear::Ears,
+    store::{CancellationRow, CordonRow, Store, StoreError},
+};
+
+/// What was said to one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// What keeps new runs off it, expired or not.
+    pub cordon: Option<CordonRow>,
+    /// Its runs that are to end.
+    pub cancellations: Vec<CancellationRow>,
+}
+
+/// What was said to each node.
+pub type ToNodes = BTreeMap<NodeName, Said>;
+
+/// What people said. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Instructions(watch::Sender<Arc<ToNodes>>);
+
+impl CordonRow {
+    /// Whether it holds at an instant.
+    pub fn holds(&self, at: DateTime<Utc>) -> bool {
+        self.until.is_none_or(|until| at < until)
+    }
+}
+
+impl fmt::Display for CordonRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
+        write!(f, "{} {deed} it: {}", self.actor, self.reason)
+    }
+}
+
+impl Said {
+    /// As the protocol says it.
+    pub fn message(&self) -> v1::Instructions {
+        let cordon = |row: &CordonRow| v1::Cordon {
+            actor: row.actor.clone(),
+            reason: row.reason.clone(),
+            since: Some(timestamp(row.since)),
+            until: row.until.map(timestamp),
+            stop_at: row.stop_at.map(timestamp),
+        };
+        let cancellation = |row: &CancellationRow| v1::Cancellation {
+            run_id: row.run.to_string(),
+            actor: row.actor.clone(),
+            reason: row.reason.clone(),
+        };
+        v1::Instructions {
+            cordon: self.cordon.as_ref().map(cordon),
+            cancellations: self.cancellations.iter().map(cancellation).collect(),
+        }
+    }
+}
+
+impl Instructions {
+    /// Reads what the database has.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self(watch::Sender::new(Arc::new(read(store).await?))))
+    }
+
+    /// What was said to a node.
+    pub fn to(&self, node: &NodeName) -> Said {
+        self.0.borrow().get(node).cloned().unwrap_or_default()
+    }
+
+    /// What keeps new runs off a node at an instant.
+    pub fn cordon(&self, node: &NodeName, at: DateTime<Utc>) -> Option<CordonRow> {
+        self.0.borrow().get(node).and_then(|said| said.cordon.clone()).filter(|cordon| cordon.holds(at))
+    }
+
+    /// Tells when something else is said to anybody.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<ToNodes>> {
+        self.0.subscribe()
+    }
+
+    /// Reads what the database has now, and tells whoever it concerns.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; then what was read before is what counts.
+    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let now = Arc::new(read(store).await?);
+        self.0.send_if_modified(|known| {
+            let differs = *known != now;
+            *known = now;
+            differs
+        });
+        Ok(())
+    }
+
+    /// The task that reads it again when another reconciler was told something, and when something else is in force: what
+    /// was said to a node goes with it. It ends when `stop` is cancelled.
+    pub async fn run(
+        self,
+        store: Store,
+        ears: Arc<Ears>,
+        mut applied: watch::Receiver<Arc<Applied>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            // Cancel-safe: what was not taken is said once more.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = ears.instructions.notified() => {}
+                changed = applied.changed() => if changed.is_err() {
+                    return stop.cancelled().await;
+                },
+            }
+            if let Err(error) = store.unless_lost(self.refresh(&store)).await {
+                tracing::warn!(
+                    error = chain(&error),
+                    "cannot read what was said to nodes; it is read when something is said again"
+                );
+            }
+        }
+    }
+}
+
+async fn read(store: &Store) -> Result<ToNodes, StoreError> {
+    let mut nodes = ToNodes::new();
+    for row in store.cordons().await? {
+        let said = nodes.entry(row.node.clone()).or_default();
+        said.cordon = Some(row);
+    }
+    for row in store.cancellations().await? {
+        let said = nodes.entry(row.node.clone()).or_default();
+        said.cancellations.push(row);
+    }
+    Ok(nodes)
+}
