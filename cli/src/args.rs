@@ -109,6 +109,33 @@ pub enum Nodes {
         /// Its name
         name: NodeName,
     },
+    /// Keep new runs off a node; what runs goes on
+    ///
+    /// Runs that come due meanwhile are recorded as skipped. The node's owner and admins may. An agent that is offline
+    /// hears of it when it is back. `cordoned: true` in the node's manifest does the same by a commit.
+    Cordon {
+        /// Its name
+        name: NodeName,
+        /// Why.
+        #[command(flatten)]
+        wish: NodeWish,
+    },
+    /// Keep new runs off a node, and stop what runs at a deadline
+    Drain {
+        /// Its name
+        name: NodeName,
+        /// What runs has so much time to end, and is stopped then
+        #[arg(long, value_name = "DURATION", default_value = "0s")]
+        deadline: Duration,
+        /// Why.
+        #[command(flatten)]
+        wish: NodeWish,
+    },
+    /// Let new runs start on a node again, if its manifest lets them
+    Uncordon {
+        /// Its name
+        name: NodeName,
+    },
     /// List the commits that changed a node, the latest first
     History {
         /// Its name; also of one that was removed
@@ -181,6 +208,20 @@ pub enum Runs {
     Show {
         /// Its id, or the beginning of it (4 characters or more)
         id: String,
+    },
+    /// End a run, and wait until it has ended
+    ///
+    /// Its container is told to stop (SIGTERM), and is killed after 10 s; what it left is kept. The job's owner and
+    /// admins may. An agent that is offline hears of it when it is back: then this does not wait.
+    Cancel {
+        /// Its id, or the beginning of it (4 characters or more)
+        id: String,
+        /// Why: it is recorded with the run
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+        /// Do not wait until it has ended
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Print what a run wrote to its standard output and error
     Logs {
@@ -335,6 +376,17 @@ pub enum Sync {
         #[command(flatten)]
         limit: Limit,
     },
+}
+
+/// Why new runs are to be kept off a node, and for how long.
+#[derive(Debug, Args)]
+pub struct NodeWish {
+    /// Why: `nodes show` shows it to whoever wonders, and it is recorded with each run that does not start
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// It ends by itself after this time, such as `90s`, `2h` or `1d12h`; absent: it does not
+    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
+    pub length: Option<Duration>,
 }
 
 /// Why the syncs are to be held, and for how long.

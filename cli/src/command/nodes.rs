@@ -1,10 +1,13 @@
 //! `almanac nodes`.
 
-use almanac_proto::{convert::FieldError, v1};
-use almanac_schemas::Kind;
+use almanac_proto::{
+    convert::{self, FieldError},
+    v1,
+};
+use almanac_schemas::{Duration, Kind, NodeName};
 
 use crate::{
-    args::Nodes,
+    args::{NodeWish, Nodes},
     call::{CallError, Caller, request},
     failure::Failure,
     output::Output,
@@ -27,12 +30,46 @@ pub(super) async fn run(command: Nodes, caller: &Caller, output: &mut Output<'_>
         Nodes::Show { name } => {
             let question = v1::GetNodeRequest { name: name.to_string() };
             let answer = caller.client().get_node(request(question)).await.map_err(explain)?.into_inner();
-            let node = answer.node.ok_or_else(|| FieldError::missing("node")).and_then(Node::try_from);
-            output.one(&node.map_err(CallError::from)?)?;
+            show(answer.node, output)?;
+        }
+        Nodes::Cordon { name, wish } => {
+            set_mode(&name, v1::NodeMode::Cordoned, Some(wish), None, caller, output).await?;
+        }
+        Nodes::Drain { name, deadline, wish } => {
+            set_mode(&name, v1::NodeMode::Draining, Some(wish), Some(deadline), caller, output).await?;
+        }
+        Nodes::Uncordon { name } => {
+            set_mode(&name, v1::NodeMode::Active, None, None, caller, output).await?;
         }
         Nodes::History { name, limit } => {
             super::history::list(Kind::Node, name.as_str(), limit, caller, output).await?;
         }
     }
     Ok(())
+}
+
+/// Says whether new runs start on a node, and shows how it is then.
+async fn set_mode(
+    name: &NodeName,
+    mode: v1::NodeMode,
+    wish: Option<NodeWish>,
+    deadline: Option<Duration>,
+    caller: &Caller,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let after = |length: Duration| convert::timestamp(output.look.now + length.to_delta());
+    let question = v1::SetNodeModeRequest {
+        name: name.to_string(),
+        mode: mode.into(),
+        until: wish.as_ref().and_then(|wish| wish.length).map(after),
+        stop_at: deadline.map(after),
+        reason: wish.map(|wish| wish.reason).unwrap_or_default(),
+    };
+    let answer = caller.client().set_node_mode(request(question)).await;
+    show(answer.map_err(|status| caller.explain(&status))?.into_inner().node, output)
+}
+
+fn show(node: Option<v1::Node>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let node = node.ok_or_else(|| FieldError::missing("node")).and_then(Node::try_from);
+    Ok(output.one(&node.map_err(CallError::from)?)?)
 }

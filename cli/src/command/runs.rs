@@ -1,8 +1,13 @@
 //! `almanac runs`.
 
+use std::time;
+
 use chrono::{DateTime, Utc};
 
-use almanac_proto::{convert, v1};
+use almanac_proto::{
+    convert::{self, FieldError},
+    v1,
+};
 use almanac_schemas::RunRole;
 
 use crate::{
@@ -31,6 +36,7 @@ pub(super) async fn run(
             output.list(&listing)?;
         }
         Runs::Show { id } => output.one(&get(&id, caller).await?)?,
+        Runs::Cancel { id, reason, no_wait } => cancel(id, reason, no_wait, caller, output).await?,
         Runs::Logs { id, role } => logs(&get(&id, caller).await?, role, caller, output).await?,
         Runs::Download(wanted) => super::download::run(&wanted, caller, world, output).await?,
     }
@@ -68,6 +74,39 @@ pub(super) async fn get(id: &str, caller: &Caller) -> Result<RunDetail, CallErro
     let question = v1::GetRunRequest { id: id.to_owned() };
     let answer = caller.client().get_run(request(question)).await;
     Ok(answer.map_err(|status| caller.explain(&status))?.into_inner().try_into()?)
+}
+
+/// How long a run may take to end: its container has 10 s, and is packed then.
+const END: time::Duration = time::Duration::from_secs(20);
+
+/// How often it is looked whether a run has ended.
+const LOOK: time::Duration = time::Duration::from_millis(200);
+
+async fn cancel(
+    id: String,
+    reason: String,
+    no_wait: bool,
+    caller: &Caller,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let answer = caller.client().cancel_run(request(v1::CancelRunRequest { id, reason })).await;
+    let answer = answer.map_err(|status| caller.explain(&status))?.into_inner();
+    let run = answer.run.ok_or_else(|| FieldError::missing("run")).map_err(CallError::from)?;
+    if !answer.connected {
+        output.note(&format!(
+            "the agent of `{}` is not heard of: the run ends when it hears of this, if it goes on then",
+            run.node
+        ));
+    }
+    let begun = time::Instant::now();
+    loop {
+        let detail = get(&run.id, caller).await?;
+        let over = detail.run.phase.is_terminal() || no_wait || !answer.connected || begun.elapsed() > END;
+        if over {
+            return Ok(output.one(&detail)?);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn logs(

@@ -38,10 +38,52 @@ pub struct Node {
     pub held_generation: u64,
     /// When something is to run on it next.
     pub next_run: Option<Instant>,
+    /// What keeps new runs off it, otherwise than its manifest.
+    pub cordon: Option<Cordon>,
     /// How it is.
     pub conditions: Vec<Condition>,
     /// The `spec` of its manifest.
     pub spec: Spec,
+}
+
+/// What keeps new runs off a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cordon {
+    /// Who said so.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Option<Instant>,
+    /// When it ends by itself; `null`: it does not.
+    pub until: Option<Instant>,
+    /// When what still runs is stopped; `null`: it ends as it would have.
+    pub stop_at: Option<Instant>,
+}
+
+impl TryFrom<v1::NodeCordon> for Cordon {
+    type Error = FieldError;
+
+    fn try_from(cordon: v1::NodeCordon) -> Result<Self, FieldError> {
+        Ok(Self {
+            actor: cordon.actor,
+            reason: cordon.reason,
+            since: view::maybe_instant("since", cordon.since.as_ref())?,
+            until: view::maybe_instant("until", cordon.until.as_ref())?,
+            stop_at: view::maybe_instant("stop_at", cordon.stop_at.as_ref())?,
+        })
+    }
+}
+
+impl Cordon {
+    fn text(&self, now: DateTime<Utc>) -> String {
+        let Self { actor, reason, .. } = self;
+        let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
+        let stopped = self.stop_at.map(|at| format!("; what still runs is stopped at {}", view::both(Some(at), now)));
+        let until = self.until.map(|at| format!("; it ends at {}", view::both(Some(at), now)));
+        format!("{deed} by {actor}: {reason}{}{}", stopped.unwrap_or_default(), until.unwrap_or_default())
+    }
 }
 
 /// Whether a node is heard of.
@@ -98,6 +140,7 @@ impl TryFrom<v1::Node> for Node {
             generation: node.generation,
             held_generation: node.held_generation,
             next_run: view::maybe_instant("next_run", node.next_run.as_ref())?,
+            cordon: node.cordon.map(Cordon::try_from).transpose()?,
             conditions: condition::all(node.conditions)?,
             spec: view::spec("spec", &node.spec)?,
         })
@@ -116,8 +159,11 @@ impl Node {
 
     fn liveness(&self) -> Cell {
         let (word, tone) = self.liveness.cell();
-        if self.spec.get("cordoned").and_then(Spec::as_bool) == Some(true) {
-            return Cell::toned(format!("{word}, cordoned"), Tone::Odd);
+        let cordoned = self.spec.get("cordoned").and_then(Spec::as_bool) == Some(true);
+        if cordoned || self.cordon.is_some() {
+            let drained = self.cordon.as_ref().is_some_and(|cordon| cordon.stop_at.is_some());
+            let mode = if drained { "drained" } else { "cordoned" };
+            return Cell::toned(format!("{word}, {mode}"), Tone::Odd);
         }
         Cell::toned(word, tone)
     }
@@ -151,7 +197,7 @@ impl Row for Node {
 impl View for Node {
     fn text(&self, look: Look) -> String {
         let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let pairs = vec![
+        let mut pairs = vec![
             ("name", self.name.as_str().into()),
             ("labels", if labels.is_empty() { "-".into() } else { labels.join(", ").into() }),
             ("status", self.liveness()),
@@ -163,6 +209,9 @@ impl View for Node {
             ("generation", format!("{} held of {}", self.held_generation, self.generation).into()),
             ("next run", view::both(self.next_run, look.now).into()),
         ];
+        if let Some(cordon) = &self.cordon {
+            pairs.insert(3, ("cordon", cordon.text(look.now).into()));
+        }
         details(pairs, look.style) + &condition::text(&self.conditions, look) + &view::spec_text(&self.spec)
     }
 }

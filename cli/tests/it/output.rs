@@ -12,10 +12,13 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 23] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
+    "nodes cordon london-01 --reason visitors --for 2h",
+    "nodes drain london-01 --reason visitors --deadline 10m",
+    "nodes uncordon london-01",
     "nodes history london-01",
     "jobs list",
     "jobs show ping-london",
@@ -24,6 +27,7 @@ const COMMANDS: [&str; 19] = [
     "users history alice",
     "runs list",
     "runs show 8d86",
+    "runs cancel 2f4f --reason typo",
     "schedule",
     "sync status",
     "sync list",

@@ -167,6 +167,7 @@ fn nodes() -> Vec<v1::Node> {
             generation: 4,
             held_generation: 4,
             next_run: at("2027-01-10T12:15:00Z"),
+            cordon: None,
             conditions: conditions(WELL),
         },
         v1::Node {
@@ -522,6 +523,24 @@ impl TestbedService for Reconciler {
         Ok(Response::new(v1::GetNodeResponse { node: Some(node.ok_or_else(missing)?) }))
     }
 
+    async fn set_node_mode(
+        &self,
+        request: Request<v1::SetNodeModeRequest>,
+    ) -> Answer<v1::SetNodeModeResponse> {
+        self.ask(&request)?;
+        let v1::SetNodeModeRequest { name, mode, reason, until, stop_at } = request.into_inner();
+        let mut node = nodes().into_iter().find(|node| node.name == name).unwrap();
+        let since = at(NOW);
+        node.cordon = (mode != v1::NodeMode::Active as i32).then(|| v1::NodeCordon {
+            actor: "alice".to_owned(),
+            reason,
+            since,
+            until,
+            stop_at,
+        });
+        Ok(Response::new(v1::SetNodeModeResponse { node: Some(node) }))
+    }
+
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
         self.ask(&request)?;
         let question = request.get_ref();
@@ -557,6 +576,17 @@ impl TestbedService for Reconciler {
         runs.retain(|run| question.phases.is_empty() || question.phases.contains(&run.phase));
         let (runs, next_page_token) = self.page(runs, question.page_size, &question.page_token);
         Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
+    }
+
+    async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
+        self.ask(&request)?;
+        let v1::CancelRunRequest { id, reason } = request.into_inner();
+        self.state.lock().unwrap().asked.push(format!("cancel {id} because `{reason}`"));
+        let run = runs().into_iter().find(|run| run.id.starts_with(&id)).unwrap();
+        if run.id == COMPLETED {
+            return Err(Status::failed_precondition("the run has ended"));
+        }
+        Ok(Response::new(v1::CancelRunResponse { run: Some(run), connected: false }))
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
