@@ -141,3 +141,38 @@ fn a_node_that_does_not_hold_what_is_in_force_is_named() {
     assert_eq!((&status["nodesCurrent"], &status["lagging"]), (&2.into(), &serde_json::json!([])));
     assert_eq!(testbed.json("bob", &["jobs", "show", "ping"])["conditions"][0]["reason"], "AsDeclared");
 }
+
+#[test]
+fn a_run_is_cancelled_and_a_node_is_drained_from_the_command_line() {
+    let mut testbed = Testbed::start(Runtime::Process);
+    let long = |name: &str| Job::once(name, "london-01", soon(3), "10m", "sleep 600");
+    for name in ["one", "two"] {
+        testbed.repository.write(&format!("jobs/{name}.yaml"), long(name).yaml());
+    }
+    testbed.push("two long jobs");
+    testbed.start_agent("london-01");
+    let run = testbed.wait_run("one", "RUNNING")["id"].as_str().unwrap().to_owned();
+    testbed.wait_run("two", "RUNNING");
+
+    let (text, code) = said(&testbed.almanac("bob", &["nodes", "drain", "london-01", "--reason", "mine"]));
+    let refusal = "error: user `bob` may not say whether runs start on `london-01`; the owner of the node and admins may\n";
+    assert_eq!((text.as_str(), code), (refusal, Some(3)));
+    let cancelled = testbed.json("alice", &["runs", "cancel", &run, "--reason", "wrong host"]);
+    assert_eq!((&cancelled["phase"], &cancelled["reason"]), (&"ABORTED".into(), &"cancelled".into()));
+    assert_eq!(cancelled["message"], "alice cancelled it: wrong host");
+    let (text, code) = said(&testbed.almanac("alice", &["runs", "cancel", &run]));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("has ended: ABORTED"), "{text}");
+
+    let node = testbed.json("alice", &["nodes", "drain", "london-01", "--reason", "new kernel"]);
+    assert_eq!(node["cordon"]["actor"], "alice");
+    let drained = testbed.wait_run("two", "ABORTED");
+    assert_eq!(
+        (&drained["reason"], &drained["message"]),
+        (&"cordoned".into(), &"alice drained the node: new kernel".into())
+    );
+    let (text, _) = said(&testbed.almanac("alice", &["nodes", "show", "london-01"]));
+    assert!(text.contains("online, drained"), "{text}");
+    let node = testbed.json("alice", &["nodes", "uncordon", "london-01"]);
+    assert!(node["cordon"].is_null(), "{node}");
+}

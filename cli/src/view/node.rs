@@ -80,7 +80,8 @@ impl Cordon {
     fn text(&self, now: DateTime<Utc>) -> String {
         let Self { actor, reason, .. } = self;
         let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
-        let stopped = self.stop_at.map(|at| format!("; what still runs is stopped at {}", view::both(Some(at), now)));
+        let stopped =
+            self.stop_at.map(|at| format!("; what still runs is stopped at {}", view::both(Some(at), now)));
         let until = self.until.map(|at| format!("; it ends at {}", view::both(Some(at), now)));
         format!("{deed} by {actor}: {reason}{}{}", stopped.unwrap_or_default(), until.unwrap_or_default())
     }

@@ -19,6 +19,7 @@ mod fence;
 mod guard;
 mod harness;
 mod history;
+mod instructions;
 mod judged;
 mod limits;
 mod listening;

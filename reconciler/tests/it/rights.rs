@@ -27,6 +27,9 @@ enum Call {
     GetRunOfCarol,
     ListArtifacts,
     Download,
+    CancelRun,
+    CordonNode,
+    UncordonNode,
     SyncNow,
     GetSyncStatus,
     ListSyncs,
@@ -140,6 +143,20 @@ impl Wire {
                 name: name("run.log"),
                 offset: 0,
             })),
+            Call::CancelRun => {
+                ask!(people.cancel_run(v1::CancelRunRequest { id: bobs, reason: String::new() }))
+            }
+            // Without a reason: of whoever may, nothing comes either.
+            Call::CordonNode => ask!(people.set_node_mode(v1::SetNodeModeRequest {
+                name: name("london-01"),
+                mode: v1::NodeMode::Cordoned.into(),
+                ..Default::default()
+            })),
+            Call::UncordonNode => ask!(people.set_node_mode(v1::SetNodeModeRequest {
+                name: name("london-01"),
+                mode: v1::NodeMode::Active.into(),
+                ..Default::default()
+            })),
             Call::SyncNow => ask!(people.sync_now(v1::SyncNowRequest {})),
             Call::GetSyncStatus => ask!(people.get_sync_status(v1::GetSyncStatusRequest {})),
             Call::ListSyncs => ask!(people.list_syncs(v1::ListSyncsRequest::default())),
@@ -226,6 +243,9 @@ async fn every_call_by_every_caller() {
         (Call::GetRunOfCarol,    [HI,         HI,    OK,                OK,           HI,     OK]),
         (Call::ListArtifacts,    [OK,         HI,    HI,                OK,           OK,     HI]),
         (Call::Download,         [OK,         HI,    HI,                OK,           NO,     HI]),
+        (Call::CancelRun,        [NF,         HI,    HI,                NF,           NO,     HI]),
+        (Call::CordonNode,       [NO,         NO,    NO,                IN,           IN,     NO]),
+        (Call::UncordonNode,     [NO,         NO,    NO,                OK,           OK,     NO]),
         (Call::SyncNow,          [NO,         NO,    NO,                OK,           NO,     NO]),
         (Call::GetSyncStatus,    [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::ListSyncs,        [OK,         OK,    OK,                OK,           NO,     NO]),

@@ -118,6 +118,28 @@ async fn what_admins_ask_of_a_standby_is_done() {
 
 #[tokio::test]
 #[ignore = "needs postgres"]
+async fn what_people_say_to_one_reaches_a_node_at_the_other() {
+    let testbed = Testbed::prepare_on_postgres();
+    let (leader, standby) = pair(&testbed).await;
+    for (from, to, reason) in [(&leader, &standby, "one"), (&standby, &leader, "two")] {
+        let (mut stream, _) = to.watch("london-01").await;
+        let request = v1::SetNodeModeRequest {
+            name: "london-01".to_owned(),
+            mode: v1::NodeMode::Cordoned.into(),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
+        from.ask("alice").set_node_mode(request).await.unwrap();
+        wait_for("the node to hear of it", async || {
+            let told = stream.message().await.unwrap().unwrap().instructions?;
+            (told.cordon?.reason == reason).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
 async fn what_nodes_say_to_one_is_known_to_the_other() {
     let testbed = Testbed::prepare_on_postgres();
     let (leader, standby) = pair(&testbed).await;
