@@ -4,7 +4,7 @@
 //!
 //! - The pure cores: [`scheduler`] decides what becomes of each occurrence, [`run`] holds the state
 //!   machine of a run, [`container`] describes its container, [`desired`] judges snapshots,
-//!   [`policy`] is the last word of the host's owner.
+//!   [`policy`] is the last word of the host's owner, [`instructions`] what people say beside the repository.
 //! - [`journal`] is what makes each instant run once: what is to be done is recorded before it is done.
 //! - [`logs`] keeps what runs write, within a bound.
 //! - [`agent`] puts everything together; [`dispatcher`] is its centre.
@@ -13,13 +13,13 @@
 //!
 //! | task | started by | in | out | stops |
 //! |---|---|---|---|---|
-//! | dispatcher ([`dispatcher`]) | [`agent`] | snapshots (mpsc) | held state (watch); workers | on the token |
-//! | worker, one per run ([`run`]) | dispatcher | | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
+//! | dispatcher ([`dispatcher`]) | [`agent`] | what the reconciler and the host's owner say (mpsc) | held state (watch); workers | on the token, and with `on-stop = "drain"` after its workers; the others after it |
+//! | worker, one per run ([`workers`], [`run`]) | dispatcher | that its run is to end (watch) | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
 //! | preparation, one per run that is due soon ([`preparation`]) | dispatcher | | | when its container is held; withdrawn with its run |
-//! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online, contact (watch) | on the token |
+//! | watcher ([`connection`]) | [`agent`] | held state (watch) | what the reconciler says (mpsc); online, contact (watch) | on the token |
 //! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
-//! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers | on the token |
+//! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers; what the host's owner says (mpsc) | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |
