@@ -139,7 +139,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         policy,
         contact: contacts,
     };
-    tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words }, stop.clone()));
+    tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words: words.clone() }, stop.clone()));
     let keeper = Housekeeper {
         settings: settings.housekeeping,
         engine: docker,
@@ -167,17 +167,26 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         points,
     };
     tasks.spawn(upload::upload(uploader, stop.clone()));
-    tasks.spawn(service::live(settings.manager.clone(), journal.clone(), stop.clone()));
+    tasks.spawn(service::live(settings.manager.clone(), journal.clone(), words, stop.clone()));
     tasks.close();
     let ears = dispatcher::Ears { there, here };
-    let dispatching = tokio::spawn(dispatcher.run(ears, settings.on_stop, stopping.clone()));
+    let mut dispatching = tokio::spawn(dispatcher.run(ears, settings.on_stop, stopping.clone()));
     settings.manager.ready();
-    stopping.cancelled().await;
+    // Cancel-safe: a cancelled token stays cancelled, and a task that has ended is seen once.
+    let ended = tokio::select! {
+        () = stopping.cancelled() => None,
+        ended = &mut dispatching => Some(ended),
+    };
     settings.manager.stopping();
     if let OnStop::Drain(patience) = settings.on_stop {
         settings.manager.extend(patience + service::END);
     }
-    if let Err(error) = dispatching.await {
+    let ended = match ended {
+        Some(ended) => ended,
+        None => dispatching.await,
+    };
+    // Without it nothing starts: the service manager starts the agent again.
+    if let Err(error) = ended {
         error!(%error, "the dispatcher ended early");
     }
     stop.cancel();

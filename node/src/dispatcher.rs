@@ -39,13 +39,18 @@ pub enum OnStop {
     Drain(std::time::Duration),
 }
 
-/// Something that the host's owner says.
+/// Something that is said on this host.
 #[derive(Debug)]
-pub struct Word {
-    /// Whether new runs start.
-    pub cordon: Option<Cordon>,
-    /// Told once it holds, or why it does not.
-    pub done: oneshot::Sender<Result<(), JournalError>>,
+pub enum Word {
+    /// The owner says whether new runs start.
+    Cordon {
+        /// What keeps them from it.
+        cordon: Option<Cordon>,
+        /// Told once it holds, or why it does not.
+        done: oneshot::Sender<Result<(), JournalError>>,
+    },
+    /// Somebody wants to know whether the dispatcher is alive.
+    Alive(oneshot::Sender<()>),
 }
 
 /// Where the dispatcher hears from others.
@@ -53,7 +58,7 @@ pub struct Word {
 pub struct Ears {
     /// The reconciler.
     pub there: mpsc::Receiver<v1::WatchDesiredStateResponse>,
-    /// The host's owner.
+    /// This host.
     pub here: mpsc::Receiver<Word>,
 }
 
@@ -141,7 +146,7 @@ impl Dispatcher {
         }
         self.preparations.end().await;
         if let OnStop::Drain(patience) = on_stop {
-            drain(self.workers, patience).await;
+            drain(self.workers, ears.here, patience).await;
         }
     }
 
@@ -262,8 +267,15 @@ impl Dispatcher {
         self.said.there = instructions;
     }
 
-    /// Takes what the host's owner says.
-    async fn obey(&mut self, Word { cordon, done }: Word) {
+    /// Takes what is said on this host. Whoever said it may have gone; it holds all the same.
+    async fn obey(&mut self, word: Word) {
+        let (cordon, done) = match word {
+            Word::Cordon { cordon, done } => (cordon, done),
+            Word::Alive(alive) => {
+                let _ = alive.send(());
+                return;
+            }
+        };
         let stored = self.tools.journal.say_here(cordon.as_ref()).await;
         if stored.is_ok() {
             match &cordon {
@@ -272,7 +284,6 @@ impl Dispatcher {
             }
             self.said.here = cordon;
         }
-        // Whoever asked may have gone; it holds all the same.
         let _ = done.send(stored);
     }
 
@@ -338,28 +349,31 @@ async fn wake(at: Option<DateTime<Utc>>) {
 }
 
 /// Waits for what runs, and stops what still runs when the time is over.
-async fn drain(mut workers: Workers, patience: std::time::Duration) {
+async fn drain(mut workers: Workers, mut here: mpsc::Receiver<Word>, patience: std::time::Duration) {
     if workers.is_empty() {
         return;
     }
     info!(seconds = patience.as_secs(), "waiting for what runs, which is stopped after that time");
-    let stop_at = clock::now() + patience;
+    let mut stop_at = Some(clock::now() + patience);
     loop {
-        // Cancel-safe: an ended worker stays in its set, and a sleep holds nothing.
+        // Cancel-safe: an ended worker stays in its set, a word in its channel, and a sleep holds nothing.
         tokio::select! {
             ended = workers.ended() => match ended {
                 Some(ended) => complain(ended),
                 None => return,
             },
-            () = wake(Some(stop_at)) => break,
+            // A cordon is nobody's to take any more: whoever says it is told so.
+            Some(word) = here.recv() => if let Word::Alive(alive) = word {
+                let _ = alive.send(());
+            },
+            () = wake(stop_at) => {
+                stop_at = None;
+                workers.interrupt(|_| {
+                    let message = "the agent was stopped, and was to stop what runs".to_owned();
+                    Some(Interruption { reason: Reason::Cordoned, message })
+                });
+            }
         }
-    }
-    workers.interrupt(|_| {
-        let message = "the agent was stopped, and was to stop what runs".to_owned();
-        Some(Interruption { reason: Reason::Cordoned, message })
-    });
-    while let Some(ended) = workers.ended().await {
-        complain(ended);
     }
 }
 

@@ -128,7 +128,7 @@ impl Host {
         let (done, held) = oneshot::channel();
         // Nobody takes it any more once the agent is stopping.
         let stopping = || "the agent is stopping".to_owned();
-        self.words.send(Word { cordon, done }).await.map_err(|_| stopping())?;
+        self.words.send(Word::Cordon { cordon, done }).await.map_err(|_| stopping())?;
         held.await.map_err(|_| stopping())?.map_err(|error| chain(&error))
     }
 }

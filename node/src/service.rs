@@ -13,11 +13,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::time;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::{journal::Journal, runtime::chain};
+use crate::{
+    dispatcher::Word,
+    journal::{Journal, JournalError},
+    runtime::chain,
+};
 
 /// The service manager, where the agent is its service.
 #[derive(Debug, Clone, Default)]
@@ -67,20 +74,20 @@ fn send(socket: &Path, what: &str) -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &address).map(drop)
 }
 
-/// Gives signs of life until the agent stops, for as long as there is life: its tasks are served, and its journal
-/// answers. An agent that cannot read its journal starts nothing, and is better started again.
-pub async fn live(manager: Manager, journal: Journal, stop: CancellationToken) {
+/// Gives signs of life until the agent stops, for as long as there is life: its dispatcher and its journal answer. An
+/// agent that cannot read its journal starts nothing, and is better started again.
+pub async fn live(manager: Manager, journal: Journal, words: mpsc::Sender<Word>, stop: CancellationToken) {
     let Some(watchdog) = manager.watchdog else { return };
     // Twice in the time, as sd_watchdog_enabled(3) has it.
     let pause = watchdog / 2;
     loop {
         let sign = async {
-            match time::timeout(pause, journal.snapshot_received_at()).await {
-                Ok(Ok(_)) => manager.tell("WATCHDOG=1"),
+            match time::timeout(pause, look(&journal, &words)).await {
+                Ok(Ok(())) => manager.tell("WATCHDOG=1"),
                 Ok(Err(failure)) => {
                     error!(error = chain(&failure), "no sign of life: the journal cannot be read");
                 }
-                Err(_elapsed) => error!("no sign of life: the journal does not answer"),
+                Err(_elapsed) => error!("no sign of life: the journal or the dispatcher does not answer"),
             }
             time::sleep(pause).await;
         };
@@ -90,4 +97,15 @@ pub async fn live(manager: Manager, journal: Journal, stop: CancellationToken) {
             () = sign => {}
         }
     }
+}
+
+/// Waits for the journal and the dispatcher to answer.
+async fn look(journal: &Journal, words: &mpsc::Sender<Word>) -> Result<(), JournalError> {
+    journal.snapshot_received_at().await?;
+    let (alive, answer) = oneshot::channel();
+    if words.send(Word::Alive(alive)).await.is_err() || answer.await.is_err() {
+        // The dispatcher has ended: the agent is stopping, or its dispatcher panicked, and then nothing starts any more.
+        std::future::pending::<()>().await;
+    }
+    Ok(())
 }

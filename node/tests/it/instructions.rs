@@ -83,7 +83,7 @@ fn a_cancelled_run_is_stopped_and_what_it_left_is_kept() {
     let run = world.wait_phase("long", Phase::Running);
     world.wait_phase("other", Phase::Running);
     wait_up(&mut world);
-    world.reconciler.instruct(cancel(&run));
+    world.reconciler.instruct(&cancel(&run));
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
     assert_eq!(ended.last().message, "alice cancelled it: wrong host");
@@ -99,7 +99,7 @@ fn a_run_that_was_cancelled_while_the_agent_was_away_is_stopped_when_it_is_back(
     let run = world.wait_phase("long", Phase::Running);
     wait_up(&mut world);
     world.kill();
-    world.reconciler.instruct(cancel(&run));
+    world.reconciler.instruct(&cancel(&run));
     world.start();
     assert_eq!(world.wait_end("long").end(), Some((Phase::Aborted, Reason::Cancelled)));
     world.wait_tidy();
@@ -113,11 +113,11 @@ fn a_run_that_is_being_stopped_is_stopped_by_the_next_agent_and_says_why() {
     world.start();
     let run = world.wait_phase("deaf", Phase::Running);
     wait_up(&mut world);
-    world.reconciler.instruct(cancel(&run));
+    world.reconciler.instruct(&cancel(&run));
     world.wait("the stop", |world| log(world).contains("stopping").then_some(()));
     world.kill();
     // The reconciler does not say it again.
-    world.reconciler.instruct(Instructions::default());
+    world.reconciler.instruct(&Instructions::default());
     world.start();
     let ended = world.wait_end("deaf");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
@@ -146,7 +146,7 @@ fn a_cordoned_node_starts_nothing_and_what_runs_goes_on() {
     world.start();
     world.wait_phase("long", Phase::Running);
     world.wait_ended("tick", 1);
-    world.reconciler.instruct(cordon(None));
+    world.reconciler.instruct(&cordon(None));
     let skipped = wait_skipped(&mut world, "tick");
     assert_eq!(skipped.last().message, "alice cordoned the node: new kernel");
     let before = world.reconciler.record().runs("tick").len();
@@ -164,7 +164,7 @@ fn a_cordoned_node_starts_nothing_and_what_runs_goes_on() {
         (last.count() > 1).then_some(())
     };
     world.wait_told("more of them", skipped);
-    world.reconciler.instruct(Instructions::default());
+    world.reconciler.instruct(&Instructions::default());
     let so_far = completed(&world.reconciler.record());
     world.wait_told("a run", |record| (completed(record) > so_far).then_some(()));
     assert!(!world.processes().is_empty(), "what ran goes on");
@@ -178,7 +178,7 @@ fn a_drained_node_stops_what_runs_at_the_deadline() {
     world.wait_phase("long", Phase::Running);
     wait_up(&mut world);
     let stop_at = Utc::now() + TimeDelta::seconds(2);
-    world.reconciler.instruct(cordon(Some(stop_at)));
+    world.reconciler.instruct(&cordon(Some(stop_at)));
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cordoned)));
     assert_eq!(ended.last().message, "alice drained the node: new kernel");
@@ -260,12 +260,12 @@ fn a_container_that_is_held_or_runs_is_stopped() {
     world.start();
     let run = world.wait_phase("long", Phase::Running);
     wait_up(&mut world);
-    world.reconciler.instruct(cancel(&run));
+    world.reconciler.instruct(&cancel(&run));
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
     assert_eq!(world.text(&ended, "run.log"), "up\nstopped\n");
     // One that is made ready for later is withdrawn when no new run starts.
     world.wait("its container", |world| (!world.containers().is_empty()).then_some(()));
-    world.reconciler.instruct(cordon(None));
+    world.reconciler.instruct(&cordon(None));
     world.wait("its removal", |world| world.containers().is_empty().then_some(()));
 }

@@ -137,7 +137,7 @@ impl Reconciler {
     }
 
     /// Passes on what people said, which replaces what they said before.
-    pub(crate) fn instruct(&self, instructions: Instructions) {
+    pub(crate) fn instruct(&self, instructions: &Instructions) {
         let watchers = self.shared.watchers.lock().unwrap();
         *self.shared.instructions.lock().unwrap() = instructions.clone();
         for watcher in watchers.iter() {
