@@ -16,10 +16,10 @@
 //! | dispatcher ([`dispatcher`]) | [`agent`] | snapshots (mpsc) | held state (watch); workers | on the token |
 //! | worker, one per run ([`run`]) | dispatcher | | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
 //! | preparation, one per run that is due soon ([`preparation`]) | dispatcher | | | when its container is held; withdrawn with its run |
-//! | watcher ([`connection`]) | [`agent`] | held state (watch) | snapshots (mpsc); online, contact (watch) | on the token |
-//! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | | on the token |
+//! | watcher ([`connection`]) | [`agent`] | held state, whether heartbeats are answered (watch) | snapshots (mpsc); online, contact (watch) | on the token |
+//! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | clock offset, whether it is answered (watch) | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
-//! | local service ([`local`]) | [`agent`] | its socket; contact (watch) | answers | on the token |
+//! | local service ([`local`]) | [`agent`] | its socket; contact, clock offset (watch) | answers | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |

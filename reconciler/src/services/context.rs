@@ -41,6 +41,8 @@ pub struct Context {
     pub authenticator: Arc<Authenticator>,
     /// The streams of desired states.
     pub streams: Streams,
+    /// The streams of heartbeats.
+    pub heartbeat_streams: Streams,
     /// What is measured.
     pub metrics: Metrics,
     /// The repository, as people name it.

@@ -8,7 +8,7 @@ use crate::{
     conditions::{self, Condition, NodeConditions},
     desired::json,
     follow::{Answer, Looked},
-    heartbeats::{Heartbeats, Liveness},
+    heartbeats::{Heartbeats, Liveness, Pace},
     hex,
     intent::Hold,
     run::RunStep,
@@ -173,7 +173,8 @@ pub(super) fn job(
     let places = applied.placements.get(name).into_iter().flatten();
     let clients = places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node);
     let mut job = plain_job(name, spec, applied.origins.get(name), clients);
-    let node = |node: &NodeName| conditions::node(applied, node, heartbeats.get(node).as_ref(), now);
+    let pace = heartbeats.pace(applied);
+    let node = |node: &NodeName| conditions::node(applied, node, heartbeats.get(node).as_ref(), &pace, now);
     let conditions = conditions::job(applied, name, node, now);
     job.conditions = conditions.iter().flatten().map(condition).collect();
     job.next_run = next_run.map(timestamp);
@@ -211,18 +212,19 @@ pub(super) fn node(
     name: &NodeName,
     entry: &NodeEntry,
     heartbeat: Option<&HeartbeatRow>,
+    pace: &Pace,
     next_run: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> v1::Node {
     let last_seen = heartbeat.map(|row| row.last_seen);
     let held = held_generation(applied, heartbeat);
-    let conditions = conditions::node(applied, name, heartbeat, now);
+    let conditions = conditions::node(applied, name, heartbeat, pace, now);
     let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.map(field).cloned().unwrap_or_default();
     v1::Node {
         name: name.to_string(),
         labels: entry.labels.clone().into_iter().collect(),
         spec: json(&entry.spec),
-        liveness: liveness(Liveness::of(last_seen, &applied.testbed.config.heartbeat, now)).into(),
+        liveness: liveness(Liveness::of(last_seen, pace, now)).into(),
         last_seen: last_seen.map(timestamp),
         address: text(|row| &row.address),
         agent_version: text(|row| &row.agent_version),
@@ -231,6 +233,8 @@ pub(super) fn node(
         held_generation: held,
         conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
         next_run: next_run.map(timestamp),
+        clock: heartbeat.and_then(|row| Some(row.clock?.offset.into())),
+        host: heartbeat.and_then(|row| Some(row.host.as_ref()?.message(row.last_seen))),
     }
 }
 
