@@ -18,7 +18,10 @@ use crate::{
     container::ContainerName,
     dispatcher::{self, Dispatcher, OnStop},
     gate::Gates,
-    heartbeat::{self, Pulse},
+    heartbeat::{
+        self, Pulse,
+        host::{Host, Places},
+    },
     housekeeping::{self, Housekeeper},
     journal::{Journal, JournalError},
     link::Link,
@@ -130,6 +133,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         contact,
         stop.clone(),
     ));
+    let (clock_offset, clock_offsets) = watch::channel(None);
     let watch = Watch {
         node: settings.name,
         server: settings.server.to_string(),
@@ -138,6 +142,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         journal: journal.clone(),
         policy,
         contact: contacts,
+        clock: clock_offsets,
     };
     tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words: words.clone() }, stop.clone()));
     let keeper = Housekeeper {
@@ -148,7 +153,13 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         ready: tools.ready.subscribe(),
     };
     tasks.spawn(housekeeping::tidy(keeper, stop.clone()));
-    let pulse = Pulse { runtime, boot_id, address: settings.address };
+    let places = Places {
+        proc: "/proc".into(),
+        sys_class: "/sys/class".into(),
+        state_dir: settings.state_dir.clone(),
+    };
+    let (address, host) = (settings.address, Host::new(places));
+    let pulse = Pulse { runtime, boot_id, address, host, clock: clock_offset };
     tasks.spawn(heartbeat::beat(link.clone(), pulse, held_receiver, stop.clone()));
     let reporter = Reporter {
         link: link.clone(),

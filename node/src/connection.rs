@@ -16,6 +16,7 @@ use crate::{
     clock,
     contact::Contact,
     desired::{Desired, Version},
+    heartbeat,
     link::{Link, Online, advice},
 };
 
@@ -96,6 +97,7 @@ async fn follow(
     };
     let mut stream = link.client().watch_desired_state(Request::new(request)).await?.into_inner();
     info!("connected to the reconciler");
+    let mut answering = link.answering();
     online.send_modify(|count| *count += 1);
     contact.send_modify(|contact| contact.make(clock::now()));
     loop {
@@ -111,6 +113,14 @@ async fn follow(
             // opened again and begins with a snapshot.
             message = stream.message() => message?,
             () = renewal => return Ok(()),
+            // A state is looked at again when it was missed. The stream stays: a long snapshot on its way may be
+            // what holds up the answers.
+            changed = answering.changed() => {
+                if changed.is_ok() {
+                    judge(*answering.borrow_and_update(), contact);
+                }
+                continue;
+            }
         };
         let Some(message) = message else {
             return Err(Status::new(Code::Unavailable, "the reconciler ended the stream"));
@@ -120,5 +130,17 @@ async fn follow(
             // The dispatcher has stopped, and this task is told next.
             return std::future::pending().await;
         }
+    }
+}
+
+/// What it means for the contact that heartbeats are answered again, or not any more.
+fn judge(answering: bool, contact: &watch::Sender<Contact>) {
+    if answering {
+        info!("the reconciler answers again");
+        contact.send_modify(|contact| contact.make(clock::now()));
+    } else {
+        let status = heartbeat::unanswered();
+        contact.send_modify(|contact| contact.lose(&status, clock::now()));
+        warn!(status = status.message(), todo = advice(status.code()), "the reconciler does not answer");
     }
 }

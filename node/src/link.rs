@@ -17,6 +17,8 @@ pub struct Link {
     connection: Connection,
     /// Counts the times that the reconciler was reached after it was not.
     online: watch::Receiver<u64>,
+    /// Whether heartbeats are answered.
+    answering: watch::Sender<bool>,
 }
 
 /// Says that the reconciler was reached.
@@ -26,7 +28,7 @@ impl Link {
     /// A link over a connection, and the end of it for the task that keeps it up.
     pub fn new(node: NodeName, connection: Connection) -> (Self, Online) {
         let (sender, online) = watch::channel(0);
-        (Self { node, connection, online }, sender)
+        (Self { node, connection, online, answering: watch::Sender::new(true) }, sender)
     }
 
     /// A client for one call.
@@ -39,6 +41,16 @@ impl Link {
         let mut request = Request::new(message);
         request.set_timeout(limits::CALL_DEADLINE);
         request
+    }
+
+    /// Says whether the last heartbeat was answered.
+    pub fn says(&self, answered: bool) {
+        self.answering.send_if_modified(|answering| std::mem::replace(answering, answered) != answered);
+    }
+
+    /// Whether heartbeats are answered, and when that changes.
+    pub fn answering(&self) -> watch::Receiver<bool> {
+        self.answering.subscribe()
     }
 
     /// Waits before a failed call is made again; not longer than until the reconciler is reached.

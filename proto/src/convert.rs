@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use thiserror::Error;
 
-use almanac_schemas::{Phase, Reason, RunRole};
+use almanac_schemas::{ClockOffset, Phase, Reason, RunRole};
 
 use crate::v1;
 
@@ -46,6 +46,18 @@ pub fn instant(field: &'static str, timestamp: Option<&Timestamp>) -> Result<Dat
         .ok()
         .and_then(|nanos| DateTime::from_timestamp(timestamp.seconds, nanos / 1_000 * 1_000))
         .ok_or_else(|| FieldError::invalid(field, "no such instant"))
+}
+
+impl From<ClockOffset> for v1::ClockOffset {
+    fn from(ClockOffset { offset_micros, round_trip_micros }: ClockOffset) -> Self {
+        Self { offset_micros, round_trip_micros }
+    }
+}
+
+impl From<v1::ClockOffset> for ClockOffset {
+    fn from(v1::ClockOffset { offset_micros, round_trip_micros }: v1::ClockOffset) -> Self {
+        Self { offset_micros, round_trip_micros }
+    }
 }
 
 /// Reads a field that is written as text: a name, a run id.

@@ -17,12 +17,22 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// How long making a connection may take.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often a quiet connection is probed. With [`KEEPALIVE_TIMEOUT`], a dead peer is noticed
-/// within 20 s.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a client probes a connection that is quiet. With [`KEEPALIVE_TIMEOUT`], a peer that is gone is
+/// noticed within 18 s. Each probe wakes the host up.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(12);
 
-/// How long a probe may go unanswered.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client's probe may go unanswered: a satellite link that changes its satellite loses a second or two.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How often a server probes a connection that is quiet. It is longer than the usual time between two heartbeats, so
+/// that an agent that is heard of is not woken up for it.
+pub const SERVER_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
+
+/// How long a server's probe may go unanswered.
+pub const SERVER_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long an answer to a heartbeat may take before its stream is given up.
+pub const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The reconciler's name where none is configured: the audience of tokens.
 pub const DEFAULT_AUDIENCE: &str = "almanac";

@@ -220,8 +220,8 @@ async fn serve(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(limits::KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
+        .keep_alive_interval(limits::SERVER_KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(limits::SERVER_KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADERS)
         .max_send_buf_size(SEND_BUFFER)

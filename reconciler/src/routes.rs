@@ -75,6 +75,7 @@ pub async fn all(
             look_age: clock::now() - look.succeeded_at.unwrap_or(started_at),
             sync_requests: context.follower.waiting(),
             unwritten_heartbeats: context.heartbeats.unwritten(),
+            clocks_off: context.heartbeats.clocks_off(),
         };
         ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.text(depths))
     };

@@ -24,7 +24,7 @@ use crate::{
     heartbeats::Heartbeats,
     instructions::Instructions,
     lead::Lead,
-    limits::Streams,
+    limits::{StreamKind, Streams},
     metrics::Metrics,
     notify::{About, Announcer, Deliver},
     routes,
@@ -70,7 +70,8 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let watched = repository.watched()?;
     let staging = Staging::new(data.uploads())?;
     let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), data.artifacts());
-    let heartbeats = Heartbeats::load(&store).await.context("cannot read the database")?;
+    let heartbeats = Heartbeats::load(&store, settings.limits.heartbeats_per_second);
+    let heartbeats = heartbeats.await.context("cannot read the database")?;
     let instructions = Instructions::load(&store).await.context("cannot read the database")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
@@ -98,6 +99,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let shown = common.location.to_string();
     let about = About { reconciler: &settings.name, repository: &shown, branch: &common.branch };
     let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
+    let streams = |kind| Streams::new(kind, settings.limits.streams_per_node, metrics.clone());
     let context = Context {
         store: store.clone(),
         applied,
@@ -106,7 +108,8 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         instructions: instructions.clone(),
         uploads,
         authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
-        streams: Streams::new(settings.limits.streams_per_node, metrics.clone()),
+        streams: streams(StreamKind::Watch),
+        heartbeat_streams: streams(StreamKind::Heartbeat),
         metrics: metrics.clone(),
         repository: shown.as_str().into(),
         branch: Arc::from(common.branch.as_str()),

@@ -43,10 +43,7 @@ pub fn desired_states(
         let end = tokio::select! {
             end = follow(applied, &instructions, &node, &caller, &sender) => end,
             () = stop.cancelled() => Some(stopping()),
-            () = place.replaced.cancelled() => Some(Status::aborted(format!(
-                "a newer stream of `{node}` took this one's place; a node has {} at most",
-                streams.most()
-            ))),
+            () = place.replaced.cancelled() => Some(streams.replaced(&node)),
         };
         if let Some(end) = end {
             // A full queue says that the agent is not reading; the stream then ends without a word.
@@ -69,9 +66,7 @@ async fn follow(
     loop {
         let now = Arc::clone(&applied.borrow_and_update());
         if !auth::still_valid(&now, caller) {
-            return Some(Status::unauthenticated(format!(
-                "node `{node}` or its key is not declared any more; declare it in the repository"
-            )));
+            return Some(auth::revoked(node));
         }
         let held = (Arc::clone(&now.epoch), now.generation(node));
         let changed = sent.as_ref() != Some(&held);

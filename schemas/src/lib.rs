@@ -8,11 +8,13 @@
 //! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it, and
 //!   [`timetable`] computes the instants.
 //! - [`run`]: run ids, phases and reasons.
+//! - [`clock_offset`]: by how much a node's clock is off, and when that is too much.
 //! - [`when`]: instants as people type them, `-2h` and `today` among them.
 //! - [`json_schema`]: the JSON Schemas that are checked in under `schemas/json/`.
 
 mod text;
 
+pub mod clock_offset;
 pub mod config;
 pub mod container;
 pub mod cron;
@@ -33,6 +35,7 @@ pub mod timezone;
 pub mod user;
 pub mod when;
 
+pub use clock_offset::ClockOffset;
 pub use config::Config;
 pub use cron::Cron;
 pub use duration::Duration;

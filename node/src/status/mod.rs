@@ -5,7 +5,7 @@ mod watch;
 
 use serde::{Deserialize, Serialize};
 
-use almanac_schemas::{Instant, JobName, NodeName, Reason, RunId, RunRole};
+use almanac_schemas::{ClockOffset, Instant, JobName, NodeName, Reason, RunId, RunRole};
 
 use crate::{contact::Contact, instructions::Cordon};
 
@@ -31,6 +31,8 @@ pub struct Status {
     pub server: String,
     /// Whether it is reached.
     pub contact: Contact,
+    /// By how much the clock differs from the reconciler's; absent before that was measured.
+    pub clock: Option<ClockOffset>,
     /// What the reconciler wants, as far as the agent knows; absent before it was ever reached.
     pub state: Option<Held>,
     /// What runs, and what is on its way to the reconciler.

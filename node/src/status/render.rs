@@ -27,6 +27,16 @@ pub fn human(status: &Status) -> String {
             lines.add("", remedy);
         }
     }
+    match status.clock {
+        None => lines.add("clock", "not compared with the reconciler's yet"),
+        Some(offset) => {
+            let within = offset.round_trip_micros.div_ceil(2_000);
+            lines.add("clock", format!("{offset} the reconciler's, to within {within} ms"));
+            if offset.is_too_large() {
+                lines.add("", "set it by NTP: runs start by this clock");
+            }
+        }
+    }
     match &status.state {
         None => lines.add("state", "none was ever received: nothing is scheduled"),
         Some(held) => {

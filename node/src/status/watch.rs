@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use almanac_schemas::{Instant, NodeName};
+use almanac_schemas::{ClockOffset, Instant, NodeName};
 
 use crate::{
     clock,
@@ -43,6 +43,8 @@ pub struct Watch {
     pub policy: Arc<Policy>,
     /// Whether the reconciler is reached.
     pub contact: watch::Receiver<Contact>,
+    /// By how much the clock is off.
+    pub clock: watch::Receiver<Option<ClockOffset>>,
 }
 
 /// Why it cannot be found out.
@@ -91,6 +93,7 @@ impl Watch {
             engine,
             server: self.server.clone(),
             contact: self.contact.borrow().clone(),
+            clock: *self.clock.borrow(),
             state: desired.as_ref().map(|desired| Held {
                 generation: desired.version.generation,
                 commit: desired.commit.clone(),

@@ -8,7 +8,7 @@ use almanac_proto::token::{self, TokenError};
 use almanac_schemas::{NodeName, PrincipalName, UserName};
 use chrono::{DateTime, Utc};
 use thiserror::Error;
-use tonic::metadata::MetadataMap;
+use tonic::{Status, metadata::MetadataMap};
 
 use cache::{TokenHash, Verified, VerifiedTokens};
 
@@ -79,6 +79,15 @@ impl Authenticator {
         let (caller, name) = self.proved(applied, metadata, from, now)?;
         self.rates.call(&name)?;
         Ok(caller)
+    }
+
+    /// Counts what a principal says on a stream that it opened before.
+    ///
+    /// # Errors
+    ///
+    /// When it has to wait.
+    pub fn again(&self, principal: &PrincipalName) -> Result<(), AuthError> {
+        Ok(self.rates.call(principal)?)
     }
 
     /// Verifies a call's token, and counts it if it proves nothing. It is asked before anything else of a call is
@@ -156,10 +165,17 @@ fn verify(applied: &Applied, token: &str, audience: &str, now: DateTime<Utc>) ->
     Ok(Verified { principal, key, until })
 }
 
-/// Whether a caller's key is still declared as theirs. Long-lived streams ask on every change.
+/// Whether a caller's key is still declared as theirs. Long-lived streams ask again and again.
 pub fn still_valid(applied: &Applied, caller: &Caller) -> bool {
     let declared = applied.keys.get(&caller.key);
     declared.is_some_and(|key| key.principals.iter().any(|name| name.as_str() == caller.name()))
+}
+
+/// The end of a stream of a node that is not the caller any more.
+pub fn revoked(node: &NodeName) -> Status {
+    Status::unauthenticated(format!(
+        "node `{node}` or its key is not declared any more; declare it in the repository"
+    ))
 }
 
 fn principal(applied: &Applied, name: &PrincipalName) -> Option<Principal> {

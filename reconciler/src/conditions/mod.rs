@@ -3,7 +3,7 @@
 //!
 //! `Ready` says that what is declared is what is so. `Stalled` says that it will not become so by itself:
 //! somebody has to do something. `Stale` says that nobody knows: what should be heard or looked at is
-//! silent for too long.
+//! silent for too long. Of a node, `ClockSkewed` says that its clock is off, which keeps no run from starting.
 
 mod job;
 mod node;
@@ -37,6 +37,7 @@ pub enum ConditionKind {
     Ready,
     Stalled,
     Stale,
+    ClockSkewed,
 }
 
 impl ConditionKind {
@@ -46,6 +47,7 @@ impl ConditionKind {
             Self::Ready => "Ready",
             Self::Stalled => "Stalled",
             Self::Stale => "Stale",
+            Self::ClockSkewed => "ClockSkewed",
         }
     }
 }
@@ -96,6 +98,12 @@ reasons! {
     Silent,
     /// The node is heard of.
     Heard,
+    /// The node's clock differs too much from the reconciler's.
+    OffsetTooLarge,
+    /// The node's clock agrees with the reconciler's.
+    InStep,
+    /// The node has not measured its clock yet.
+    NotMeasured,
     /// The node does not hold its latest state yet.
     Lagging,
     /// The node is there, and does not take its latest state.

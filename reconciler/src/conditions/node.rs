@@ -1,12 +1,12 @@
 //! How a node is.
 
-use almanac_schemas::{NodeName, config};
+use almanac_schemas::NodeName;
 use chrono::{DateTime, Utc};
 
 use super::{Condition, ConditionKind, Reason};
 use crate::{
     applied::Applied,
-    heartbeats::Liveness,
+    heartbeats::{Clock, Liveness, Pace},
     store::{CordonRow, HeartbeatRow},
 };
 
@@ -19,12 +19,14 @@ pub struct NodeConditions {
     pub stalled: Condition,
     /// It is not heard of.
     pub stale: Condition,
+    /// Its clock is off.
+    pub clock_skewed: Condition,
 }
 
 impl NodeConditions {
     /// All of them.
-    pub fn all(&self) -> [&Condition; 3] {
-        [&self.ready, &self.stalled, &self.stale]
+    pub fn all(&self) -> [&Condition; 4] {
+        [&self.ready, &self.stalled, &self.stale, &self.clock_skewed]
     }
 }
 
@@ -34,14 +36,14 @@ pub fn node(
     name: &NodeName,
     heartbeat: Option<&HeartbeatRow>,
     cordon: Option<&CordonRow>,
+    pace: &Pace,
     now: DateTime<Utc>,
 ) -> Option<NodeConditions> {
     let entry = applied.testbed.nodes.get(name)?;
-    let rules = &applied.testbed.config.heartbeat;
     let wanted = applied.generation(name);
     let wanted_since = applied.generation_since(name);
     let held = heartbeat.filter(|row| *row.held_epoch == *applied.epoch).map_or(0, |row| row.held_generation);
-    let stale = stale(heartbeat, rules, applied.declared_since(name), now);
+    let stale = stale(heartbeat, pace, applied.declared_since(name), now);
     let lagging = held != wanted;
     let ready = if stale.status {
         (false, stale.reason, stale.message.clone(), stale.since)
@@ -55,7 +57,7 @@ pub fn node(
     } else {
         (true, Reason::AsDeclared, String::new(), stale.since.max(wanted_since))
     };
-    let not_taken = wanted_since + rules.offline_after.to_delta();
+    let not_taken = wanted_since + pace.offline_after;
     let stalled = if !stale.status && lagging && now >= not_taken {
         let message = "it is heard of, and does not take its latest state: see its log".to_owned();
         (true, Reason::NotTaken, message, not_taken)
@@ -68,12 +70,13 @@ pub fn node(
         ready: condition(ConditionKind::Ready, ready),
         stalled: condition(ConditionKind::Stalled, stalled),
         stale,
+        clock_skewed: clock_skewed(heartbeat, applied.declared_since(name)),
     })
 }
 
 fn stale(
     heartbeat: Option<&HeartbeatRow>,
-    rules: &config::Heartbeat,
+    pace: &Pace,
     declared: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Condition {
@@ -87,7 +90,7 @@ fn stale(
     let Some(heartbeat) = heartbeat else {
         return condition(true, Reason::NeverHeard, "its agent was never heard of".to_owned(), declared);
     };
-    match Liveness::of(Some(heartbeat.last_seen), rules, now) {
+    match Liveness::of(Some(heartbeat.last_seen), pace, now) {
         Liveness::Online | Liveness::Never => {
             condition(false, Reason::Heard, String::new(), heartbeat.online_since)
         }
@@ -95,7 +98,20 @@ fn stale(
             let word = if liveness == Liveness::Offline { "offline" } else { "silent" };
             let message =
                 format!("{word}: last heard of at {}", almanac_schemas::Instant(heartbeat.last_seen));
-            condition(true, Reason::Silent, message, heartbeat.last_seen + rules.stale_after.to_delta())
+            condition(true, Reason::Silent, message, heartbeat.last_seen + pace.stale_after)
         }
     }
+}
+
+fn clock_skewed(heartbeat: Option<&HeartbeatRow>, declared: DateTime<Utc>) -> Condition {
+    let measured = heartbeat.and_then(|heartbeat| Some((heartbeat.clock?, heartbeat.online_since)));
+    let (status, reason, message, since) = match measured {
+        None => (false, Reason::NotMeasured, String::new(), declared),
+        Some((Clock { off_since: None, .. }, online)) => (false, Reason::InStep, String::new(), online),
+        Some((Clock { offset, off_since: Some(since) }, _)) => {
+            let message = format!("its clock is {offset} the reconciler's: set it by NTP");
+            (true, Reason::OffsetTooLarge, message, since.0)
+        }
+    };
+    Condition { kind: ConditionKind::ClockSkewed, status, reason, message, since }
 }

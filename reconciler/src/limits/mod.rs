@@ -6,4 +6,4 @@ mod streams;
 
 pub use rates::{Rates, TooMany};
 pub use settings::Limits;
-pub use streams::{Place, Streams};
+pub use streams::{Place, StreamKind, Streams};

@@ -17,9 +17,12 @@ pub struct Limits {
     pub failures_per_second: NonZeroU32,
     /// How many of these at once, after a pause.
     pub failures_burst: NonZeroU32,
-    /// How many streams of its desired state a node may have open. One is needed, and another while the
+    /// How many streams of its desired state a node may have open, and how many of heartbeats. One is needed, and another while the
     /// first hangs on a connection that died without a word.
     pub streams_per_node: NonZeroUsize,
+    /// How many heartbeats all nodes together are to send in a second. More nodes send them less often than the
+    /// testbed declares.
+    pub heartbeats_per_second: NonZeroU32,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             failures_per_second: number(50),
             failures_burst: number(500),
             streams_per_node: NonZeroUsize::MIN.saturating_add(3),
+            heartbeats_per_second: number(500),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How many streams of its desired state a node may have.
+//! How many streams of one kind a node may have.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,15 +8,26 @@ use std::{
 
 use almanac_schemas::NodeName;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::metrics::Metrics;
 
-/// The open streams of all nodes. Clones share them.
+/// The open streams of one kind, of all nodes. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Streams {
+    kind: StreamKind,
     most: NonZeroUsize,
     metrics: Metrics,
     open: Arc<Mutex<Open>>,
+}
+
+/// What streams are for. Those of one kind take no place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKind {
+    /// A node's desired state.
+    Watch,
+    /// A node's heartbeats.
+    Heartbeat,
 }
 
 #[derive(Debug, Default)]
@@ -39,13 +50,8 @@ pub struct Place {
 
 impl Streams {
     /// No stream is open yet.
-    pub fn new(most: NonZeroUsize, metrics: Metrics) -> Self {
-        Self { most, metrics, open: Arc::default() }
-    }
-
-    /// The most that a node may have.
-    pub fn most(&self) -> NonZeroUsize {
-        self.most
+    pub fn new(kind: StreamKind, most: NonZeroUsize, metrics: Metrics) -> Self {
+        Self { kind, most, metrics, open: Arc::default() }
     }
 
     /// Opens a stream of a node. When it has too many, the oldest ends: an agent whose connections die
@@ -62,9 +68,17 @@ impl Streams {
             Some((_, token)) => token.cancel(),
             None => open.count += 1,
         }
-        self.metrics.watching(open.count, open.of.len());
+        self.metrics.streams(self.kind, open.count, open.of.len());
         drop(open);
         Place { streams: self.clone(), node, id, replaced }
+    }
+
+    /// The end of a stream whose place was taken.
+    pub fn replaced(&self, node: &NodeName) -> Status {
+        let most = self.most;
+        Status::aborted(format!(
+            "a newer stream of `{node}` took this one's place; a node has {most} at most"
+        ))
     }
 
     fn close(&self, node: &NodeName, id: u64) {
@@ -77,7 +91,7 @@ impl Streams {
             open.of.remove(node);
         }
         open.count -= closed;
-        self.metrics.watching(open.count, open.of.len());
+        self.metrics.streams(self.kind, open.count, open.of.len());
     }
 
     /// Nothing that holds the lock can leave the maps half changed.
@@ -98,7 +112,8 @@ mod tests {
 
     #[test]
     fn the_oldest_stream_gives_way() {
-        let streams = Streams::new(NonZeroUsize::MIN.saturating_add(1), Metrics::default());
+        let streams =
+            Streams::new(StreamKind::Watch, NonZeroUsize::MIN.saturating_add(1), Metrics::default());
         let open = || streams.open("london-01".parse().unwrap());
         let counts = || {
             let open = streams.lock();

@@ -31,6 +31,8 @@ pub(super) struct Families {
     pub(super) connected_nodes: Gauge,
     pub(super) watch_streams: Gauge,
     pub(super) heartbeats: Counter,
+    pub(super) heartbeat_streams: Gauge,
+    pub(super) skewed_clocks: Gauge,
     pub(super) syncs: Histograms<OutcomeLabel>,
     pub(super) revision_lag: SecondsGauge,
     pub(super) look_age: SecondsGauge,
@@ -125,6 +127,16 @@ impl Families {
                 Gauge::default(),
             ),
             heartbeats: all.plain("heartbeats", "Heartbeats received", Counter::default()),
+            heartbeat_streams: all.plain(
+                "heartbeat_streams",
+                "Streams of heartbeats that are open",
+                Gauge::default(),
+            ),
+            skewed_clocks: all.plain(
+                "skewed_clocks",
+                "Nodes whose clock differs from this one by more than a second",
+                Gauge::default(),
+            ),
             syncs: all.seconds(
                 "sync_duration",
                 "How long rounds took, from the look at the repository to its end, by outcome",

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::{encoding::text, registry::Registry};
 use tracing::Instrument;
 
-use crate::{run::RunEvent, store::StoreError};
+use crate::{limits::StreamKind, run::RunEvent, store::StoreError};
 use families::{Families, OperationLabel, OutcomeLabel, QueueLabel, RequestLabels, RunLabels};
 use revision::Revision;
 
@@ -59,6 +59,8 @@ pub struct Depths {
     pub sync_requests: usize,
     /// Heartbeats that are not in the database yet.
     pub unwritten_heartbeats: usize,
+    /// Nodes whose clock is off.
+    pub clocks_off: usize,
 }
 
 impl Default for Metrics {
@@ -79,6 +81,7 @@ impl Metrics {
         };
         depth("sync_requests", depths.sync_requests);
         depth("unwritten_heartbeats", depths.unwritten_heartbeats);
+        families.skewed_clocks.set(i64::try_from(depths.clocks_off).unwrap_or(i64::MAX));
         families.revision_lag.set(revision.lag().as_secs_f64());
         families.look_age.set(depths.look_age.as_seconds_f64());
         families.leader.set(depths.leads.into());
@@ -136,10 +139,18 @@ impl Metrics {
         self.0.families.heartbeats.inc();
     }
 
-    /// How many streams of desired states are open, and of how many nodes.
-    pub fn watching(&self, streams: usize, nodes: usize) {
-        self.0.families.watch_streams.set(i64::try_from(streams).unwrap_or(i64::MAX));
-        self.0.families.connected_nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
+    /// How many streams of a kind are open, and of how many nodes.
+    pub fn streams(&self, kind: StreamKind, streams: usize, nodes: usize) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        match kind {
+            StreamKind::Watch => {
+                self.0.families.watch_streams.set(number(streams));
+                self.0.families.connected_nodes.set(number(nodes));
+            }
+            StreamKind::Heartbeat => {
+                self.0.families.heartbeat_streams.set(number(streams));
+            }
+        }
     }
 
     /// A connection was opened; it counts until the value is dropped.

@@ -44,6 +44,8 @@ pub struct Context {
     pub authenticator: Arc<Authenticator>,
     /// The streams of desired states.
     pub streams: Streams,
+    /// The streams of heartbeats.
+    pub heartbeat_streams: Streams,
     /// What is measured.
     pub metrics: Metrics,
     /// The repository, as people name it.
@@ -65,7 +67,7 @@ impl Context {
     /// What is known of nodes and jobs at an instant.
     pub(super) fn facts<'a>(&'a self, applied: &'a Applied, now: DateTime<Utc>) -> Facts<'a> {
         let Self { heartbeats, instructions, .. } = self;
-        Facts { applied, heartbeats, instructions, now }
+        Facts { applied, heartbeats, instructions, pace: heartbeats.pace(applied), now }
     }
 
     /// Who calls, by the token of the call.

@@ -81,10 +81,10 @@ pub(super) async fn cancel(
     tracing::info!(actor, run = %row.id, node = %row.node, reason, "a run is to end");
     refresh(context).await?;
     let last_seen = context.heartbeats.get(&row.node).map(|row| row.last_seen);
-    let rules = &context.applied().testbed.config.heartbeat;
+    let pace = context.heartbeats.pace(&context.applied());
     Ok(v1::CancelRunResponse {
         run: Some(message::run(row)),
-        connected: Liveness::of(last_seen, rules, now) == Liveness::Online,
+        connected: Liveness::of(last_seen, &pace, now) == Liveness::Online,
     })
 }
 

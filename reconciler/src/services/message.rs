@@ -8,7 +8,7 @@ use crate::{
     conditions::{self, Condition, NodeConditions},
     desired::json,
     follow::{Answer, Looked},
-    heartbeats::{Heartbeats, Liveness},
+    heartbeats::{Heartbeats, Liveness, Pace},
     hex,
     instructions::Instructions,
     intent::Hold,
@@ -26,6 +26,7 @@ pub(super) struct Facts<'a> {
     pub(super) applied: &'a Applied,
     pub(super) heartbeats: &'a Heartbeats,
     pub(super) instructions: &'a Instructions,
+    pub(super) pace: Pace,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -33,7 +34,7 @@ impl Facts<'_> {
     /// The conditions of a node; none when it is not declared.
     pub(super) fn node(&self, name: &NodeName) -> Option<NodeConditions> {
         let (heartbeat, cordon) = (self.heartbeats.get(name), self.instructions.cordon(name, self.now));
-        conditions::node(self.applied, name, heartbeat.as_ref(), cordon.as_ref(), self.now)
+        conditions::node(self.applied, name, heartbeat.as_ref(), cordon.as_ref(), &self.pace, self.now)
     }
 }
 
@@ -241,7 +242,7 @@ pub(super) fn node(
         name: name.to_string(),
         labels: entry.labels.clone().into_iter().collect(),
         spec: json(&entry.spec),
-        liveness: liveness(Liveness::of(last_seen, &applied.testbed.config.heartbeat, now)).into(),
+        liveness: liveness(Liveness::of(last_seen, &facts.pace, now)).into(),
         last_seen: last_seen.map(timestamp),
         address: text(|row| &row.address),
         agent_version: text(|row| &row.agent_version),
@@ -251,6 +252,8 @@ pub(super) fn node(
         conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
         next_run: next_run.map(timestamp),
         cordon: facts.instructions.cordon(name, now).map(cordon),
+        clock: heartbeat.and_then(|row| Some(row.clock?.offset.into())),
+        host: heartbeat.and_then(|row| Some(row.host.as_ref()?.message(row.last_seen))),
     }
 }
 

@@ -2,6 +2,7 @@
 //! decided here that is not in the rights table or in a core.
 
 mod context;
+mod heartbeat;
 mod instruct;
 mod message;
 mod node;

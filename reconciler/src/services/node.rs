@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use almanac_proto::{
-    convert::{FieldError, instant, parse, timestamp},
+    convert::{FieldError, instant, parse},
     limits,
     v1::{self, node_service_server::NodeService},
 };
@@ -19,11 +19,11 @@ use crate::{
     clock,
     rights::{Action, Caller},
     run::{RunEvent, RunStep},
-    store::{HeartbeatRow, Recorded},
+    store::Recorded,
     watch,
 };
 
-use super::{Context, context::within, message, refuse};
+use super::{Context, context::within, heartbeat, message, refuse};
 
 /// How long an upload may be silent. What has arrived is kept, and the agent goes on from there.
 const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
@@ -101,32 +101,16 @@ impl NodeService for NodeCalls {
         Ok(Response::new(Box::pin(ReceiverStream::new(states))))
     }
 
+    type HeartbeatStream = heartbeat::Answers;
+
     async fn heartbeat(
         &self,
-        request: Request<v1::HeartbeatRequest>,
-    ) -> Result<Response<v1::HeartbeatResponse>, Status> {
-        let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
-        let now = clock::now();
-        let beat = request.into_inner();
-        self.0.metrics.heartbeat();
-        let config = &self.0.applied().testbed.config.heartbeat;
-        let row = HeartbeatRow {
-            node,
-            last_seen: now,
-            online_since: now,
-            agent_version: shortened(beat.agent_version),
-            boot_id: shortened(beat.boot_id),
-            address: shortened(beat.address),
-            engine: shortened(beat.engine),
-            held_epoch: shortened(beat.epoch),
-            held_generation: beat.generation,
-        };
-        self.0.heartbeats.put(row, config.stale_after.to_delta());
-        let interval = config.interval.as_secs();
-        Ok(Response::new(v1::HeartbeatResponse {
-            server_time: Some(timestamp(now)),
-            interval: Some(prost_types::Duration { seconds: interval.cast_signed(), nanos: 0 }),
-        }))
+        request: Request<Streaming<v1::HeartbeatRequest>>,
+    ) -> Result<Response<Self::HeartbeatStream>, Status> {
+        let (metadata, _, mut beats) = request.into_parts();
+        let first = heartbeat::first(&self.0, &mut beats).await?;
+        let (node, caller) = self.node(&metadata, &first.node)?;
+        Ok(Response::new(heartbeat::answers(self.0.clone(), node, caller, first, beats)))
     }
 
     async fn report_runs(

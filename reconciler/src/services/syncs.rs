@@ -38,6 +38,7 @@ pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusRespons
     };
     let conditions = conditions::repository(&standing, &before, now);
     let applied = context.applied();
+    let facts = context.facts(&applied, now);
     let mut lagging: Vec<v1::LaggingNode> = Vec::new();
     let mut current = 0_u32;
     for node in applied.testbed.nodes.keys() {
@@ -45,7 +46,7 @@ pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusRespons
         if message::held_generation(&applied, heartbeat.as_ref()) == applied.generation(node) {
             current += 1;
         } else if lagging.len() < MOST_LAGGING
-            && let Some(conditions) = context.facts(&applied, now).node(node)
+            && let Some(conditions) = facts.node(node)
         {
             lagging.push(v1::LaggingNode {
                 name: node.to_string(),

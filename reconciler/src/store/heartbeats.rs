@@ -2,6 +2,9 @@
 
 use almanac_schemas::NodeName;
 use chrono::{DateTime, Utc};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::heartbeats::{Clock, Host};
 
 use super::{Change, Store, StoreError, instant, micros, rows::insert, testbed::word};
 
@@ -26,9 +29,13 @@ pub struct HeartbeatRow {
     pub held_epoch: String,
     /// The generation of its desired state.
     pub held_generation: u64,
+    /// How its clock is, if it measured it.
+    pub clock: Option<Clock>,
+    /// How its host is, if it said it.
+    pub host: Option<Host>,
 }
 
-type Columns = (String, i64, i64, String, String, String, String, String, i64);
+type Columns = (String, i64, i64, String, String, String, String, String, i64, String, String);
 
 impl Store {
     /// What each node said last.
@@ -38,7 +45,8 @@ impl Store {
     /// When the database fails.
     pub async fn heartbeats(&self) -> Result<Vec<HeartbeatRow>, StoreError> {
         let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT node, last_seen, online_since, agent_version, boot_id, address, engine, held_epoch, held_generation
+            "SELECT node, last_seen, online_since, agent_version, boot_id, address, engine, held_epoch, held_generation,
+                    clock, host
              FROM heartbeats",
         )
         .fetch_all(&self.pool)
@@ -55,6 +63,8 @@ impl Store {
                     engine,
                     held_epoch,
                     generation,
+                    clock,
+                    host,
                 )| {
                     Ok(HeartbeatRow {
                         node: word("node", &node)?,
@@ -66,6 +76,8 @@ impl Store {
                         engine,
                         held_epoch,
                         held_generation: generation.cast_unsigned(),
+                        clock: read(&clock),
+                        host: read(&host),
                     })
                 },
             )
@@ -89,6 +101,8 @@ impl Store {
                 row.engine.as_str().into(),
                 row.held_epoch.as_str().into(),
                 row.held_generation.cast_signed().into(),
+                written(row.clock.as_ref()).into(),
+                written(row.host.as_ref()).into(),
             ]
         };
         let columns = [
@@ -101,18 +115,31 @@ impl Store {
             "engine",
             "held_epoch",
             "held_generation",
+            "clock",
+            "host",
         ];
         // What another reconciler heard later stays.
         let conflict = "ON CONFLICT (node) DO UPDATE
                         SET last_seen = excluded.last_seen, online_since = excluded.online_since,
                             agent_version = excluded.agent_version, boot_id = excluded.boot_id,
                             address = excluded.address, engine = excluded.engine,
-                            held_epoch = excluded.held_epoch, held_generation = excluded.held_generation
+                            held_epoch = excluded.held_epoch, held_generation = excluded.held_generation,
+                            clock = excluded.clock, host = excluded.host
                         WHERE heartbeats.last_seen <= excluded.last_seen";
         let mut change = self.write().await?;
         insert(&mut change, "heartbeats", columns, conflict, rows.iter().map(row).collect()).await?;
         Ok(change.commit().await?)
     }
+}
+
+/// What was measured, in JSON; empty for nothing.
+fn written<T: Serialize>(measured: Option<&T>) -> String {
+    measured.and_then(|measured| serde_json::to_string(measured).ok()).unwrap_or_default()
+}
+
+/// What was measured. What another version of this program wrote differently is measured anew within a minute.
+fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
 }
 
 /// Forgets what a node said that is not declared any more.

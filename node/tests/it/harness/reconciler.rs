@@ -96,6 +96,11 @@ impl Reconciler {
         Self { shared, address, server: Some(server) }
     }
 
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where it is, or was.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)

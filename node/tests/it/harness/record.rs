@@ -16,8 +16,8 @@ pub(crate) type RunKey = (String, i32);
 /// Everything that was received.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    /// The heartbeats, in the order of their arrival.
-    pub(crate) heartbeats: Vec<HeartbeatRequest>,
+    /// The heartbeats, in the order of their arrival: what is known of the node by each.
+    pub(crate) heartbeats: Vec<Beat>,
     /// The events of each run, by their sequence.
     pub(crate) events: BTreeMap<RunKey, Vec<RunEvent>>,
     /// All events in the order of their arrival, each once.
@@ -28,6 +28,21 @@ pub(crate) struct Record {
     pub(crate) calls: BTreeMap<&'static str, usize>,
     /// What an agent must never do.
     pub(crate) violations: Vec<String>,
+}
+
+/// What is known of a node by a heartbeat and those before it on its stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beat {
+    pub(crate) agent_version: String,
+    pub(crate) boot_id: String,
+    pub(crate) address: String,
+    pub(crate) engine: String,
+    pub(crate) epoch: String,
+    pub(crate) generation: u64,
+    pub(crate) clock: Option<v1::ClockOffset>,
+    pub(crate) host: Option<v1::HostMetrics>,
+    /// What this heartbeat itself said.
+    pub(crate) said: HeartbeatRequest,
 }
 
 /// A file on its way.
@@ -43,6 +58,26 @@ pub(crate) struct File {
     pub(crate) stored: bool,
     /// Where each upload of it began.
     pub(crate) begun_at: Vec<u64>,
+}
+
+impl Beat {
+    /// Adds what the next heartbeat of the same stream says.
+    pub(crate) fn hear(&mut self, said: HeartbeatRequest) {
+        let heard = said.clone();
+        for (field, said) in [
+            (&mut self.agent_version, heard.agent_version),
+            (&mut self.boot_id, heard.boot_id),
+            (&mut self.address, heard.address),
+            (&mut self.engine, heard.engine),
+            (&mut self.epoch, heard.epoch),
+        ] {
+            *field = said.unwrap_or_else(|| field.clone());
+        }
+        self.generation = heard.generation.unwrap_or(self.generation);
+        self.clock = heard.clock.or(self.clock);
+        self.host = heard.host.or(self.host);
+        self.said = said;
+    }
 }
 
 impl Record {

@@ -2,11 +2,13 @@
 
 use std::{
     mem,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
+use futures::{Stream, future, stream};
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, time};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,7 +27,7 @@ use almanac_schemas::{NodeName, PublicKey};
 
 use super::{
     Record,
-    record::{File, RunKey},
+    record::{Beat, File, RunKey},
 };
 
 /// What goes wrong.
@@ -37,6 +39,10 @@ pub(crate) struct Faults {
     pub(crate) refuse_uploads: Option<Code>,
     /// Every answer takes this long.
     pub(crate) delay: Duration,
+    /// Heartbeats are heard and not answered.
+    pub(crate) hush_heartbeats: bool,
+    /// By how much the reconciler's clock is ahead of the agent's.
+    pub(crate) clock_ahead: TimeDelta,
     /// Every part of a file takes this long.
     pub(crate) part_delay: Duration,
     /// At most so many events of a report are recorded.
@@ -97,6 +103,27 @@ impl Shared {
         }
     }
 
+    /// Records a heartbeat, and answers it if it is to be answered.
+    async fn answer_beat(&self, beat: &Beat) -> Result<HeartbeatResponse, Status> {
+        self.record().heartbeats.push(beat.clone());
+        let (delay, refuse, hushed, ahead) = {
+            let faults = self.faults();
+            (faults.delay, faults.refuse, faults.hush_heartbeats, faults.clock_ahead)
+        };
+        time::sleep(delay).await;
+        if let Some(code) = refuse {
+            return Err(Status::new(code, "refused by the test"));
+        }
+        if hushed {
+            return future::pending().await;
+        }
+        let interval = *self.heartbeat_interval.lock().unwrap();
+        Ok(HeartbeatResponse {
+            server_time: Some(convert::timestamp(Utc::now() + ahead)),
+            interval: Some(interval.try_into().unwrap()),
+        })
+    }
+
     fn is_node(&self, name: &str) -> Result<(), Status> {
         if name == self.node.as_str() {
             return Ok(());
@@ -130,18 +157,31 @@ impl NodeService for Service {
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
+    type HeartbeatStream = Pin<Box<dyn Stream<Item = Result<HeartbeatResponse, Status>> + Send>>;
+
     async fn heartbeat(
         &self,
-        request: Request<HeartbeatRequest>,
-    ) -> Result<Response<HeartbeatResponse>, Status> {
+        request: Request<Streaming<HeartbeatRequest>>,
+    ) -> Result<Response<Self::HeartbeatStream>, Status> {
         self.0.enter("heartbeat", &request).await?;
-        self.0.is_node(&request.get_ref().node)?;
-        self.0.record().heartbeats.push(request.into_inner());
-        let interval = *self.0.heartbeat_interval.lock().unwrap();
-        Ok(Response::new(HeartbeatResponse {
-            server_time: Some(convert::timestamp(Utc::now())),
-            interval: Some(interval.try_into().unwrap()),
-        }))
+        let heard = (Arc::clone(&self.0), request.into_inner(), None);
+        let answers = stream::try_unfold(heard, |(shared, mut beats, known)| async move {
+            let Some(said) = beats.message().await? else { return Ok(None) };
+            let mut beat: Beat = match known {
+                None => {
+                    shared.is_node(&said.node)?;
+                    Beat::default()
+                }
+                Some(_) if !said.node.is_empty() => {
+                    return Err(shared.violation("a heartbeat repeats the node's name".to_owned()));
+                }
+                Some(known) => known,
+            };
+            beat.hear(said);
+            let answer = shared.answer_beat(&beat).await?;
+            Ok(Some((answer, (shared, beats, Some(beat)))))
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn report_runs(

@@ -16,7 +16,8 @@ use almanac_proto::{identity, v1::RunEvent};
 use almanac_schemas::NodeName;
 
 use super::{
-    Agent, Desired, Engine, Job, Record, Run, command, pause, processes, reconciler::Reconciler, wait::LIMIT,
+    Agent, Desired, Engine, Job, Line, Record, Run, command, pause, processes, reconciler::Reconciler,
+    wait::LIMIT,
 };
 
 /// Everything that a test needs. It fails when an agent dies or does what it must not.
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) agent: Option<Agent>,
     /// The other end.
     pub(crate) reconciler: Reconciler,
+    /// The line between them, where there is one that can be watched.
+    pub(crate) line: Option<Line>,
     /// What was declared last.
     pub(crate) desired: Desired,
     /// The node's name. No two worlds have the same: they may share an engine.
@@ -51,6 +54,7 @@ impl World {
         let key = identity::generate(&folder.path().join("key"), node.as_str()).unwrap();
         Self {
             agent: None,
+            line: None,
             reconciler: Reconciler::start(node.clone(), key),
             desired: Desired::default(),
             engine: engine.map(|prepare| prepare(&node)),
@@ -63,6 +67,12 @@ impl World {
     /// Adds an option to the agents that are started from now on.
     pub(crate) fn option(mut self, name: &str, value: &str) -> Self {
         self.options.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Puts a line between agents that are started from now on and the reconciler.
+    pub(crate) fn over_a_line(mut self) -> Self {
+        self.line = Some(Line::to(self.reconciler.address()));
         self
     }
 
@@ -79,9 +89,10 @@ impl World {
     /// How an agent is started here.
     pub(crate) fn command(&self) -> Command {
         let mut command = command();
+        let server = self.line.as_ref().map_or_else(|| self.reconciler.url(), Line::url);
         let runtime = if self.engine.is_some() { "docker" } else { "process" };
         command
-            .args(["run", "--name", self.node.as_str(), "--server", &self.reconciler.url()])
+            .args(["run", "--name", self.node.as_str(), "--server", &server])
             .args(["--runtime", runtime])
             .arg("--key")
             .arg(self.path("key"))

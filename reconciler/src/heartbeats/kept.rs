@@ -1,21 +1,23 @@
-//! What nodes say about themselves, kept in memory and written together every few seconds: a
+//! What nodes say about themselves is kept in memory and written together every few seconds: a
 //! heartbeat is frequent, small, and worth nothing once the next one came.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use almanac_schemas::{NodeName, config};
+use almanac_schemas::NodeName;
 use almanac_validate::Testbed;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
+use super::Pace;
 use crate::{
     applied::Applied,
     causes::chain,
@@ -29,7 +31,10 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 /// What nodes said last. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Heartbeats(Arc<Mutex<Seen>>);
+pub struct Heartbeats {
+    seen: Arc<Mutex<Seen>>,
+    most_per_second: NonZeroU32,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -37,43 +42,22 @@ struct Seen {
     unwritten: BTreeSet<NodeName>,
 }
 
-/// Whether a node is heard of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
-    /// Its last heartbeat is recent.
-    Online,
-    /// It was silent for a while.
-    Stale,
-    /// It was silent for long.
-    Offline,
-    /// It was never heard of.
-    Never,
-}
-
-impl Liveness {
-    /// Judges a silence.
-    pub fn of(last_seen: Option<DateTime<Utc>>, rules: &config::Heartbeat, now: DateTime<Utc>) -> Self {
-        let Some(last_seen) = last_seen else { return Self::Never };
-        let silence = now - last_seen;
-        if silence > rules.offline_after.to_delta() {
-            Self::Offline
-        } else if silence > rules.stale_after.to_delta() {
-            Self::Stale
-        } else {
-            Self::Online
-        }
-    }
-}
-
 impl Heartbeats {
-    /// Starts from what the database has.
+    /// Starts from what the database has. All nodes together are to send at most so many in a second.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+    pub async fn load(store: &Store, most_per_second: NonZeroU32) -> Result<Self, StoreError> {
         let rows = store.heartbeats().await?.into_iter().map(|row| (row.node.clone(), row)).collect();
-        Ok(Self(Arc::new(Mutex::new(Seen { rows, unwritten: BTreeSet::new() }))))
+        let seen = Arc::new(Mutex::new(Seen { rows, unwritten: BTreeSet::new() }));
+        Ok(Self { seen, most_per_second })
+    }
+
+    /// How often the declared nodes are to be heard of.
+    pub fn pace(&self, applied: &Applied) -> Pace {
+        let declared = &applied.testbed;
+        Pace::of(&declared.config.heartbeat, declared.nodes.len(), self.most_per_second)
     }
 
     /// Takes a heartbeat. It goes on with what was heard before unless there was a silence of `gap`.
@@ -83,6 +67,14 @@ impl Heartbeats {
             && row.last_seen - before.last_seen <= gap
         {
             row.online_since = before.online_since;
+        }
+        let off_since = |row: &HeartbeatRow| row.clock.and_then(|clock| clock.off_since);
+        if let Some(before) = seen.rows.get(&row.node).and_then(off_since)
+            && let Some(clock) = &mut row.clock
+            && clock.off_since.is_some()
+        {
+            // The stream is another one, and the clock the same.
+            clock.off_since = Some(before);
         }
         seen.unwritten.insert(row.node.clone());
         seen.rows.insert(row.node.clone(), row);
@@ -96,6 +88,12 @@ impl Heartbeats {
     /// How many are not in the database yet.
     pub fn unwritten(&self) -> usize {
         self.lock().unwritten.len()
+    }
+
+    /// How many nodes have a clock that is off.
+    pub fn clocks_off(&self) -> usize {
+        let off = |row: &&HeartbeatRow| row.clock.is_some_and(|clock| clock.off_since.is_some());
+        self.lock().rows.values().filter(off).count()
     }
 
     /// Forgets what nodes said that are not declared any more.
@@ -186,22 +184,6 @@ impl Heartbeats {
     /// Nothing that holds the lock can leave the map half changed, so a panic elsewhere is no reason
     /// to stop serving.
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_is_judged_by_the_testbeds_rules() {
-        let rules = config::Heartbeat::default();
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let after = |seconds| Liveness::of(Some(now - TimeDelta::seconds(seconds)), &rules, now);
-        assert_eq!(after(120), Liveness::Online);
-        assert_eq!(after(121), Liveness::Stale);
-        assert_eq!(after(601), Liveness::Offline);
-        assert_eq!(Liveness::of(None, &rules, now), Liveness::Never);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
