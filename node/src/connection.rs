@@ -16,6 +16,7 @@ use crate::{
     clock,
     contact::Contact,
     desired::{Desired, Version},
+    forecast::Outlook,
     heartbeat,
     link::{Link, Online, advice},
 };
@@ -31,13 +32,22 @@ pub struct Held {
     /// When it should be renewed although nothing has changed: in the middle between when it was
     /// made and when it ends.
     pub renew_at: Option<DateTime<Utc>>,
+    /// What the host says of what is to run.
+    pub outlook: Outlook,
 }
 
 impl Held {
     /// What a node holds that holds this state.
-    pub fn of(desired: &Desired) -> Self {
-        let half = (desired.valid_until - desired.server_time) / 2;
-        Self { version: desired.version.clone(), renew_at: Some(desired.valid_until - half) }
+    pub fn of(desired: Option<&Desired>, outlook: Outlook) -> Self {
+        let renew_at = desired.map(|desired| {
+            let half = (desired.valid_until - desired.server_time) / 2;
+            desired.valid_until - half
+        });
+        Self {
+            version: desired.map(|desired| desired.version.clone()).unwrap_or_default(),
+            renew_at,
+            outlook,
+        }
     }
 }
 
@@ -87,7 +97,7 @@ async fn follow(
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
     let now = clock::now();
-    let Held { version, renew_at } = held.borrow().clone();
+    let Held { version, renew_at, .. } = held.borrow().clone();
     // Who says that it holds nothing gets everything, and that renews it.
     let version = if renew_at.is_some_and(|at| at <= now) { Version::default() } else { version };
     let request = v1::WatchDesiredStateRequest {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinError,
@@ -19,6 +19,7 @@ use crate::{
     clock,
     connection::Held,
     desired::{Desired, Judgement},
+    forecast::{Outlook, hindrances},
     instructions::{Cordon, Instructions, Said},
     journal::{JournalError, OpenRun, Settlement},
     point::Point,
@@ -38,6 +39,9 @@ pub enum OnStop {
     /// They have so much time to end, and are stopped then.
     Drain(std::time::Duration),
 }
+
+/// How often it is looked at what the host says of what is to run, at most: quiet hours begin and end.
+const LOOK_AHEAD: TimeDelta = TimeDelta::minutes(10);
 
 /// Something that is said on this host.
 #[derive(Debug)]
@@ -72,6 +76,8 @@ pub struct Dispatcher {
     said: Said,
     operating_since: DateTime<Utc>,
     held: watch::Sender<Held>,
+    /// When it was last looked at what the host says of what is to run.
+    looked_ahead: Option<DateTime<Utc>>,
     preparations: Preparations,
     workers: Workers,
 }
@@ -96,18 +102,21 @@ impl Dispatcher {
             desired: None,
             operating_since: clock::now(),
             held,
+            looked_ahead: None,
             preparations: Preparations::new(tools.clone()),
             workers: Workers::new(tools.clone()),
             tools,
         };
         if let Some(snapshot) = dispatcher.tools.journal.snapshot().await? {
             match Desired::read(&snapshot) {
-                Ok((desired, _)) => dispatcher.hold(desired),
+                Ok((desired, _)) => dispatcher.desired = Some(desired),
                 Err(error) => {
                     warn!(error = chain(&error), "the stored snapshot cannot be read; waiting for another");
                 }
             }
         }
+        let outlook = Outlook { cordon: dispatcher.said.here.clone(), ..Outlook::default() };
+        dispatcher.held.send_replace(Held::of(dispatcher.desired.as_ref(), outlook));
         Ok(dispatcher)
     }
 
@@ -164,6 +173,11 @@ impl Dispatcher {
             operating_since: self.operating_since,
             now,
         };
+        if self.looked_ahead.is_none_or(|at| (now - at).abs() >= LOOK_AHEAD) {
+            self.looked_ahead = Some(now);
+            let outlook = Outlook { cordon: self.said.here.clone(), hindrances: hindrances(&situation) };
+            self.held.send_replace(Held::of(Some(desired), outlook));
+        }
         let plan = scheduler::plan(&situation);
         let order =
             |decision: &Decision<'_>, start_by, limits| self.order(desired, decision, start_by, limits);
@@ -282,7 +296,8 @@ impl Dispatcher {
                 Some(cordon) => info!(message = %cordon, "no new run starts"),
                 None => info!("as far as the host is concerned, new runs start"),
             }
-            self.said.here = cordon;
+            self.said.here = cordon.clone();
+            self.held.send_modify(|held| held.outlook.cordon = cordon);
         }
         let _ = done.send(stored);
     }
@@ -331,12 +346,8 @@ impl Dispatcher {
             jobs = desired.assignments.len(),
             "following a new state"
         );
-        self.hold(desired);
-    }
-
-    fn hold(&mut self, desired: Desired) {
-        self.held.send_replace(Held::of(&desired));
         self.desired = Some(desired);
+        self.looked_ahead = None;
     }
 }
 

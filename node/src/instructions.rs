@@ -94,6 +94,19 @@ impl TryFrom<v1::Cordon> for Cordon {
     }
 }
 
+impl From<&Cordon> for v1::Cordon {
+    fn from(cordon: &Cordon) -> Self {
+        let at = |instant: Instant| convert::timestamp(instant.0);
+        Self {
+            actor: cordon.actor.clone(),
+            reason: cordon.reason.clone(),
+            since: Some(at(cordon.since)),
+            until: cordon.until.map(at),
+            stop_at: cordon.stop_at.map(at),
+        }
+    }
+}
+
 impl Cordon {
     /// Whether it holds at an instant.
     pub fn holds(&self, at: DateTime<Utc>) -> bool {

@@ -42,7 +42,8 @@ impl CordonRow {
 impl fmt::Display for CordonRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
-        write!(f, "{} {deed} it: {}", self.actor, self.reason)
+        write!(f, "{} {deed} it", self.actor)?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
     }
 }
 

@@ -181,12 +181,14 @@ impl Pulse {
             Err(_) => format!("the engine does not answer within {} s", ENGINE.as_secs()),
         };
         let host = self.host.now().await;
+        let state = held.borrow_and_update().clone();
         About {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: self.boot_id.clone(),
             address: self.address.clone().unwrap_or_default(),
             engine,
-            version: held.borrow_and_update().version.clone(),
+            version: state.version,
+            outlook: (&state.outlook).into(),
             clock: *self.clock.borrow(),
             host,
         }

@@ -22,6 +22,8 @@ pub struct About {
     pub clock: Option<ClockOffset>,
     /// How the host is.
     pub host: Option<v1::HostMetrics>,
+    /// What the host says of what is to run.
+    pub outlook: v1::Outlook,
 }
 
 /// What was said on a stream so far.
@@ -46,6 +48,7 @@ impl Said {
             generation: news(before.map(|before| &before.version.generation), &about.version.generation),
             clock: news(before.map(|before| &before.clock), &about.clock).flatten().map(Into::into),
             host: news(before.map(|before| &before.host), &about.host).flatten(),
+            outlook: news(before.map(|before| &before.outlook), &about.outlook),
         };
         self.0 = Some(about);
         beat
@@ -67,6 +70,7 @@ mod tests {
             version: Version { epoch: "7c1e5f0a-0000-4000-8000-000000000001".to_owned(), generation: 7 },
             clock: None,
             host: Some(v1::HostMetrics { load_hundredths: Some(42), ..Default::default() }),
+            outlook: v1::Outlook::default(),
         }
     }
 

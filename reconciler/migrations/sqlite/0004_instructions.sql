@@ -20,3 +20,6 @@ CREATE TABLE cancellations (
     reason TEXT NOT NULL,
     at     BIGINT NOT NULL
 );
+
+-- What a host says of what is to run there, in JSON; empty until it did.
+ALTER TABLE heartbeats ADD COLUMN outlook TEXT NOT NULL DEFAULT '';

@@ -4,13 +4,15 @@ use almanac_schemas::{JobName, NodeName};
 use chrono::{DateTime, Utc};
 
 use super::{Condition, ConditionKind, NodeConditions, Reason};
-use crate::applied::Applied;
+use crate::{applied::Applied, heartbeats::Hindrance};
 
-/// The conditions of a job at an instant, given those of its nodes; none when it is not declared.
+/// The conditions of a job at an instant, given those of its nodes and why its next run will not start there; none
+/// when it is not declared.
 pub fn job(
     applied: &Applied,
     name: &JobName,
     node: impl Fn(&NodeName) -> Option<NodeConditions>,
+    hindrance: impl Fn(&NodeName) -> Option<Hindrance>,
     now: DateTime<Utc>,
 ) -> Option<[Condition; 3]> {
     let spec = applied.testbed.jobs.get(name)?;
@@ -32,6 +34,12 @@ pub fn job(
         (false, Reason::Ended, "its schedule has no run left".to_owned(), end.min(now).max(declared))
     } else if nodes.is_empty() {
         (false, Reason::NoNodes, "no declared node matches it".to_owned(), declared)
+    } else if let Some((place, hindrance)) =
+        nodes.iter().find_map(|(place, _)| Some((place, hindrance(place)?)))
+    {
+        let Hindrance { scheduled_at, message, .. } = hindrance;
+        let message = format!("it will not run on `{place}` at {scheduled_at}: {message}");
+        (false, Reason::Hindered, message, declared)
     } else if unready.is_empty() {
         let since = nodes.iter().map(|(_, node)| node.ready.since).max().unwrap_or(declared);
         (true, Reason::AsDeclared, String::new(), since.max(declared))

@@ -110,6 +110,8 @@ reasons! {
     NotTaken,
     /// The node is cordoned.
     Cordoned,
+    /// The host of a node will not let the job run.
+    Hindered,
     /// Nodes of the job are not ready.
     NodesNotReady,
     /// The job runs nowhere.

@@ -5,10 +5,12 @@
 
 mod kept;
 mod liveness;
+mod outlook;
 mod pace;
 pub mod said;
 
 pub use kept::Heartbeats;
 pub use liveness::Liveness;
+pub use outlook::{Hindrance, HostCordon, Outlook};
 pub use pace::Pace;
 pub use said::{Clock, Host};

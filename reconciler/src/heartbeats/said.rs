@@ -5,6 +5,7 @@ use almanac_schemas::{ClockOffset, Instant, NodeName};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Outlook;
 use crate::store::HeartbeatRow;
 
 /// The longest text about a node that is kept, in bytes. It is for people.
@@ -54,6 +55,7 @@ pub fn begin(node: NodeName, beat: v1::HeartbeatRequest, now: DateTime<Utc>) -> 
         held_generation: 0,
         clock: None,
         host: None,
+        outlook: None,
     };
     go_on(&mut row, beat, now);
     row
@@ -84,6 +86,9 @@ pub fn go_on(row: &mut HeartbeatRow, beat: v1::HeartbeatRequest, now: DateTime<U
     }
     if let Some(host) = beat.host {
         row.host = Some(Host::read(&host, now));
+    }
+    if let Some(outlook) = beat.outlook {
+        row.outlook = Some(Outlook::read(&row.node, outlook));
     }
 }
 
@@ -118,7 +123,7 @@ impl Host {
 }
 
 /// Cuts a text of an agent, which is bounded by nothing else.
-fn shortened(mut text: String) -> String {
+pub(super) fn shortened(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }

@@ -8,7 +8,7 @@ use crate::{
     conditions::{self, Condition, NodeConditions},
     desired::json,
     follow::{Answer, Looked},
-    heartbeats::{Heartbeats, Liveness, Pace},
+    heartbeats::{Heartbeats, Hindrance, Liveness, Pace},
     hex,
     instructions::Instructions,
     intent::Hold,
@@ -33,8 +33,22 @@ pub(super) struct Facts<'a> {
 impl Facts<'_> {
     /// The conditions of a node; none when it is not declared.
     pub(super) fn node(&self, name: &NodeName) -> Option<NodeConditions> {
-        let (heartbeat, cordon) = (self.heartbeats.get(name), self.instructions.cordon(name, self.now));
+        let (heartbeat, cordon) = (self.heartbeats.get(name), self.cordon(name));
         conditions::node(self.applied, name, heartbeat.as_ref(), cordon.as_ref(), &self.pace, self.now)
+    }
+
+    /// What keeps new runs off a node, otherwise than its manifest: what was said here, or else on its host.
+    fn cordon(&self, name: &NodeName) -> Option<CordonRow> {
+        self.instructions.cordon(name, self.now).or_else(|| {
+            let said = self.heartbeats.get(name)?.outlook?.cordon?;
+            Some(said.row(name)).filter(|cordon| cordon.holds(self.now))
+        })
+    }
+
+    /// Why the next run of a job will not start on a node, as far as its host says.
+    fn hindrance(&self, node: &NodeName, job: &JobName) -> Option<Hindrance> {
+        let hindrances = self.heartbeats.get(node)?.outlook?.hindrances;
+        hindrances.into_iter().find(|hindrance| hindrance.job == *job && hindrance.scheduled_at.0 >= self.now)
     }
 }
 
@@ -193,7 +207,8 @@ pub(super) fn job(
     let places = applied.placements.get(name).into_iter().flatten();
     let clients = places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node);
     let mut job = plain_job(name, spec, applied.origins.get(name), clients);
-    let conditions = conditions::job(applied, name, |node| facts.node(node), now);
+    let conditions =
+        conditions::job(applied, name, |node| facts.node(node), |node| facts.hindrance(node, name), now);
     job.conditions = conditions.iter().flatten().map(condition).collect();
     job.next_run = next_run.map(timestamp);
     job
@@ -251,7 +266,7 @@ pub(super) fn node(
         held_generation: held,
         conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
         next_run: next_run.map(timestamp),
-        cordon: facts.instructions.cordon(name, now).map(cordon),
+        cordon: facts.cordon(name).map(cordon),
         clock: heartbeat.and_then(|row| Some(row.clock?.offset.into())),
         host: heartbeat.and_then(|row| Some(row.host.as_ref()?.message(row.last_seen))),
     }

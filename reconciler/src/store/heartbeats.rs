@@ -4,7 +4,7 @@ use almanac_schemas::NodeName;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::heartbeats::{Clock, Host};
+use crate::heartbeats::{Clock, Host, Outlook};
 
 use super::{Change, Store, StoreError, instant, micros, rows::insert, testbed::word};
 
@@ -33,9 +33,11 @@ pub struct HeartbeatRow {
     pub clock: Option<Clock>,
     /// How its host is, if it said it.
     pub host: Option<Host>,
+    /// What its host says of what is to run, if it said it.
+    pub outlook: Option<Outlook>,
 }
 
-type Columns = (String, i64, i64, String, String, String, String, String, i64, String, String);
+type Columns = (String, i64, i64, String, String, String, String, String, i64, String, String, String);
 
 impl Store {
     /// What each node said last.
@@ -46,7 +48,7 @@ impl Store {
     pub async fn heartbeats(&self) -> Result<Vec<HeartbeatRow>, StoreError> {
         let rows: Vec<Columns> = sqlx::query_as(
             "SELECT node, last_seen, online_since, agent_version, boot_id, address, engine, held_epoch, held_generation,
-                    clock, host
+                    clock, host, outlook
              FROM heartbeats",
         )
         .fetch_all(&self.pool)
@@ -65,6 +67,7 @@ impl Store {
                     generation,
                     clock,
                     host,
+                    outlook,
                 )| {
                     Ok(HeartbeatRow {
                         node: word("node", &node)?,
@@ -78,6 +81,7 @@ impl Store {
                         held_generation: generation.cast_unsigned(),
                         clock: read(&clock),
                         host: read(&host),
+                        outlook: read(&outlook),
                     })
                 },
             )
@@ -103,6 +107,7 @@ impl Store {
                 row.held_generation.cast_signed().into(),
                 written(row.clock.as_ref()).into(),
                 written(row.host.as_ref()).into(),
+                written(row.outlook.as_ref()).into(),
             ]
         };
         let columns = [
@@ -117,6 +122,7 @@ impl Store {
             "held_generation",
             "clock",
             "host",
+            "outlook",
         ];
         // What another reconciler heard later stays.
         let conflict = "ON CONFLICT (node) DO UPDATE
@@ -124,7 +130,8 @@ impl Store {
                             agent_version = excluded.agent_version, boot_id = excluded.boot_id,
                             address = excluded.address, engine = excluded.engine,
                             held_epoch = excluded.held_epoch, held_generation = excluded.held_generation,
-                            clock = excluded.clock, host = excluded.host
+                            clock = excluded.clock, host = excluded.host,
+                            outlook = excluded.outlook
                         WHERE heartbeats.last_seen <= excluded.last_seen";
         let mut change = self.write().await?;
         insert(&mut change, "heartbeats", columns, conflict, rows.iter().map(row).collect()).await?;
