@@ -59,3 +59,39 @@ fn what_the_owner_of_the_host_forbids_is_recorded_for_everybody() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("the host does not allow images from"), "{shown}");
 }
+
+/// The condition `Ready` of a node or a job, as a user sees it: its reason and its message.
+fn ready(testbed: &Testbed, what: &str, name: &str) -> (String, String) {
+    let shown = testbed.json("bob", &[what, "show", name]);
+    let conditions = shown["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
+    (text("reason"), text("message"))
+}
+
+#[test]
+fn what_a_host_will_not_run_is_seen_by_everybody_before_it_is_due() {
+    let mut testbed = Testbed::start(Runtime::Process);
+    let file = testbed.folder().join("node.toml");
+    fs::write(&file, "[policy]\nregistries = [\"registry.example.org\"]\n").unwrap();
+    testbed.start_agent_with("london-01", &["--config", file.to_str().unwrap()]);
+    let job = Job::once("later", "london-01", soon(3_600), "10s", "true");
+    testbed.repository.write("jobs/later.yaml", job.yaml());
+    testbed.push("a job");
+    let message = testbed.wait_for("the word of the host", |testbed| {
+        let (reason, message) = ready(testbed, "jobs", "later");
+        (reason == "Hindered").then_some(message)
+    });
+    assert!(message.starts_with("it will not run on `london-01` at 20"), "{message}");
+    assert!(message.contains("the host does not allow images from"), "{message}");
+
+    let mut cordon = Command::new(testbed.agent_command("london-01").get_program());
+    cordon.args(["cordon", "--reason", "visitors", "--state-dir"]).arg(testbed.state_dir("london-01"));
+    assert!(cordon.status().unwrap().success());
+    let message = testbed.wait_for("the word of the owner", |testbed| {
+        let (reason, message) = ready(testbed, "nodes", "london-01");
+        (reason == "Cordoned").then_some(message)
+    });
+    assert_eq!(message, "the host's owner cordoned it: visitors");
+    assert_eq!(testbed.json("bob", &["nodes", "show", "london-01"])["cordon"]["reason"], "visitors");
+}
