@@ -81,7 +81,10 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         if !OFFLINE.contains(&offline) {
             let place = place.key("spec").key("nodes").key("offlineFor");
             let (least, most) = (OFFLINE.start(), OFFLINE.end());
-            report(place, format!("nodes cannot be offline for {offline}: it is not between {least} and {most}"));
+            report(
+                place,
+                format!("nodes cannot be offline for {offline}: it is not between {least} and {most}"),
+            );
         }
     }
 }
