@@ -243,6 +243,7 @@ impl Dispatcher {
 
     fn hold(&mut self, desired: Desired) {
         self.held.send_replace(Held::of(&desired));
+        self.tools.traffic.limit(desired.node.upload_rate);
         self.desired = Some(desired);
     }
 }

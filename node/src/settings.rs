@@ -44,6 +44,8 @@ pub struct Settings {
     pub manager: Manager,
     /// How much of a run's log is kept.
     pub log_limit: Size,
+    /// How much of what runs left may wait for the reconciler; absent for what fits the disk.
+    pub spool_limit: Option<Size>,
 }
 
 /// How much of a run's log is kept where nothing is said.
@@ -101,6 +103,7 @@ struct ConfigFile {
     address: Option<String>,
     docker_host: Option<String>,
     log_limit: Option<Size>,
+    spool_limit: Option<Size>,
     plaintext: bool,
     pull_patience: Option<Duration>,
     registries: Registries,
@@ -178,6 +181,7 @@ impl Settings {
                     .map(std::time::Duration::from_micros),
             },
             log_limit: args.log_limit.or(file.log_limit).unwrap_or(LOG_LIMIT),
+            spool_limit: args.spool_limit.or(file.spool_limit),
             name,
         })
     }

@@ -17,6 +17,7 @@ use crate::{
     policy::Policy,
     runtime::{Runtime, chain},
     scheduler::{Decision, Situation, Verdict},
+    spool::Spool,
 };
 
 use super::{Backlog, Going, Held, Next, Omitted, Status};
@@ -43,6 +44,8 @@ pub struct Watch {
     pub policy: Arc<Policy>,
     /// Whether the reconciler is reached.
     pub contact: watch::Receiver<Contact>,
+    /// How much may wait for it.
+    pub spool: Spool,
 }
 
 /// Why it cannot be found out.
@@ -93,7 +96,14 @@ impl Watch {
             }),
             runs,
             next: next.unwrap_or_default(),
-            backlog: Backlog { events: backlog.events, files: backlog.files, bytes: backlog.bytes },
+            backlog: Backlog {
+                events: backlog.events,
+                files: backlog.files,
+                bytes: backlog.bytes,
+                limit: self.spool.limit().as_bytes(),
+                dropped_files: backlog.dropped_files,
+                dropped_bytes: backlog.dropped_bytes,
+            },
         })
     }
 }
