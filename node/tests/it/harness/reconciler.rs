@@ -100,6 +100,11 @@ impl Reconciler {
         format!("http://{}", self.address)
     }
 
+    /// Its port.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Goes away, without a word to anybody.
     pub(crate) fn vanish(&mut self) {
         self.shared.watchers.lock().unwrap().clear();

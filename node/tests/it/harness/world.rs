@@ -16,7 +16,8 @@ use almanac_proto::{identity, v1::RunEvent};
 use almanac_schemas::NodeName;
 
 use super::{
-    Agent, Desired, Engine, Job, Record, Run, command, pause, processes, reconciler::Reconciler, wait::LIMIT,
+    Agent, Desired, Engine, Job, Network, Record, Run, command, pause, processes, reconciler::Reconciler,
+    wait::LIMIT,
 };
 
 /// Everything that a test needs. It fails when an agent dies or does what it must not.
@@ -29,6 +30,8 @@ pub(crate) struct World {
     pub(crate) desired: Desired,
     /// The node's name. No two worlds have the same: they may share an engine.
     pub(crate) node: NodeName,
+    /// What is between the two, if anything.
+    pub(crate) network: Option<Network>,
     engine: Option<Engine>,
     options: Vec<String>,
     folder: TempDir,
@@ -53,11 +56,18 @@ impl World {
             agent: None,
             reconciler: Reconciler::start(node.clone(), key),
             desired: Desired::default(),
+            network: None,
             engine: engine.map(|prepare| prepare(&node)),
             node,
             options: Vec::new(),
             folder,
         }
+    }
+
+    /// Puts a network between the agents that are started from now on and the reconciler.
+    pub(crate) fn through_a_network(mut self) -> Self {
+        self.network = Some(Network::to(self.reconciler.address()));
+        self
     }
 
     /// Adds an option to the agents that are started from now on.
@@ -79,9 +89,10 @@ impl World {
     /// How an agent is started here.
     pub(crate) fn command(&self) -> Command {
         let mut command = command();
+        let server = self.network.as_ref().map_or_else(|| self.reconciler.url(), Network::url);
         let runtime = if self.engine.is_some() { "docker" } else { "process" };
         command
-            .args(["run", "--name", self.node.as_str(), "--server", &self.reconciler.url()])
+            .args(["run", "--name", self.node.as_str(), "--server", &server])
             .args(["--runtime", runtime])
             .arg("--key")
             .arg(self.path("key"))
