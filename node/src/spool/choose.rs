@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(chosen(&files, 100), [0, 3]);
         assert_eq!(chosen(&files, 60), [0, 3, 6]);
         assert_eq!(chosen(&files, 41), [0, 3, 6, 2]);
-        assert_eq!(chosen(&files, 1), [0, 3, 6, 2, 5, 1]);
+        assert_eq!(chosen(&files, 21), [0, 3, 6, 2, 5]);
     }
 
     #[test]
