@@ -32,8 +32,10 @@ use crate::{
     runtime::{Docker, Process, Runtime, RuntimeError, chain},
     service,
     settings::{RuntimeChoice, Settings},
+    spool::Spool,
     state_dir::{StateDir, StateDirError},
     status::Watch,
+    traffic::Traffic,
     upload::{self, Uploader},
 };
 
@@ -72,6 +74,8 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     let started_at = clock::now();
     let state_dir = Arc::new(StateDir::open(&settings.state_dir)?);
     let boot_id = boot_id();
+    let spool = Spool::new(settings.spool_limit, &settings.state_dir)
+        .map_err(|error| StateDirError::Unwritable(settings.state_dir.clone(), error))?;
     let path = state_dir.journal();
     let in_journal = |source| StartError::Journal { path: state_dir.journal().display().to_string(), source };
     let journal = Journal::open(&path).await.map_err(in_journal)?;
@@ -104,6 +108,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         upload: Arc::new(Notify::new()),
         points: points.clone(),
         since: started_at,
+        traffic: Traffic::new(settings.policy.upload_rate),
         ready: watch::Sender::default(),
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
@@ -143,6 +148,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         policy,
         contact: contacts,
         clock: clock_offsets,
+        spool,
     };
     tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words: words.clone() }, stop.clone()));
     let keeper = Housekeeper {
@@ -171,8 +177,10 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     tasks.spawn(report::report(reporter, stop.clone()));
     let uploader = Uploader {
         link,
+        traffic: tools.traffic,
         journal: journal.clone(),
         state_dir,
+        spool,
         work: tools.upload.clone(),
         report: tools.report,
         points,

@@ -163,6 +163,10 @@ pub struct RunArgs {
     /// How much of a run's log is kept, such as 16MiB: the beginning and the end [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub log_limit: Option<Size>,
+    /// How much of what runs left may wait for the reconciler, such as 2GiB: artifacts of the oldest runs go first
+    /// [default: 5GiB, or 80 % of the disk if that is less]
+    #[arg(long, value_name = "SIZE")]
+    pub spool_limit: Option<Size>,
     /// What becomes of what runs when the agent stops [default: detach]
     #[arg(long, value_name = "WHAT")]
     pub on_stop: Option<OnStopName>,

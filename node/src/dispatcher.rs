@@ -109,7 +109,10 @@ impl Dispatcher {
         };
         if let Some(snapshot) = dispatcher.tools.journal.snapshot().await? {
             match Desired::read(&snapshot) {
-                Ok((desired, _)) => dispatcher.desired = Some(desired),
+                Ok((desired, _)) => {
+                    dispatcher.tools.traffic.limit(desired.node.upload_rate);
+                    dispatcher.desired = Some(desired);
+                }
                 Err(error) => {
                     warn!(error = chain(&error), "the stored snapshot cannot be read; waiting for another");
                 }
@@ -346,6 +349,7 @@ impl Dispatcher {
             jobs = desired.assignments.len(),
             "following a new state"
         );
+        self.tools.traffic.limit(desired.node.upload_rate);
         self.desired = Some(desired);
         self.looked_ahead = None;
     }

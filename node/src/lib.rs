@@ -22,7 +22,8 @@
 //! | local service ([`local`]) | [`agent`] | its socket; contact, clock offset (watch) | answers; what the host's owner says (mpsc) | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
-//! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online (watch) | journal; wakes the reporter | on the token |
+//! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online, rate and exclusive runs (watch, [`traffic`]) | journal; wakes the reporter | on the token |
+//! | sender, one per file on its way ([`upload`]) | uploader | rate and exclusive runs (watch) | | when the file is sent or is not; dropped with the uploader |
 //!
 //! Each may be cut off at any instant: what it has not journaled is done again at the next start,
 //! and everything that is done can be done twice.
@@ -50,6 +51,7 @@ pub mod keygen;
 pub mod link;
 pub mod local;
 pub mod logs;
+pub mod pace;
 pub mod point;
 pub mod policy;
 pub mod preparation;
@@ -60,7 +62,9 @@ pub mod runtime;
 pub mod scheduler;
 pub mod service;
 pub mod settings;
+pub mod spool;
 pub mod state_dir;
 pub mod status;
+pub mod traffic;
 pub mod upload;
 pub mod workers;

@@ -45,6 +45,8 @@ pub struct Settings {
     pub manager: Manager,
     /// How much of a run's log is kept.
     pub log_limit: Size,
+    /// How much of what runs left may wait for the reconciler; absent for what fits the disk.
+    pub spool_limit: Option<Size>,
     /// What becomes of what runs when it stops.
     pub on_stop: OnStop,
 }
@@ -107,6 +109,7 @@ struct ConfigFile {
     address: Option<String>,
     docker_host: Option<String>,
     log_limit: Option<Size>,
+    spool_limit: Option<Size>,
     on_stop: Option<OnStopName>,
     stop_deadline: Option<Duration>,
     plaintext: bool,
@@ -186,6 +189,7 @@ impl Settings {
                     .map(std::time::Duration::from_micros),
             },
             log_limit: args.log_limit.or(file.log_limit).unwrap_or(LOG_LIMIT),
+            spool_limit: args.spool_limit.or(file.spool_limit),
             on_stop: match args.on_stop.or(file.on_stop).unwrap_or(OnStopName::Detach) {
                 OnStopName::Detach => OnStop::Detach,
                 OnStopName::Drain => {

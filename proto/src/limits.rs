@@ -8,6 +8,9 @@ pub const MAX_MESSAGE: usize = 16 << 20;
 /// The most bytes of a file in one message.
 pub const MAX_CHUNK: usize = 1 << 20;
 
+/// The most bytes of a file that comes with its announcement.
+pub const MAX_CONTENT: usize = 64 << 10;
+
 /// The most run events in one report.
 pub const MAX_EVENTS: usize = 500;
 

@@ -227,7 +227,10 @@ impl Applied {
             .iter()
             .filter(|change| !matches!(change.edit, Edit::Changed(a, b) if a.spec == b.spec));
         let mut touched: BTreeSet<NodeName> = changed.map(|change| change.name.clone()).collect();
-        if plan.config.is_some_and(|(before, after)| before.network != after.network) {
+        if plan
+            .config
+            .is_some_and(|(before, after)| before.network != after.network || before.nodes != after.nodes)
+        {
             touched.extend(self.testbed.nodes.keys().cloned());
         }
         touched

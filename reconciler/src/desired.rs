@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 
 use almanac_proto::{convert::timestamp, v1};
 use almanac_schemas::NodeName;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::applied::Applied;
 
-/// How long a node may go on by a snapshot without hearing from the reconciler.
-pub const VALIDITY: TimeDelta = TimeDelta::days(7);
-
 /// The snapshot of a node, or none when the node is not declared.
 pub fn snapshot(applied: &Applied, node: &NodeName, now: DateTime<Utc>) -> Option<v1::Snapshot> {
     let entry = applied.testbed.nodes.get(node)?;
+    let config = &applied.testbed.config;
     let mut specs: BTreeMap<_, String> = BTreeMap::new();
     let mut assignments = Vec::new();
     for assigned in applied.assignments.get(node).into_iter().flatten() {
@@ -31,11 +29,11 @@ pub fn snapshot(applied: &Applied, node: &NodeName, now: DateTime<Utc>) -> Optio
         epoch: applied.epoch.to_string(),
         generation: applied.generation(node),
         commit: applied.commit().unwrap_or_default().to_owned(),
-        valid_until: Some(timestamp(now + VALIDITY)),
+        valid_until: Some(timestamp(now + config.nodes.offline_for.to_delta())),
         server_time: Some(timestamp(now)),
         node_spec: json(&entry.spec),
         assignments,
-        network: applied.testbed.config.network.docker.clone(),
+        network: config.network.docker.clone(),
     })
 }
 

@@ -26,6 +26,8 @@ pub struct ConfigSpec {
     pub artifacts: ArtifactStore,
     /// How often agents report.
     pub heartbeat: Heartbeat,
+    /// What holds for every node.
+    pub nodes: NodeDefaults,
     /// The network of containers.
     pub network: ContainerNetwork,
     /// Where the weather comes from.
@@ -90,6 +92,21 @@ impl Default for Heartbeat {
             stale_after: Duration::from_secs(120),
             offline_after: Duration::from_secs(600),
         }
+    }
+}
+
+/// What holds for every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct NodeDefaults {
+    /// How long a node that does not reach the reconciler keeps its schedule: from `10m` to `90d`. Later it starts
+    /// nothing until it does.
+    pub offline_for: Duration,
+}
+
+impl Default for NodeDefaults {
+    fn default() -> Self {
+        Self { offline_for: Duration::from_secs(7 * 86_400) }
     }
 }
 

@@ -81,6 +81,10 @@ pub struct NodeSpec {
     /// Whether containers may have `network: host`: they see all of the host's network, and whatever listens there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+    /// How much of its link the files of runs may take on their way to the reconciler: bytes per second, at least
+    /// `16KiB`. Absent: all of it. While an exclusive run goes on, they take nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_rate: Option<Size>,
     /// What a privileged job may touch here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelAllowance>,

@@ -24,7 +24,7 @@ use thiserror::Error;
 pub use outbox::PendingEvent;
 pub use runs::{OpenRun, Settlement};
 pub use survey::Backlog;
-pub use uploads::{PendingUpload, UploadFile};
+pub use uploads::{GivenUp, Lane, PendingUpload, UploadFile};
 
 /// The journal. Clones share it.
 #[derive(Debug, Clone)]

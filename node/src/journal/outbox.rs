@@ -34,13 +34,16 @@ impl Journal {
             .collect()
     }
 
-    /// Removes the events up to one that the reconciler has recorded.
+    /// Removes the events up to one that the reconciler has recorded: files that waited for them may go.
     ///
     /// # Errors
     ///
     /// When the journal cannot be written; then they are reported again, which does no harm.
     pub async fn acknowledge(&self, last: i64) -> Result<(), JournalError> {
-        sqlx::query("DELETE FROM events WHERE id <= $1").bind(last).execute(&self.pool).await?;
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM events WHERE id <= $1").bind(last).execute(&mut *transaction).await?;
+        super::uploads::release(&mut transaction, last).await?;
+        transaction.commit().await?;
         Ok(())
     }
 }

@@ -127,22 +127,10 @@ impl Journal {
         files: &[UploadFile],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let key = order.key();
-        let (stage, state) = encode_state(&key, &transition.state)?;
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("UPDATE runs SET stage = $3, state = $4, updated_at = $5 WHERE run = $1 AND role = $2")
-            .bind(key.id.to_string())
-            .bind(key.role.as_str())
-            .bind(stage)
-            .bind(state)
-            .bind(to_micros(now))
-            .execute(&mut *transaction)
-            .await?;
-        if let Some(step) = &transition.step {
-            append(&mut transaction, order, step).await?;
-        }
+        put(&mut transaction, order, transition, now).await?;
         for file in files {
-            super::uploads::add(&mut transaction, &key, file).await?;
+            super::uploads::add(&mut transaction, &order.key(), file).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -206,15 +194,7 @@ impl Journal {
         );
         let rows: Vec<(String, String, String)> =
             sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|(run, order, state)| {
-                let row = |error| JournalError::row(format!("run {run}"), error);
-                Ok(OpenRun {
-                    order: serde_json::from_str(&order).map_err(row)?,
-                    state: serde_json::from_str(&state).map_err(row)?,
-                })
-            })
-            .collect()
+        rows.into_iter().map(open).collect()
     }
 
     /// The run of an order that has not finished, if it is one.
@@ -223,16 +203,28 @@ impl Journal {
     ///
     /// When the journal cannot be read.
     pub async fn open_run(&self, key: &RunKey) -> Result<Option<OpenRun>, JournalError> {
-        Ok(self.open_runs().await?.into_iter().find(|run| run.order.key() == *key))
+        let row: Option<(String, String, String)> = sqlx::query_as(
+            "SELECT run, ordered, state FROM runs
+             WHERE run = $1 AND role = $2 AND stage <> 'finished' AND ordered IS NOT NULL",
+        )
+        .bind(key.id.to_string())
+        .bind(key.role.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(open).transpose()
     }
 
-    /// Forgets finished runs that were scheduled before an instant and are reported. Their jobs'
-    /// accounts keep them from running again.
+    /// Forgets finished runs that were scheduled before an instant and are reported, and files that were lost before
+    /// it. The jobs' accounts keep the runs from running again.
     ///
     /// # Errors
     ///
     /// When the journal cannot be written.
     pub async fn forget(&self, before: DateTime<Utc>) -> Result<u64, JournalError> {
+        sqlx::query("DELETE FROM losses WHERE lost_at < $1")
+            .bind(to_micros(before))
+            .execute(&self.pool)
+            .await?;
         let done = sqlx::query(
             "DELETE FROM runs WHERE stage = 'finished' AND scheduled_at < $1
              AND NOT EXISTS (SELECT 1 FROM events e WHERE e.run = runs.run AND e.role = runs.role)",
@@ -242,6 +234,29 @@ impl Journal {
         .await?;
         Ok(done.rows_affected())
     }
+}
+
+/// Writes where a run stands now and the step that is reported of it.
+pub(super) async fn put(
+    transaction: &mut Transaction<'_, Sqlite>,
+    order: &Order,
+    transition: &Transition,
+    now: DateTime<Utc>,
+) -> Result<(), JournalError> {
+    let key = order.key();
+    let (stage, state) = encode_state(&key, &transition.state)?;
+    sqlx::query("UPDATE runs SET stage = $3, state = $4, updated_at = $5 WHERE run = $1 AND role = $2")
+        .bind(key.id.to_string())
+        .bind(key.role.as_str())
+        .bind(stage)
+        .bind(state)
+        .bind(to_micros(now))
+        .execute(&mut **transaction)
+        .await?;
+    if let Some(step) = &transition.step {
+        append(transaction, order, step).await?;
+    }
+    Ok(())
 }
 
 /// Numbers a step and puts it into the outbox.
@@ -289,6 +304,14 @@ pub(super) fn key(run: &str, role: &str) -> Result<RunKey, JournalError> {
     Ok(RunKey {
         id: run.parse::<RunId>().map_err(|error| row(error.into()))?,
         role: role.parse::<RunRole>().map_err(|error| row(error.into()))?,
+    })
+}
+
+fn open((run, order, state): (String, String, String)) -> Result<OpenRun, JournalError> {
+    let row = |error| JournalError::row(format!("run {run}"), error);
+    Ok(OpenRun {
+        order: serde_json::from_str(&order).map_err(row)?,
+        state: serde_json::from_str(&state).map_err(row)?,
     })
 }
 

@@ -13,6 +13,10 @@ pub struct Backlog {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Files that were dropped in the last month because there was no more room.
+    pub dropped_files: u64,
+    /// Their bytes.
+    pub dropped_bytes: u64,
 }
 
 impl Journal {
@@ -22,14 +26,16 @@ impl Journal {
     ///
     /// When the journal cannot be read.
     pub async fn backlog(&self) -> Result<Backlog, JournalError> {
-        let (events, files, bytes): (i64, i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM uploads),
-             (SELECT coalesce(sum(size), 0) FROM uploads)",
+        let (events, files, bytes, lost, lost_bytes): (i64, i64, i64, i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM events), u.files, u.bytes, l.files, l.bytes FROM
+             (SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM uploads) u,
+             (SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM losses) l",
         )
         .fetch_one(&self.pool)
         .await?;
-        let [events, files, bytes] = [events, files, bytes].map(i64::cast_unsigned);
-        Ok(Backlog { events, files, bytes })
+        let [events, files, bytes, dropped_files, dropped_bytes] =
+            [events, files, bytes, lost, lost_bytes].map(i64::cast_unsigned);
+        Ok(Backlog { events, files, bytes, dropped_files, dropped_bytes })
     }
 
     /// When the latest snapshot was received, if there ever was one.

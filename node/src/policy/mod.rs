@@ -43,6 +43,9 @@ pub struct Policy {
     pub pids: Option<u32>,
     /// The most that one run may leave.
     pub artifacts: Option<Size>,
+    /// The most that files of runs take of the link, per second.
+    #[serde(deserialize_with = "upload_rate")]
+    pub upload_rate: Option<Size>,
     /// When nothing runs.
     pub quiet_hours: Vec<Quiet>,
 }
@@ -184,6 +187,10 @@ fn cpus<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Er
 
 fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D::Error> {
     more_than_nothing::<D, _>(Size::deserialize(deserializer)?, &Size::from_bytes(6 << 20), "512MiB")
+}
+
+fn upload_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D::Error> {
+    more_than_nothing::<D, _>(Size::deserialize(deserializer)?, &Size::from_bytes(16 << 10), "2MiB")
 }
 
 fn pids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {

@@ -1,7 +1,7 @@
 //! Carries out one run, from where it stands to the point where its files are queued. It decides
 //! nothing: it does what the state asks for, and journals what it sees before it goes on.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{collections::BTreeSet, fs, io, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -24,6 +24,7 @@ use crate::{
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
     state_dir::{RunDir, StateDir},
+    traffic::{Measurement, Traffic},
 };
 
 use super::{Collected, Interruption, Observation, Order, Outcome, RunKey, State};
@@ -47,6 +48,8 @@ pub struct Tools {
     pub points: Points,
     /// Since when the agent has been there.
     pub since: DateTime<Utc>,
+    /// Knows when an exclusive run goes on.
+    pub traffic: Traffic,
     /// The runs that are made ready and are not in the journal yet.
     pub ready: watch::Sender<BTreeSet<RunKey>>,
 }
@@ -96,12 +99,15 @@ struct Worker {
     name: ContainerName,
     dir: RunDir,
     interrupted: Interrupted,
+    measurement: Measurement,
 }
 
 impl Worker {
     fn new(tools: Tools, order: Order, interrupted: Interrupted) -> Self {
         let key = order.key();
-        Self { name: ContainerName::of(&key), dir: tools.state_dir.run(&key), tools, order, interrupted }
+        let measurement = tools.traffic.measurement(key, order.spec.exclusive);
+        let (name, dir) = (ContainerName::of(&key), tools.state_dir.run(&key));
+        Self { name, dir, tools, order, interrupted, measurement }
     }
 
     /// Waits until the run is to end, for ever if it is not.
@@ -119,9 +125,16 @@ impl Worker {
         loop {
             let observation = match &state {
                 State::Deploying => self.deploy().await?,
-                State::Running { .. } => self.watch().await,
-                State::Stopping { .. } => self.stop().await,
+                State::Running { .. } => {
+                    self.measurement.begin();
+                    self.watch().await
+                }
+                State::Stopping { .. } => {
+                    self.measurement.begin();
+                    self.stop().await
+                }
                 State::Collecting { outcome, started_at, ended_at } => {
+                    self.measurement.end();
                     let facts = self.facts().ended(outcome, *started_at, *ended_at);
                     let (collected, files) = self.collect(facts).await?;
                     points.reach(Point::Packed);
@@ -133,6 +146,7 @@ impl Worker {
                 }
                 State::Delivering { .. } => {
                     self.clean_up().await;
+                    self.remove_artifacts();
                     points.reach(Point::Removed);
                     self.tools.upload.notify_one();
                     return Ok(());
@@ -209,6 +223,7 @@ impl Worker {
             journal.set_image_digest(&self.order.key(), &digest).await?;
         }
         points.reach(Point::Ready);
+        self.measurement.begin();
         // Cancel-safe: as above.
         tokio::select! {
             biased;
@@ -387,6 +402,16 @@ impl Worker {
     async fn clean_up(&self) {
         if let Err(error) = self.tools.runtime.remove(&self.name).await {
             warn!(run = %self.order.key(), error = chain(&error), "the container of a run cannot be removed");
+        }
+    }
+
+    /// What is packed need not be kept twice, perhaps for days. What cannot be removed goes with the folder.
+    fn remove_artifacts(&self) {
+        let folder = self.dir.files().artifacts;
+        if let Err(error) = fs::remove_dir_all(&folder)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            warn!(folder = %folder.display(), %error, "packed artifacts cannot be removed");
         }
     }
 

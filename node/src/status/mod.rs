@@ -113,4 +113,13 @@ pub struct Backlog {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The most bytes that may wait; artifacts of the oldest runs go beyond it.
+    #[serde(default)]
+    pub limit: u64,
+    /// Files that were dropped within the last 30 days because there was no more room.
+    #[serde(default)]
+    pub dropped_files: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub dropped_bytes: u64,
 }

@@ -86,13 +86,13 @@ pub fn human(status: &Status) -> String {
     if status.next.is_empty() {
         lines.add("next", "nothing is due");
     }
-    let Backlog { events, files, bytes: size } = status.backlog;
+    let Backlog { events, files, bytes: size, limit, dropped_files, dropped_bytes } = status.backlog;
     let mut waiting = Vec::new();
     if events > 0 {
         waiting.push(counted(events, "report"));
     }
     if files > 0 {
-        waiting.push(format!("{} of {}", counted(files, "file"), bytes(size)));
+        waiting.push(format!("{} of {} (at most {})", counted(files, "file"), bytes(size), bytes(limit)));
     }
     lines.add(
         "backlog",
@@ -101,6 +101,10 @@ pub fn human(status: &Status) -> String {
             waiting => format!("{} to be delivered to the reconciler", waiting.join(" and ")),
         },
     );
+    if dropped_files > 0 {
+        let (files, size) = (counted(dropped_files, "file"), bytes(dropped_bytes));
+        lines.add("", format!("{files} of {size} dropped within 30 days: there was no more room"));
+    }
     lines.0
 }
 

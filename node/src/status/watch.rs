@@ -17,6 +17,7 @@ use crate::{
     policy::Policy,
     runtime::{Runtime, chain},
     scheduler::{Decision, Situation, Verdict},
+    spool::Spool,
 };
 
 use super::{Backlog, Going, Held, Next, Omitted, Status};
@@ -45,6 +46,8 @@ pub struct Watch {
     pub contact: watch::Receiver<Contact>,
     /// By how much the clock is off.
     pub clock: watch::Receiver<Option<ClockOffset>>,
+    /// How much may wait for it.
+    pub spool: Spool,
 }
 
 /// Why it cannot be found out.
@@ -104,7 +107,14 @@ impl Watch {
             cordon: said.cordoned(now).cloned(),
             runs,
             next: next.unwrap_or_default(),
-            backlog: Backlog { events: backlog.events, files: backlog.files, bytes: backlog.bytes },
+            backlog: Backlog {
+                events: backlog.events,
+                files: backlog.files,
+                bytes: backlog.bytes,
+                limit: self.spool.limit().as_bytes(),
+                dropped_files: backlog.dropped_files,
+                dropped_bytes: backlog.dropped_bytes,
+            },
         })
     }
 }

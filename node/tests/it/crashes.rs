@@ -74,8 +74,10 @@ fn killed_while_it_runs_and_started_after_it_has_ended() {
 #[test]
 fn killed_while_it_delivers() {
     let mut world = World::new();
-    world.reconciler.faults().part_delay = Duration::from_millis(300);
-    let once = job(&world, Job::soon("run"));
+    world.reconciler.faults().part_delay = Duration::from_millis(100);
+    // What is small comes with its announcement.
+    let large = SCRIPT.replace("seq 1 1000", "head -c 200000 /dev/urandom");
+    let once = job(&world, Job::soon("run")).sh(&large);
     world.declare([once]);
     world.start();
     for part in 1..=2 {

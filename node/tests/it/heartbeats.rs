@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use crate::harness::{Job, World, command, output, pause};
+use crate::harness::{Job, Weather, World, command, output, pause};
 
 /// How the agent says that it is.
 fn status(world: &World) -> Value {
@@ -50,7 +50,7 @@ fn they_say_what_the_node_is() {
 #[test]
 fn everything_is_said_once_and_a_beat_with_its_answer_is_less_than_200_bytes() {
     const BEATS: usize = 30;
-    let mut world = World::new().over_a_line();
+    let mut world = World::new().through_a_network();
     world.reconciler.set_heartbeat_interval(Duration::from_millis(100));
     world.declare([]);
     world.start();
@@ -61,9 +61,9 @@ fn everything_is_said_once_and_a_beat_with_its_answer_is_less_than_200_bytes() {
         let heartbeats = &world.reconciler.record().heartbeats;
         heartbeats.iter().rev().take(3).all(|beat| beat.said.generation.is_none()).then_some(heartbeats.len())
     });
-    let bytes = world.line.as_ref().unwrap().bytes();
+    let bytes = world.network.as_ref().unwrap().carried();
     world.wait("heartbeats", |world| (count(world) >= before + BEATS).then_some(()));
-    let (after, bytes) = (count(&world), world.line.as_ref().unwrap().bytes() - bytes);
+    let (after, bytes) = (count(&world), world.network.as_ref().unwrap().carried() - bytes);
     // One more or less may have been on its way.
     let each = bytes as f64 / (after - before - 1) as f64;
     println!("a heartbeat and its answer: {each:.0} bytes of {} heartbeats", after - before);
@@ -113,7 +113,7 @@ fn they_measure_the_clock_and_say_when_it_is_off() {
 /// Its packets are lost without a word, and so are those of every connection that is made meanwhile.
 #[test]
 fn a_line_that_goes_dead_is_noticed_while_nothing_is_said() {
-    let mut world = World::new().over_a_line();
+    let mut world = World::new().through_a_network();
     // What is to notice it is the probe of a connection that nothing goes over.
     world.reconciler.set_heartbeat_interval(Duration::from_secs(3600));
     world.declare([]);
@@ -121,11 +121,11 @@ fn a_line_that_goes_dead_is_noticed_while_nothing_is_said() {
     world.wait_followed();
     world.wait("the connection", is_connected);
     pause(Duration::from_secs(1));
-    world.line.as_ref().unwrap().set_alive(false);
+    world.network.as_ref().unwrap().is(Weather::BlackHole);
     let dead = std::time::Instant::now();
     let status = world.wait("the loss of it", is_lost);
     assert!(dead.elapsed() < NOTICED, "{:?}: {status}", dead.elapsed());
-    world.line.as_ref().unwrap().set_alive(true);
+    world.network.as_ref().unwrap().is(Weather::Fair);
     world.declare([]);
     world.wait_followed();
     world.wait("the connection", is_connected);

@@ -6,7 +6,7 @@ use tonic::Code;
 
 use almanac_schemas::{Phase, Reason};
 
-use crate::harness::{Job, Record, World, unpack};
+use crate::harness::{Job, Record, World, pause, unpack};
 
 const DONE: Option<(Phase, Reason)> = Some((Phase::Completed, Reason::ExitCode));
 const MIB: u64 = 1 << 20;
@@ -88,6 +88,83 @@ fn one_that_arrives_broken_is_sent_again() {
     let (run, _) = world.run("large", large("large"));
     assert_whole(&world, &run);
     assert!(!world.reconciler.faults().corrupt, "it was broken once");
+}
+
+#[test]
+fn small_ones_come_with_their_announcement() {
+    let mut world = World::new();
+    let (run, log) = world.run("small", Job::soon("small").sh("echo out; echo kept > file"));
+    assert_eq!((run.end(), log.as_str()), (DONE, "out\n"));
+    let calls = world.reconciler.record().calls.clone();
+    assert_eq!(calls["begin"], 3, "the log, the facts and the artifacts: {calls:?}");
+    assert!(!calls.contains_key("upload") && !calls.contains_key("commit"), "{calls:?}");
+}
+
+#[test]
+fn they_take_no_more_of_the_link_than_they_may() {
+    // The smaller of the two holds.
+    for (manifest, host) in [("128KiB", "10GiB"), ("10GiB", "128KiB")] {
+        let world = World::new();
+        let settings = world.path("agent.toml");
+        std::fs::write(&settings, format!("[policy]\nupload-rate = \"{host}\"\n")).unwrap();
+        let mut world = world.option("--config", settings.to_str().unwrap());
+        world.desired.node["uploadRate"] = serde_json::json!(manifest);
+        let job = |name| Job::soon(name).sh("head -c 262144 /dev/urandom > data");
+        world.declare([job("one"), job("two")]);
+        world.start();
+        let ends = ["one", "two"].map(|name| world.wait_end(name));
+        let begun = ends.iter().map(|run| run.at(Phase::Uploading)).min().unwrap();
+        let ended = ends.iter().map(|run| run.at(Phase::Completed)).max().unwrap();
+        // Half a MiB takes four seconds, but for what goes first.
+        assert!(
+            ended - begun > chrono::TimeDelta::milliseconds(3500),
+            "{manifest}, {host}: {}",
+            ended - begun
+        );
+        assert!(ends.iter().all(|run| run.end() == DONE));
+    }
+}
+
+#[test]
+fn they_stop_while_an_exclusive_run_goes_on_and_go_on_after_it() {
+    let mut world = World::new();
+    world.reconciler.faults().part_delay = Duration::from_millis(10);
+    let gate = world.path("gate");
+    let held = format!("while [ ! -e {} ]; do sleep 0.05; done", gate.display());
+    let shared = |job: Job| job.spec("exclusive", serde_json::json!(false));
+    world.declare([large("large")]);
+    world.start();
+    world.wait_told("its beginning", |record| (arrived(record)? > 0).then_some(()));
+    // Others may run: an upload goes on besides them.
+    world.declare([shared(Job::soon("shared").length("1m").sh(&held))]);
+    world.wait_phase("shared", Phase::Running);
+    let before = arrived(&world.reconciler.record()).unwrap();
+    world.wait_told("more of it", |record| (arrived(record)? > before + MIB / 4).then_some(()));
+
+    world.declare([Job::soon("measurement").length("1m").sh(&held)]);
+    world.wait_phase("measurement", Phase::Running);
+    // What is in buffers on the way still arrives; then nothing does.
+    let still = |world: &World| {
+        let there = arrived(&world.reconciler.record()).unwrap();
+        pause(Duration::from_millis(1500));
+        (arrived(&world.reconciler.record()).unwrap() == there).then_some(there)
+    };
+    let there = world.wait("silence on the link", still);
+    assert!(there < 6 * MIB, "it is not whole yet: {there}");
+    let calls = world.reconciler.record().calls.clone();
+    // A run that ends meanwhile has its files wait as well.
+    world.declare([shared(Job::soon("other"))]);
+    world.wait_phase("other", Phase::Uploading);
+    assert!(still(&world).is_some());
+    assert_eq!(calls["begin"], world.reconciler.record().calls["begin"], "nothing begins");
+
+    std::fs::write(&gate, "").unwrap();
+    let run = world.wait_end("large");
+    assert_whole(&world, &run);
+    for name in ["measurement", "shared", "other"] {
+        assert_eq!(world.wait_end(name).end(), DONE, "{name}");
+    }
+    world.wait_tidy();
 }
 
 #[test]

@@ -111,6 +111,16 @@ impl StoreUrl {
         upload.finish().await.map(|_| ()).map_err(|error| self.failed(error))
     }
 
+    /// Puts a small file into the store. It is there as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn put_at_once(&self, path: &str, content: Bytes) -> Result<(), ObjectError> {
+        let put = self.open()?.put(&ObjectPath::from(path), PutPayload::from_bytes(content)).await;
+        put.map(|_| ()).map_err(|error| self.failed(error))
+    }
+
     /// The content of an object from an offset on, which must be less than its size.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::{
 use almanac_schemas::{NodeName, RunId, RunRole, config::ArtifactStore};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -195,6 +196,47 @@ impl Uploads {
         };
         self.store.unless_lost(self.store.put_artifact(&row)).await?;
         self.staging.discard(id).await;
+        Ok(row)
+    }
+
+    /// Verifies a file that comes with its announcement and puts it into the store. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Uploads::begin`] and [`Uploads::commit`].
+    pub async fn store_at_once(
+        &self,
+        node: &NodeName,
+        file: Announcement,
+        content: Bytes,
+        settings: &ArtifactStore,
+        now: DateTime<Utc>,
+    ) -> Result<ArtifactRow, UploadError> {
+        let Announcement { run: id, role, name, size, sha256 } = file;
+        let run = self.run_of(node, id, role).await?;
+        // Two of them with different contents must not meet between the look and the store.
+        let _claim = self.claim(Uuid::new_v5(id.as_uuid(), format!("{role}/{name}").as_bytes()))?;
+        let sha256 = hex::encode(sha256);
+        if let Some(stored) = self.store.unless_lost(self.store.artifact(id, role, name.as_str())).await? {
+            if stored.sha256 != sha256 || stored.size != size {
+                return Err(UploadError::Different { run: id, name: name.to_string() });
+            }
+            return Ok(stored);
+        }
+        let found = hex::encode(Sha256::digest(&content));
+        if found != sha256 {
+            return Err(UploadError::Hash { found, expected: sha256 });
+        }
+        let url = self.url(settings)?;
+        let path = path::of(&run, &name);
+        url.put_at_once(&path, content).await?;
+        let (name, store) = (name.to_string(), url.to_string());
+        let row = ArtifactRow { run: id, role, name, size, sha256, store, path, stored_at: now };
+        self.store.unless_lost(self.store.put_artifact(&row)).await?;
+        // It may have been announced before, and have arrived in part.
+        if let Some(earlier) = self.store.unless_lost(self.store.upload_of(id, role, &row.name)).await? {
+            self.staging.discard(earlier.id).await;
+        }
         Ok(row)
     }
 

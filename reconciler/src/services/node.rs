@@ -146,10 +146,22 @@ impl NodeService for NodeCalls {
         request: Request<v1::BeginUploadRequest>,
     ) -> Result<Response<v1::BeginUploadResponse>, Status> {
         let (node, _) = self.node(request.metadata(), &request.get_ref().node)?;
-        let file = announcement(request.get_ref()).map_err(refuse::field)?;
-        let begin = async { self.0.uploads.begin(&node, file, clock::now()).await.map_err(refuse::upload) };
-        let (id, offset) = within(begin).await?;
-        Ok(Response::new(v1::BeginUploadResponse { upload_id: id.to_string(), offset }))
+        let request = request.into_inner();
+        let file = announcement(&request).map_err(refuse::field)?;
+        let uploads = &self.0.uploads;
+        let begin = async {
+            let Some(content) = request.content else {
+                let (id, offset) = uploads.begin(&node, file, clock::now()).await?;
+                let upload_id = id.to_string();
+                return Ok(v1::BeginUploadResponse { upload_id, offset, artifact: None });
+            };
+            let applied = self.0.applied();
+            let settings = &applied.testbed.config.artifacts;
+            let row = uploads.store_at_once(&node, file, content, settings, clock::now()).await?;
+            let artifact = Some(message::artifact(&row));
+            Ok(v1::BeginUploadResponse { upload_id: String::new(), offset: row.size, artifact })
+        };
+        within(async { begin.await.map_err(refuse::upload) }).await.map(Response::new)
     }
 
     async fn upload(
@@ -184,6 +196,14 @@ impl NodeService for NodeCalls {
 
 fn announcement(request: &v1::BeginUploadRequest) -> Result<Announcement, FieldError> {
     let sha256 = <[u8; 32]>::try_from(&request.sha256[..]);
+    if let Some(content) = &request.content {
+        let (found, most) = (content.len(), limits::MAX_CONTENT);
+        if found > most || found as u64 != request.size {
+            let expected =
+                format!("it has {found} bytes: expected all {} of the file, at most {most}", request.size);
+            return Err(FieldError::invalid("content", expected));
+        }
+    }
     Ok(Announcement {
         run: parse("run_id", &request.run_id)?,
         role: RunRole::try_from(request.role())?,

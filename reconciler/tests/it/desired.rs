@@ -60,6 +60,22 @@ async fn a_snapshot_carries_everything_that_the_node_needs_and_nothing_of_others
 }
 
 #[tokio::test]
+async fn every_node_hears_for_how_long_it_may_be_offline() {
+    let testbed = Testbed::with_jobs().await;
+    let mut london = Watch::of(&testbed, "london-01").await;
+    let valid = |snapshot: &v1::Snapshot| {
+        snapshot.valid_until.unwrap().seconds - snapshot.server_time.unwrap().seconds
+    };
+    let first = london.next().await;
+    let config = "apiVersion: almanac/v1\nkind: Config\nmetadata: { name: global }\nspec: { nodes: { offlineFor: 30d } }\n";
+    testbed.repository.write("config.yaml", config.to_owned());
+    testbed.push("a month without a link").await;
+    let then = london.next().await;
+    assert_eq!(valid(&then), TimeDelta::days(30).num_seconds());
+    assert_eq!(then.generation, first.generation + 1);
+}
+
+#[tokio::test]
 async fn a_server_is_an_assignment_of_its_own_node() {
     let testbed = Testbed::start().await;
     let job = manifest::served_job("iperf", "bob", "london-01", "paris-01", manifest::HOURLY);

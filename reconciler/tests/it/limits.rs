@@ -175,6 +175,7 @@ async fn with_artifact(testbed: &Testbed) -> v1::DownloadArtifactRequest {
         name: "big.bin".to_owned(),
         size: 24 << 20,
         sha256: hash.finalize().to_vec().into(),
+        content: None,
     };
     let id = agent.begin_upload(begin).await.unwrap().into_inner().upload_id;
     let parts: Vec<_> = (0..24)

@@ -60,6 +60,7 @@ async fn sigterm_ends_everything_within_ten_seconds() {
         name: "run.log".to_owned(),
         size: 1000,
         sha256: vec![0; 32].into(),
+        content: None,
     };
     let begun = testbed.agent("london-01").begin_upload(announcement.clone()).await.unwrap().into_inner();
     let part = v1::UploadRequest { upload_id: begun.upload_id, offset: 0, data: vec![1; 500].into() };

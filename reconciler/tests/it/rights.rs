@@ -82,6 +82,7 @@ fn announcement(run: &str) -> v1::BeginUploadRequest {
         name: "run.log".to_owned(),
         size: FILE.len() as u64,
         sha256: sha2::Sha256::digest(FILE).to_vec().into(),
+        content: None,
     }
 }
 

@@ -41,7 +41,13 @@ impl Upload {
             name: self.name.clone(),
             size: self.content.len() as u64,
             sha256: Sha256::digest(&self.content).to_vec().into(),
+            content: None,
         }
+    }
+
+    /// The announcement with the file itself.
+    fn at_once(&self) -> v1::BeginUploadRequest {
+        v1::BeginUploadRequest { content: Some(self.content.clone().into()), ..self.announcement() }
     }
 
     async fn begin(&self, testbed: &Testbed) -> Result<v1::BeginUploadResponse, Status> {
@@ -214,7 +220,7 @@ async fn an_upload_goes_on_where_it_stopped() {
 
     testbed.crash_and_serve().await;
     let again = file.begin(&testbed).await.unwrap();
-    assert_eq!(again, v1::BeginUploadResponse { upload_id: id.clone(), offset: 700_000 });
+    assert_eq!(again, v1::BeginUploadResponse { upload_id: id.clone(), offset: 700_000, artifact: None });
     let early = commit(&testbed, &id).await.unwrap_err();
     assert_eq!(early.code(), Code::FailedPrecondition);
     file.send(&testbed, &id, 700_000, file.content.len()).await.unwrap();
@@ -240,6 +246,56 @@ async fn committing_twice_is_committing_once() {
     assert_eq!(file.begin(&testbed).await.unwrap().offset, 1000);
     assert_eq!(file.whole(&testbed).await.unwrap(), first);
     assert_eq!(files(&testbed.store()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_small_file_is_stored_by_its_announcement_once() {
+    let mut testbed = testbed().await;
+    for (name, length) in [("run.log", limits::MAX_CONTENT), ("run.json", 0)] {
+        let file = Upload::new(name, length);
+        // It was begun otherwise before, and broken off.
+        let begun = file.begin(&testbed).await.unwrap();
+        file.send(&testbed, &begun.upload_id, 0, length.min(1000)).await.ok();
+        let first = begin(&testbed, file.at_once()).await.unwrap();
+        let artifact = first.artifact.clone().unwrap();
+        assert_eq!(
+            (artifact.name.as_str(), artifact.size, first.offset),
+            (name, length as u64, length as u64)
+        );
+        assert_eq!(fs::read(testbed.store().join(&artifact.path)).unwrap(), file.content);
+        // The answer was lost, or the reconciler.
+        assert_eq!(begin(&testbed, file.at_once()).await.unwrap(), first);
+        testbed.crash_and_serve().await;
+        assert_eq!(begin(&testbed, file.at_once()).await.unwrap(), first);
+        assert_eq!(file.begin(&testbed).await.unwrap().offset, length as u64, "nothing is left to send");
+        assert_eq!(file.whole(&testbed).await.unwrap(), artifact);
+        assert_eq!(file.fetch(&testbed, "bob", 0).await.unwrap(), file.content);
+    }
+    assert_eq!(files(&testbed.store()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_small_file_that_is_not_what_is_announced_is_refused_and_spoils_nothing() {
+    let testbed = testbed().await;
+    let file = Upload::new("run.log", 1000);
+    let other = Upload { content: vec![7; 1000], ..file.clone() };
+    let refused = async |request: v1::BeginUploadRequest| begin(&testbed, request).await.unwrap_err();
+    let content = |content: &[u8]| v1::BeginUploadRequest {
+        content: Some(content.to_vec().into()),
+        ..file.announcement()
+    };
+    assert_eq!(refused(content(&other.content)).await.code(), Code::DataLoss);
+    for part in [&file.content[..999], &noise(1001), &[]] {
+        let refused = refused(content(part)).await;
+        assert_eq!(refused.code(), Code::InvalidArgument, "{}", refused.message());
+        assert!(refused.message().contains("1000"), "{}", refused.message());
+    }
+    let large = Upload::new("run.log", limits::MAX_CONTENT + 1);
+    assert_eq!(refused(large.at_once()).await.code(), Code::InvalidArgument);
+    assert_eq!(files(&testbed.store()), [""; 0].map(std::path::PathBuf::from));
+    begin(&testbed, file.at_once()).await.unwrap();
+    assert_eq!(refused(other.at_once()).await.code(), Code::AlreadyExists);
+    assert_eq!(file.fetch(&testbed, "alice", 0).await.unwrap(), file.content);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub const USER: &[Field] = &[
 pub const NODE: &[Field] = &[
     may("cordoned", "an owner may cordon their node"),
     may("maintenance", "an owner knows when their host is worked on, and may drain it for that"),
+    may("uploadRate", "it is their link, and results arrive all the same"),
     may("displayName", "it is for people alone"),
     may("description", "it is for people alone"),
     may_not("owner", "it decides who may do all this"),

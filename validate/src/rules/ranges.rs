@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use almanac_schemas::Size;
+use almanac_schemas::{Duration, Size};
 
 use super::{Context, Draft, Place, single::Subject};
 use crate::Rule;
@@ -13,6 +13,13 @@ const CPUS: RangeInclusive<f64> = 0.01..=8192.0;
 
 /// The least memory that a container starts with; no memory at all would mean no limit.
 const LEAST_MEMORY: Size = Size::from_bytes(6 << 20);
+
+/// The least that files get of a link, per second. Less would not bring a run's log home before the next run.
+const LEAST_RATE: Size = Size::from_bytes(16 << 10);
+
+/// How long nodes may be on their own. What is shorter stops every schedule with a restart of the reconciler; after
+/// what is longer nobody remembers what was declared.
+const OFFLINE: RangeInclusive<Duration> = Duration::from_secs(600)..=Duration::from_secs(90 * 86_400);
 
 /// From the deepest point of the sea to where space begins, in metres.
 const ELEVATION: RangeInclusive<f64> = -11_000.0..=100_000.0;
@@ -52,6 +59,10 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         if node.spec.limits.pids == Some(0) {
             report(limits.key("pids"), "a limit of 0 processes lets nothing start".to_owned());
         }
+        if let Some(rate) = node.spec.upload_rate.filter(|rate| *rate < LEAST_RATE) {
+            let message = format!("an upload rate of {rate} a second is less than {LEAST_RATE}");
+            report(spec.key("uploadRate"), message);
+        }
         for (index, maintenance) in node.spec.maintenance.iter().enumerate() {
             if maintenance.length.is_zero() {
                 let place = spec.key("maintenance").index(index).key("length");
@@ -65,6 +76,15 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         if !(0.0..=1.0).contains(&fraction) {
             let place = place.key("spec").key("prune").key("maxFraction");
             report(place, format!("a fraction of {fraction} is not between 0 and 1"));
+        }
+        let offline = config.spec.nodes.offline_for;
+        if !OFFLINE.contains(&offline) {
+            let place = place.key("spec").key("nodes").key("offlineFor");
+            let (least, most) = (OFFLINE.start(), OFFLINE.end());
+            report(
+                place,
+                format!("nodes cannot be offline for {offline}: it is not between {least} and {most}"),
+            );
         }
     }
 }

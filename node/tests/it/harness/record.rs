@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) files: BTreeMap<(RunKey, String), File>,
     /// How often each call was made.
     pub(crate) calls: BTreeMap<&'static str, usize>,
+    /// How many events came again.
+    pub(crate) repeated: usize,
     /// What an agent must never do.
     pub(crate) violations: Vec<String>,
 }
@@ -56,6 +58,8 @@ pub(crate) struct File {
     pub(crate) sha256: Vec<u8>,
     /// Whether it is verified and stored.
     pub(crate) stored: bool,
+    /// How often it came again after it was stored.
+    pub(crate) stored_again: usize,
     /// Where each upload of it began.
     pub(crate) begun_at: Vec<u64>,
 }
@@ -90,6 +94,7 @@ impl Record {
             if *earlier != event {
                 self.violations.push(format!("contradiction:\n  {earlier:?}\n  {event:?}"));
             }
+            self.repeated += 1;
             return;
         }
         let mut problem = None;

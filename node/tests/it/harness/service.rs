@@ -27,6 +27,7 @@ use almanac_schemas::{NodeName, PublicKey};
 
 use super::{
     Record,
+    network::Handle,
     record::{Beat, File, RunKey},
 };
 
@@ -49,6 +50,9 @@ pub(crate) struct Faults {
     pub(crate) accept: Option<usize>,
     /// A file arrives with a wrong byte, once.
     pub(crate) corrupt: bool,
+    /// The answers to these calls do not arrive, each once: what was said is recorded, and then the connections are
+    /// reset.
+    pub(crate) lost_answers: Vec<(&'static str, Handle)>,
     /// An upload is cut off, once, when this many bytes of a file are there.
     pub(crate) cut_at: Option<u64>,
 }
@@ -122,6 +126,15 @@ impl Shared {
             server_time: Some(convert::timestamp(Utc::now() + ahead)),
             interval: Some(interval.try_into().unwrap()),
         })
+    }
+
+    /// What every answer to a call that changed something goes through.
+    fn answer(&self, call: &'static str) {
+        let mut faults = self.faults();
+        if let Some(index) = faults.lost_answers.iter().position(|(lost, _)| *lost == call) {
+            let (_, network) = faults.lost_answers.remove(index);
+            network.cut();
+        }
     }
 
     fn is_node(&self, name: &str) -> Result<(), Status> {
@@ -199,6 +212,8 @@ impl NodeService for Service {
         for event in events.into_iter().take(accepted) {
             record.event(&self.0.node, event);
         }
+        drop(record);
+        self.0.answer("report");
         Ok(Response::new(ReportRunsResponse { accepted: u32::try_from(accepted).unwrap() }))
     }
 
@@ -225,11 +240,27 @@ impl NodeService for Service {
             }
             *file = File { size: request.size, sha256: request.sha256.to_vec(), ..File::default() };
         }
+        if let Some(content) = request.content {
+            if content.len() > limits::MAX_CONTENT || content.len() as u64 != request.size {
+                drop(record);
+                return Err(self.0.violation(format!("content of {} bytes", content.len())));
+            }
+            if file.stored {
+                file.stored_again += 1;
+            }
+            file.data = content.to_vec();
+            let artifact = store(file, &run, &request.name, &mut self.0.faults())?;
+            drop(record);
+            self.0.answer("begin");
+            let offset = artifact.size;
+            let upload_id = String::new();
+            return Ok(Response::new(BeginUploadResponse { upload_id, offset, artifact: Some(artifact) }));
+        }
         let offset = file.data.len() as u64;
-        Ok(Response::new(BeginUploadResponse {
-            upload_id: format!("{}/{}/{}", run.0, run.1, request.name),
-            offset,
-        }))
+        drop(record);
+        self.0.answer("begin");
+        let upload_id = format!("{}/{}/{}", run.0, run.1, request.name);
+        Ok(Response::new(BeginUploadResponse { upload_id, offset, artifact: None }))
     }
 
     async fn upload(
@@ -264,6 +295,7 @@ impl NodeService for Service {
                 return Err(Status::unavailable("cut off by the test"));
             }
         }
+        self.0.answer("upload");
         Ok(Response::new(UploadResponse { offset }))
     }
 
@@ -278,26 +310,33 @@ impl NodeService for Service {
         if file.data.len() as u64 != file.size {
             return Err(Status::failed_precondition("the file is not complete"));
         }
-        if mem::take(&mut self.0.faults().corrupt) {
-            file.data[0] ^= 1;
-        }
-        if Sha256::digest(&file.data).as_slice() != file.sha256 {
-            file.data.clear();
-            return Err(Status::data_loss("the hash is another"));
-        }
-        file.stored = true;
-        let ((run_id, role), name) = place;
-        let artifact = Artifact {
-            run_id,
-            role,
-            path: name.clone(),
-            name,
-            size: file.size,
-            sha256: file.sha256.clone().into(),
-            stored_at: Some(convert::timestamp(Utc::now())),
-        };
+        let (run, name) = place;
+        let artifact = store(file, &run, &name, &mut self.0.faults())?;
+        drop(record);
+        self.0.answer("commit");
         Ok(Response::new(CommitUploadResponse { artifact: Some(artifact) }))
     }
+}
+
+/// Verifies a file that has arrived.
+fn store(file: &mut File, run: &RunKey, name: &str, faults: &mut Faults) -> Result<Artifact, Status> {
+    if !file.data.is_empty() && mem::take(&mut faults.corrupt) {
+        file.data[0] ^= 1;
+    }
+    if Sha256::digest(&file.data).as_slice() != file.sha256 {
+        file.data.clear();
+        return Err(Status::data_loss("the hash is another"));
+    }
+    file.stored = true;
+    Ok(Artifact {
+        run_id: run.0.clone(),
+        role: run.1,
+        path: name.to_owned(),
+        name: name.to_owned(),
+        size: file.size,
+        sha256: file.sha256.clone().into(),
+        stored_at: Some(convert::timestamp(Utc::now())),
+    })
 }
 
 /// What an upload's id stands for.

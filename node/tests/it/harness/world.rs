@@ -16,7 +16,7 @@ use almanac_proto::{identity, v1::RunEvent};
 use almanac_schemas::NodeName;
 
 use super::{
-    Agent, Desired, Engine, Job, Line, Record, Run, command, pause, processes, reconciler::Reconciler,
+    Agent, Desired, Engine, Job, Network, Record, Run, command, pause, processes, reconciler::Reconciler,
     wait::LIMIT,
 };
 
@@ -26,12 +26,12 @@ pub(crate) struct World {
     pub(crate) agent: Option<Agent>,
     /// The other end.
     pub(crate) reconciler: Reconciler,
-    /// The line between them, where there is one that can be watched.
-    pub(crate) line: Option<Line>,
     /// What was declared last.
     pub(crate) desired: Desired,
     /// The node's name. No two worlds have the same: they may share an engine.
     pub(crate) node: NodeName,
+    /// What is between the two, if anything.
+    pub(crate) network: Option<Network>,
     engine: Option<Engine>,
     options: Vec<String>,
     folder: TempDir,
@@ -54,9 +54,9 @@ impl World {
         let key = identity::generate(&folder.path().join("key"), node.as_str()).unwrap();
         Self {
             agent: None,
-            line: None,
             reconciler: Reconciler::start(node.clone(), key),
             desired: Desired::default(),
+            network: None,
             engine: engine.map(|prepare| prepare(&node)),
             node,
             options: Vec::new(),
@@ -64,15 +64,15 @@ impl World {
         }
     }
 
-    /// Adds an option to the agents that are started from now on.
-    pub(crate) fn option(mut self, name: &str, value: &str) -> Self {
-        self.options.extend([name.to_owned(), value.to_owned()]);
+    /// Puts a network between the agents that are started from now on and the reconciler.
+    pub(crate) fn through_a_network(mut self) -> Self {
+        self.network = Some(Network::to(self.reconciler.address()));
         self
     }
 
-    /// Puts a line between agents that are started from now on and the reconciler.
-    pub(crate) fn over_a_line(mut self) -> Self {
-        self.line = Some(Line::to(self.reconciler.address()));
+    /// Adds an option to the agents that are started from now on.
+    pub(crate) fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.extend([name.to_owned(), value.to_owned()]);
         self
     }
 
@@ -89,7 +89,7 @@ impl World {
     /// How an agent is started here.
     pub(crate) fn command(&self) -> Command {
         let mut command = command();
-        let server = self.line.as_ref().map_or_else(|| self.reconciler.url(), Line::url);
+        let server = self.network.as_ref().map_or_else(|| self.reconciler.url(), Network::url);
         let runtime = if self.engine.is_some() { "docker" } else { "process" };
         command
             .args(["run", "--name", self.node.as_str(), "--server", &server])

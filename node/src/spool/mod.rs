@@ -1,0 +1,104 @@
+//! The spool: what runs left behind and the reconciler does not have. It is bounded, so that a node that reaches its
+//! reconciler rarely does not fill its disk. What goes for lack of room is recorded with its run; reports are not part
+//! of it and never go.
+
+mod choose;
+
+use std::{io, path::Path};
+
+use tracing::warn;
+
+use almanac_schemas::Size;
+
+use crate::{
+    journal::{GivenUp, Journal, JournalError},
+    state_dir::StateDir,
+    upload,
+};
+
+use choose::choose;
+
+/// The most that it holds where nothing is said.
+const MOST: Size = Size::from_bytes(5 << 30);
+
+/// The most that it holds of a disk where nothing is said, in percent.
+const SHARE: u64 = 80;
+
+/// The bound of the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spool {
+    limit: Size,
+}
+
+impl Spool {
+    /// A spool of so many bytes; or, where that is not said, of 5 GiB or four fifths of the disk that a folder is on,
+    /// whichever is less.
+    ///
+    /// # Errors
+    ///
+    /// When the disk's size cannot be read.
+    pub fn new(limit: Option<Size>, folder: &Path) -> io::Result<Self> {
+        let limit = match limit {
+            Some(limit) => limit,
+            None => usual(disk(folder)?),
+        };
+        Ok(Self { limit })
+    }
+
+    /// How many bytes it holds.
+    pub const fn limit(self) -> Size {
+        self.limit
+    }
+
+    /// Drops files until it is within its bound, but none that is on its way.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read or written.
+    pub async fn bound(
+        self,
+        journal: &Journal,
+        state_dir: &StateDir,
+        is_under_way: impl Fn(i64) -> bool,
+    ) -> Result<(), JournalError> {
+        if journal.waiting_bytes().await? <= self.limit.as_bytes() {
+            return Ok(());
+        }
+        let going = choose(journal.waiting_uploads().await?, self.limit);
+        for upload in going.into_iter().filter(|upload| !is_under_way(upload.id)) {
+            let (run, file) = (upload.key, &upload.file);
+            let problem = format!("`{}` was dropped: the node's spool was full ({})", file.name, self.limit);
+            warn!(%run, file = file.name, bytes = file.size, limit = %self.limit, "the spool is full: a file is dropped");
+            let path = state_dir.run(&run).outbox().join(&file.name);
+            upload::give_up(journal, &upload, GivenUp::Dropped, problem).await?;
+            upload::remove(&path);
+        }
+        Ok(())
+    }
+}
+
+/// How much it holds of a disk where nothing is said.
+fn usual(disk: u64) -> Size {
+    MOST.min(Size::from_bytes(disk / 100 * SHARE))
+}
+
+/// The bytes of the disk that a folder is on.
+fn disk(folder: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(folder)?;
+    Ok(found.f_blocks.saturating_mul(found.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_disk_is_not_filled() {
+        assert_eq!(usual(1 << 40), MOST);
+        assert_eq!(usual(4_000_000_000), Size::from_bytes(3_200_000_000));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Spool::new(None, folder.path()).unwrap().limit() > Size::from_bytes(0));
+        let said = Size::from_bytes(10 << 40);
+        assert_eq!(Spool::new(Some(said), folder.path()).unwrap().limit(), said);
+    }
+}
