@@ -29,10 +29,10 @@ pub struct Traffic {
 
 /// How many calls bring files in a second, in the long run. Reconcilers take 100 of each node, and reports and
 /// heartbeats are to get through as well.
-const CALLS: u64 = 64;
+const CALLS: u64 = 80;
 
 /// How many of the calls that were not made may be made up for: less than what reconcilers take at once.
-const BURST: Duration = Duration::from_secs(4);
+const BURST: Duration = Duration::from_secs(5);
 
 impl Traffic {
     /// A link of which the host gives at most so much per second.
