@@ -1,34 +1,32 @@
-//! When bytes may go so that there are never more of them per second than a rate allows: a bucket of tokens in the
+//! When something may go so that there is never more of it per second than a rate allows: a bucket of tokens in the
 //! form of virtual scheduling (ITU-T I.371, annex A), which holds no more than one instant.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use almanac_schemas::Size;
-
-/// What is booked of a link.
+/// What is booked, of bytes or of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// When everything that is booked has gone.
     free_at: Instant,
+    /// How much of the past may be made up for.
+    burst: Duration,
 }
 
 /// The longest that one booking takes. More is a mistake in a setting, and no instant is beyond it.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 impl Pace {
-    /// A link of which nothing is booked.
-    pub const fn new(now: Instant) -> Self {
-        Self { free_at: now }
+    /// Nothing is booked. What was not used may be made up for, up to so long a time of it.
+    pub const fn new(now: Instant, burst: Duration) -> Self {
+        Self { free_at: now, burst }
     }
 
-    /// Books so many bytes at a rate per second, and says from when on they may go. What was not used in the past is
-    /// not made up for: whoever waited has no right to a flood.
-    pub fn book(&mut self, bytes: usize, rate: Size, now: Instant) -> Instant {
-        let begin = self.free_at.max(now);
-        let rate = u128::from(rate.as_bytes().max(1));
-        let micros = (bytes as u128).saturating_mul(1_000_000).div_ceil(rate);
+    /// Books so many at a rate per second, and says from when on they may go; an instant that is over means at once.
+    pub fn book(&mut self, count: u64, rate: u64, now: Instant) -> Instant {
+        let begin = self.free_at.max(now.checked_sub(self.burst).unwrap_or(now));
+        let micros = u128::from(count).saturating_mul(1_000_000).div_ceil(rate.max(1).into());
         let length = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
         self.free_at = begin + length.min(LONGEST);
         begin
@@ -41,12 +39,12 @@ mod tests {
 
     use super::*;
 
-    const RATE: Size = Size::from_bytes(1000);
+    const RATE: u64 = 1000;
 
     #[test]
     fn bookings_follow_each_other_at_the_rate() {
         let now = Instant::now();
-        let mut pace = Pace::new(now);
+        let mut pace = Pace::new(now, Duration::ZERO);
         let after = |pace: &mut Pace, bytes, millis| {
             let at = now + Duration::from_millis(millis);
             (pace.book(bytes, RATE, at) - now).as_millis()
@@ -62,20 +60,30 @@ mod tests {
     #[test]
     fn another_rate_holds_from_the_next_booking_on() {
         let now = Instant::now();
-        let mut pace = Pace::new(now);
+        let mut pace = Pace::new(now, Duration::ZERO);
         pace.book(1000, RATE, now);
-        assert_eq!(pace.book(1000, Size::from_bytes(2000), now) - now, Duration::from_secs(1));
+        assert_eq!(pace.book(1000, 2000, now) - now, Duration::from_secs(1));
         assert_eq!(pace.book(1, RATE, now) - now, Duration::from_millis(1500));
-        pace.book(usize::MAX, Size::from_bytes(0), now);
+        pace.book(u64::MAX, 0, now);
         assert!(pace.book(1, RATE, now) - now <= LONGEST + Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_burst_makes_up_for_what_was_not_used_and_for_no_more() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now, Duration::from_secs(2));
+        let at = now + Duration::from_secs(100);
+        let waits: Vec<u128> =
+            (0..5).map(|_| pace.book(1000, RATE, at).saturating_duration_since(at).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 1000, 2000]);
     }
 
     proptest! {
         /// Between any two instants there go no more bytes than the rate allows, and one booking.
         #[test]
-        fn there_is_never_more_than_the_rate(bookings in prop::collection::vec((0_usize..5000, 0_u64..3000), 1..50)) {
+        fn there_is_never_more_than_the_rate(bookings in prop::collection::vec((0_u64..5000, 0_u64..3000), 1..50)) {
             let start = Instant::now();
-            let (mut pace, mut now) = (Pace::new(start), start);
+            let (mut pace, mut now) = (Pace::new(start, Duration::ZERO), start);
             let mut gone = Vec::new();
             for (bytes, wait) in bookings {
                 now += Duration::from_millis(wait);
@@ -83,7 +91,7 @@ mod tests {
             }
             for (index, (from, _)) in gone.iter().enumerate() {
                 for end in index..gone.len() {
-                    let bytes: usize = gone[index..end].iter().map(|(_, bytes)| bytes).sum();
+                    let bytes: u64 = gone[index..end].iter().map(|(_, bytes)| bytes).sum();
                     let allowed = (gone[end].0 - *from).as_secs_f64() * 1000.0;
                     prop_assert!(bytes as f64 <= allowed + 1.0, "{bytes} bytes where {allowed} may go");
                 }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -22,8 +23,16 @@ pub struct Traffic {
     most: Option<Size>,
     rate: watch::Sender<Option<Size>>,
     exclusive: watch::Sender<BTreeSet<RunKey>>,
-    pace: Arc<Mutex<Pace>>,
+    bytes: Arc<Mutex<Pace>>,
+    calls: Arc<Mutex<Pace>>,
 }
+
+/// How many calls bring files in a second, in the long run. Reconcilers take 100 of each node, and reports and
+/// heartbeats are to get through as well.
+const CALLS: u64 = 80;
+
+/// How many of the calls that were not made may be made up for: less than what reconcilers take at once.
+const BURST: Duration = Duration::from_secs(5);
 
 impl Traffic {
     /// A link of which the host gives at most so much per second.
@@ -32,7 +41,8 @@ impl Traffic {
             most,
             rate: watch::Sender::new(most),
             exclusive: watch::Sender::default(),
-            pace: Arc::new(Mutex::new(Pace::new(Instant::now()))),
+            bytes: Arc::new(Mutex::new(Pace::new(Instant::now(), Duration::ZERO))),
+            calls: Arc::new(Mutex::new(Pace::new(Instant::now(), BURST))),
         }
     }
 
@@ -66,9 +76,30 @@ impl Traffic {
     /// all the same.
     pub async fn turn(&self, bytes: usize) {
         let Some(rate) = *self.rate.borrow() else { return };
-        let at = self.pace.lock().unwrap_or_else(PoisonError::into_inner).book(bytes, rate, Instant::now());
+        let at = book(&self.bytes, bytes as u64, rate.as_bytes());
         time::sleep_until(at).await;
     }
+
+    /// Waits until another call may be made with so many bytes, and no exclusive run goes on.
+    pub async fn opening(&self, bytes: usize) {
+        loop {
+            self.free().await;
+            let turn = async {
+                time::sleep_until(book(&self.calls, 1, CALLS)).await;
+                self.turn(bytes).await;
+            };
+            tokio::select! {
+                biased;
+                // Cancel-safe: nothing was sent, and it is all waited for anew.
+                () = self.taken() => {}
+                () = turn => return,
+            }
+        }
+    }
+}
+
+fn book(pace: &Mutex<Pace>, count: u64, rate: u64) -> Instant {
+    pace.lock().unwrap_or_else(PoisonError::into_inner).book(count, rate, Instant::now())
 }
 
 /// A run, as far as the link is concerned. It has ended when this is dropped.
@@ -129,6 +160,35 @@ mod tests {
         drop(other);
         traffic.free().await;
         assert!(!traffic.is_taken());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_turn_as_an_exclusive_run_begins_waits_for_its_end() {
+        let traffic = Traffic::new(Some(Size::from_bytes(1000)));
+        let measurement = traffic.measurement(key(1), true);
+        let begun = Instant::now();
+        traffic.opening(1000).await;
+        let other = traffic.clone();
+        let opening = tokio::spawn(async move { other.opening(1000).await });
+        time::sleep(Duration::from_millis(500)).await;
+        measurement.begin();
+        time::sleep(Duration::from_secs(60)).await;
+        assert!(!opening.is_finished());
+        measurement.end();
+        opening.await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_millis(60_500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_not_more_than_a_reconciler_takes() {
+        let traffic = Traffic::new(None);
+        time::sleep(Duration::from_secs(3600)).await;
+        let begun = Instant::now();
+        for _ in 0..500 {
+            traffic.opening(0).await;
+        }
+        let most = CALLS * BURST.as_secs();
+        assert!(begun.elapsed().as_secs() >= (500 - most) / CALLS - 1, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

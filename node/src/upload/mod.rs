@@ -17,7 +17,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -170,7 +170,7 @@ impl Uploads {
                     self.backoff.reset();
                 }
             }
-            Err(UploadError::Call(status)) if status.code() == Code::Unavailable => {
+            Err(UploadError::Call(status)) if is_nobodys_fault(&status) => {
                 link.complain("upload", &status);
                 self.wait_a_while();
             }
@@ -205,6 +205,14 @@ impl Uploads {
         }
     }
 }
+
+/// Whether the file has nothing to do with it: the reconciler is not reached, or has had too many calls.
+fn is_nobodys_fault(status: &Status) -> bool {
+    status.code() == Code::Unavailable || status.metadata().contains_key(PUSHBACK)
+}
+
+/// The header by which gRPC says when to try again (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The end of a wait, if there is one.
 async fn waited(retry: &mut Option<BoxFuture<'static, Backoff>>) -> Backoff {

@@ -82,8 +82,7 @@ pub(super) async fn send(
         Lane::Large => None,
     };
     let sent = content.as_ref().map_or(0, bytes::Bytes::len);
-    traffic.free().await;
-    traffic.turn(sent).await;
+    traffic.opening(sent).await;
     let begun = client.begin_upload(request(announcement(link, pending, content))).await?.into_inner();
     if begun.artifact.is_some() {
         return Ok(());

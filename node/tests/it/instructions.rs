@@ -56,6 +56,11 @@ fn log(world: &World) -> String {
         .collect()
 }
 
+/// A long run that holds up nobody else's files.
+fn shared(name: &str) -> Job {
+    Job::soon(name).length("10m").spec("exclusive", json!(false))
+}
+
 /// How many of the runs of `tick` were completed.
 fn completed(record: &Record) -> usize {
     let is_completed = |run: &&Run| run.end() == Some((Phase::Completed, Reason::ExitCode));
@@ -75,10 +80,7 @@ fn wait_skipped(world: &mut World, job: &str) -> Run {
 #[test]
 fn a_cancelled_run_is_stopped_and_what_it_left_is_kept() {
     let mut world = World::new();
-    world.declare([
-        Job::soon("long").length("10m").sh(STUBBORN),
-        Job::soon("other").length("10m").sh("sleep 600"),
-    ]);
+    world.declare([shared("long").sh(STUBBORN), shared("other").sh("sleep 600")]);
     world.start();
     let run = world.wait_phase("long", Phase::Running);
     world.wait_phase("other", Phase::Running);
@@ -94,7 +96,7 @@ fn a_cancelled_run_is_stopped_and_what_it_left_is_kept() {
 #[test]
 fn a_run_that_was_cancelled_while_the_agent_was_away_is_stopped_when_it_is_back() {
     let mut world = World::new();
-    world.declare([Job::soon("long").length("10m").sh(STUBBORN)]);
+    world.declare([shared("long").sh(STUBBORN)]);
     world.start();
     let run = world.wait_phase("long", Phase::Running);
     wait_up(&mut world);
@@ -127,7 +129,7 @@ fn a_run_that_is_being_stopped_is_stopped_by_the_next_agent_and_says_why() {
 #[test]
 fn a_removed_job_ends_its_run_where_it_says_so() {
     let mut world = World::new();
-    let job = |name| Job::soon(name).length("10m").sh(STUBBORN);
+    let job = |name| shared(name).sh(STUBBORN);
     world.declare([job("aborts").spec("onRemove", json!("abort")), job("finishes")]);
     world.start();
     world.wait_phase("aborts", Phase::Running);
@@ -142,7 +144,7 @@ fn a_removed_job_ends_its_run_where_it_says_so() {
 #[test]
 fn a_cordoned_node_starts_nothing_and_what_runs_goes_on() {
     let mut world = World::new();
-    world.declare([Job::soon("long").length("10m").sh(STUBBORN), Job::every_second("tick")]);
+    world.declare([shared("long").sh(STUBBORN), Job::every_second("tick")]);
     world.start();
     world.wait_phase("long", Phase::Running);
     world.wait_ended("tick", 1);
@@ -173,7 +175,7 @@ fn a_cordoned_node_starts_nothing_and_what_runs_goes_on() {
 #[test]
 fn a_drained_node_stops_what_runs_at_the_deadline() {
     let mut world = World::new();
-    world.declare([Job::soon("long").length("10m").sh(STUBBORN), Job::every_second("tick")]);
+    world.declare([shared("long").sh(STUBBORN), Job::every_second("tick")]);
     world.start();
     world.wait_phase("long", Phase::Running);
     wait_up(&mut world);
@@ -191,7 +193,7 @@ fn a_drained_node_stops_what_runs_at_the_deadline() {
 #[test]
 fn the_owner_of_the_host_cordons_and_drains_it_without_the_reconciler() {
     let mut world = World::new();
-    world.declare([Job::soon("long").length("10m").sh(STUBBORN), Job::every_second("tick")]);
+    world.declare([shared("long").sh(STUBBORN), Job::every_second("tick")]);
     world.start();
     world.wait_phase("long", Phase::Running);
     wait_up(&mut world);
@@ -232,10 +234,7 @@ fn a_cordon_for_no_time_is_refused() {
 #[test]
 fn an_agent_that_drains_when_it_stops_leaves_nothing_running() {
     let mut world = World::new().option("--on-stop", "drain").option("--stop-deadline", "1s");
-    world.declare([
-        Job::soon("long").length("10m").sh(STUBBORN),
-        Job::soon("short").length("10m").sh("sleep 0.5"),
-    ]);
+    world.declare([shared("long").sh(STUBBORN), shared("short").sh("sleep 0.5")]);
     world.start();
     world.wait_phase("long", Phase::Running);
     world.wait_phase("short", Phase::Running);
@@ -253,10 +252,7 @@ fn an_agent_that_drains_when_it_stops_leaves_nothing_running() {
 #[ignore = "needs a Docker engine"]
 fn a_container_that_is_held_or_runs_is_stopped() {
     let mut world = World::with_docker();
-    world.declare([
-        Job::soon("long").length("10m").sh(STUBBORN),
-        Job::once("soon", Utc::now() + TimeDelta::seconds(30)),
-    ]);
+    world.declare([shared("long").sh(STUBBORN), Job::once("soon", Utc::now() + TimeDelta::seconds(30))]);
     world.start();
     let run = world.wait_phase("long", Phase::Running);
     wait_up(&mut world);

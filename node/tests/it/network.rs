@@ -30,12 +30,13 @@ fn runs_meanwhile(world: &mut World, count: usize) {
 fn all_come_home(world: &mut World) {
     world.declare([]);
     world.wait_followed();
-    let runs = world.wait_told("everything", |record| {
-        let runs = record.runs("tick");
-        (!runs.is_empty() && runs.iter().all(|run| run.end().is_some())).then_some(runs)
-    });
     world.wait_tidy();
     let ran = world.lines("ran");
+    // What has gone from the agent's disk may still be on its way.
+    let runs = world.wait_told("everything", |record| {
+        let runs = record.runs("tick");
+        (runs.len() >= ran.len() && runs.iter().all(|run| run.end().is_some())).then_some(runs)
+    });
     let ids: BTreeSet<&String> = runs.iter().map(|run| &run.key.0).collect();
     assert_eq!(ids, ran.iter().collect(), "each that ran is known");
     assert_eq!(ids.len(), ran.len(), "and ran once");
