@@ -6,13 +6,16 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use almanac_proto::{convert::FieldError, v1};
-use almanac_schemas::Instant;
+use almanac_schemas::{ClockOffset, Instant};
 
 use crate::{
     output::{Look, Row, View},
     table::{Cell, Column, Fit, Tone, details},
-    view::{self, Condition, Spec, condition},
+    view::{self, Condition, Host, Spec, condition, host},
 };
+
+/// The condition that a node's clock is off.
+const CLOCK_SKEWED: &str = "ClockSkewed";
 
 /// A host that runs an agent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +41,10 @@ pub struct Node {
     pub held_generation: u64,
     /// When something is to run on it next.
     pub next_run: Option<Instant>,
+    /// By how much its clock differs from the reconciler's.
+    pub clock: Option<ClockOffset>,
+    /// What its agent measures of its host.
+    pub host: Option<Host>,
     /// How it is.
     pub conditions: Vec<Condition>,
     /// The `spec` of its manifest.
@@ -98,6 +105,8 @@ impl TryFrom<v1::Node> for Node {
             generation: node.generation,
             held_generation: node.held_generation,
             next_run: view::maybe_instant("next_run", node.next_run.as_ref())?,
+            clock: node.clock.map(Into::into),
+            host: node.host.map(Into::into),
             conditions: condition::all(node.conditions)?,
             spec: view::spec("spec", &node.spec)?,
         })
@@ -116,10 +125,13 @@ impl Node {
 
     fn liveness(&self) -> Cell {
         let (word, tone) = self.liveness.cell();
-        if self.spec.get("cordoned").and_then(Spec::as_bool) == Some(true) {
-            return Cell::toned(format!("{word}, cordoned"), Tone::Odd);
-        }
-        Cell::toned(word, tone)
+        let cordoned = self.spec.get("cordoned").and_then(Spec::as_bool) == Some(true);
+        let odd = [
+            cordoned.then_some("cordoned"),
+            condition::holds(&self.conditions, CLOCK_SKEWED).then_some("clock off"),
+        ];
+        let words: Vec<&str> = std::iter::once(word).chain(odd.into_iter().flatten()).collect();
+        Cell::toned(words.join(", "), if words.len() > 1 { Tone::Odd } else { tone })
     }
 }
 
@@ -151,7 +163,7 @@ impl Row for Node {
 impl View for Node {
     fn text(&self, look: Look) -> String {
         let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let pairs = vec![
+        let mut pairs = vec![
             ("name", self.name.as_str().into()),
             ("labels", if labels.is_empty() { "-".into() } else { labels.join(", ").into() }),
             ("status", self.liveness()),
@@ -163,6 +175,8 @@ impl View for Node {
             ("generation", format!("{} held of {}", self.held_generation, self.generation).into()),
             ("next run", view::both(self.next_run, look.now).into()),
         ];
+        pairs.extend(self.clock.map(|offset| ("clock", host::clock(offset).into())));
+        pairs.extend(self.host.iter().flat_map(Host::pairs));
         details(pairs, look.style) + &condition::text(&self.conditions, look) + &view::spec_text(&self.spec)
     }
 }
