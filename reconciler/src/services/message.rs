@@ -8,7 +8,7 @@ use crate::{
     conditions::{self, Condition, NodeConditions},
     desired::json,
     follow::{Answer, Looked},
-    heartbeats::{Heartbeats, Liveness, Pace},
+    heartbeats::{Heartbeats, Liveness},
     hex,
     intent::Hold,
     run::RunStep,
@@ -211,20 +211,21 @@ pub(super) fn node(
     applied: &Applied,
     name: &NodeName,
     entry: &NodeEntry,
-    heartbeat: Option<&HeartbeatRow>,
-    pace: &Pace,
+    heartbeats: &Heartbeats,
     next_run: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> v1::Node {
+    let (heartbeat, pace) = (heartbeats.get(name), heartbeats.pace(applied));
+    let heartbeat = heartbeat.as_ref();
     let last_seen = heartbeat.map(|row| row.last_seen);
     let held = held_generation(applied, heartbeat);
-    let conditions = conditions::node(applied, name, heartbeat, pace, now);
+    let conditions = conditions::node(applied, name, heartbeat, &pace, now);
     let text = |field: fn(&HeartbeatRow) -> &String| heartbeat.map(field).cloned().unwrap_or_default();
     v1::Node {
         name: name.to_string(),
         labels: entry.labels.clone().into_iter().collect(),
         spec: json(&entry.spec),
-        liveness: liveness(Liveness::of(last_seen, pace, now)).into(),
+        liveness: liveness(Liveness::of(last_seen, &pace, now)).into(),
         last_seen: last_seen.map(timestamp),
         address: text(|row| &row.address),
         agent_version: text(|row| &row.agent_version),

@@ -79,7 +79,6 @@ impl TestbedService for TestbedCalls {
         let applied = self.0.applied();
         let now = clock::now();
         let mut next = NextRuns::new(&applied, now);
-        let pace = self.0.heartbeats.pace(&applied);
         let nodes = applied.testbed.nodes.iter();
         let nodes = nodes.filter(|(name, _)| after.as_deref().is_none_or(|after| name.as_str() > after));
         let (nodes, more) = page::cut(nodes.take(size as usize + 1).collect(), size);
@@ -87,15 +86,7 @@ impl TestbedService for TestbedCalls {
         let nodes = nodes
             .into_iter()
             .map(|(name, entry)| {
-                message::node(
-                    &applied,
-                    name,
-                    entry,
-                    self.0.heartbeats.get(name).as_ref(),
-                    &pace,
-                    next.of_node(name),
-                    now,
-                )
+                message::node(&applied, name, entry, &self.0.heartbeats, next.of_node(name), now)
             })
             .collect();
         Ok(Response::new(v1::ListNodesResponse { nodes, next_page_token }))
@@ -113,8 +104,7 @@ impl TestbedService for TestbedCalls {
         })?;
         let now = clock::now();
         let next = NextRuns::new(&applied, now).of_node(&name);
-        let (heartbeat, pace) = (self.0.heartbeats.get(&name), self.0.heartbeats.pace(&applied));
-        let node = message::node(&applied, &name, entry, heartbeat.as_ref(), &pace, next, now);
+        let node = message::node(&applied, &name, entry, &self.0.heartbeats, next, now);
         Ok(Response::new(v1::GetNodeResponse { node: Some(node) }))
     }
 
