@@ -132,6 +132,20 @@ fn a_line_that_goes_dead_is_noticed_while_nothing_is_said() {
 }
 
 #[test]
+fn a_line_that_was_dead_from_the_start_is_noticed() {
+    let mut world = World::new().over_a_line();
+    world.line.as_ref().unwrap().set_alive(false);
+    world.declare([]);
+    world.start();
+    let begun = std::time::Instant::now();
+    let status = world.wait("the loss of it", is_lost);
+    assert!(begun.elapsed() < NOTICED, "{:?}: {status}", begun.elapsed());
+    world.line.as_ref().unwrap().set_alive(true);
+    world.wait_followed();
+    world.wait("the connection", is_connected);
+}
+
+#[test]
 fn a_reconciler_that_does_not_answer_is_noticed_and_heard_of_again() {
     let mut world = World::new();
     world.reconciler.set_heartbeat_interval(Duration::from_millis(200));
