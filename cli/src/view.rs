@@ -4,6 +4,7 @@
 mod change;
 mod condition;
 mod finding;
+mod host;
 mod identity;
 mod job;
 mod node;
@@ -17,6 +18,7 @@ mod sync;
 pub use change::{Action, Change, RecordedChange};
 pub use condition::Condition;
 pub use finding::{Finding, Severity};
+pub use host::Host;
 pub use identity::Identity;
 pub use job::Job;
 pub use node::{Liveness, Node};

@@ -3,7 +3,7 @@
 //!
 //! It starts the program itself with a repository that declares the nodes, and is the load at the same
 //! time, on the same machine. So that the program is what is measured, the load speaks just as much
-//! HTTP/2 as it needs (RFC 9113): its own requests never change but for their stream.
+//! HTTP/2 as it needs (RFC 9113): its own requests never change.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the measurement")]
 
@@ -246,9 +246,18 @@ const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// The streams of an agent.
+const WATCH: u32 = 1;
+const HEARTBEAT: u32 = 3;
+
+/// More than all answers together are: so nothing has to be said about what was read.
+const WINDOW: u32 = (1 << 31) - 1;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(9 + payload.len());
@@ -293,6 +302,9 @@ fn head(method: &str, token: &str) -> Vec<u8> {
     block
 }
 
+/// An empty message, as gRPC sends it: a heartbeat after which all is as it was.
+const NOTHING: [u8; 5] = [0; 5];
+
 /// A message with its first field, a text, as gRPC sends it.
 fn message(text: &str) -> Vec<u8> {
     let mut message = vec![0];
@@ -306,14 +318,11 @@ fn message(text: &str) -> Vec<u8> {
 struct Agent {
     reader: BufReader<ReadHalf<TlsStream<TcpStream>>>,
     writer: WriteHalf<TlsStream<TcpStream>>,
-    head: Vec<u8>,
-    body: Vec<u8>,
-    stream: u32,
     payload: Vec<u8>,
 }
 
 impl Agent {
-    /// Connects, and waits for the first snapshot.
+    /// Connects, and waits for the first snapshot and the answer to the first heartbeat.
     async fn connect(
         connector: &TlsConnector,
         address: SocketAddr,
@@ -324,26 +333,26 @@ impl Agent {
         stream.set_nodelay(true)?;
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
         let (reader, writer) = tokio::io::split(stream);
-        let mut agent = Self {
-            reader: BufReader::with_capacity(1024, reader),
-            writer,
-            head: head("Heartbeat", token),
-            body: message(name),
-            stream: 1,
-            payload: Vec::new(),
-        };
+        let mut agent = Self { reader: BufReader::with_capacity(1024, reader), writer, payload: Vec::new() };
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        hello.extend(frame(SETTINGS, 0, 0, &[]));
-        hello.extend(frame(HEADERS, END_HEADERS, 1, &head("WatchDesiredState", token)));
-        hello.extend(frame(DATA, END_STREAM, 1, &message(name)));
+        let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
+        settings.extend(WINDOW.to_be_bytes());
+        hello.extend(frame(SETTINGS, 0, 0, &settings));
+        // The connection's own window begins with what every connection has.
+        hello.extend(frame(WINDOW_UPDATE, 0, 0, &(WINDOW - 65_535).to_be_bytes()));
+        hello.extend(frame(HEADERS, END_HEADERS, WATCH, &head("WatchDesiredState", token)));
+        hello.extend(frame(DATA, END_STREAM, WATCH, &message(name)));
         agent.writer.write_all(&hello).await?;
-        agent.answered(1).await?;
+        agent.answered(WATCH).await?;
+        let mut first = frame(HEADERS, END_HEADERS, HEARTBEAT, &head("Heartbeat", token));
+        first.extend(frame(DATA, 0, HEARTBEAT, &message(name)));
+        agent.writer.write_all(&first).await?;
+        agent.answered(HEARTBEAT).await?;
         Ok(agent)
     }
 
-    /// Waits until a stream has data: only a call that went well has any.
+    /// Waits for the next data of a stream; both go on for as long as all is well.
     async fn answered(&mut self, wanted: u32) -> io::Result<()> {
-        let mut has_data = false;
         loop {
             let mut head = [0; 9];
             self.reader.read_exact(&mut head).await?;
@@ -359,16 +368,11 @@ impl Agent {
                     self.writer.write_all(&pong).await?;
                 }
                 GOAWAY | RESET => return Err(io::Error::other("the reconciler ended the call")),
-                DATA if stream == wanted => has_data = true,
+                HEADERS if flags & END_STREAM != 0 => {
+                    return Err(io::Error::other("the reconciler refused the call"));
+                }
+                DATA if stream == wanted => return Ok(()),
                 _ => {}
-            }
-            // The first snapshot is all that is waited for; the stream of it goes on.
-            if stream == wanted && (flags & END_STREAM != 0 && kind <= HEADERS || wanted == 1 && has_data) {
-                return if has_data {
-                    Ok(())
-                } else {
-                    Err(io::Error::other("the reconciler refused the call"))
-                };
             }
         }
     }
@@ -376,13 +380,11 @@ impl Agent {
     /// Sends heartbeats, one after the other, and says how long each took.
     async fn beat(mut self, until: Instant, beats: Arc<AtomicU64>) -> io::Result<Vec<Duration>> {
         let mut latencies = Vec::new();
+        let beat = frame(DATA, 0, HEARTBEAT, &NOTHING);
         while Instant::now() < until {
-            self.stream += 2;
-            let mut call = frame(HEADERS, END_HEADERS, self.stream, &self.head);
-            call.extend(frame(DATA, END_STREAM, self.stream, &self.body));
             let begun = Instant::now();
-            self.writer.write_all(&call).await?;
-            timeout(START, self.answered(self.stream)).await.map_err(io::Error::other)??;
+            self.writer.write_all(&beat).await?;
+            timeout(START, self.answered(HEARTBEAT)).await.map_err(io::Error::other)??;
             latencies.push(begun.elapsed());
             beats.fetch_add(1, Ordering::Relaxed);
         }

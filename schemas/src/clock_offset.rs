@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// By how much a node's clock differs from the reconciler's, as an exchange of messages measured it.
 ///
-/// It is shown as `3.2 s behind` or `12 ms ahead`.
+/// It is shown as `3.2 s behind the reconciler's` or `12 ms ahead of the reconciler's`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockOffset {
@@ -40,7 +40,11 @@ impl fmt::Display for ClockOffset {
             7_200..172_800 => write!(f, "{} h", seconds / 3_600)?,
             _ => write!(f, "{} d", seconds / 86_400)?,
         }
-        f.write_str(if self.offset_micros < 0 { " ahead" } else { " behind" })
+        f.write_str(if self.offset_micros < 0 {
+            " ahead of the reconciler's"
+        } else {
+            " behind the reconciler's"
+        })
     }
 }
 
@@ -72,15 +76,15 @@ mod tests {
     fn it_is_shown_in_one_unit() {
         for (micros, text) in [
             (0, "0 ms behind"),
-            (-12_345, "12 ms ahead"),
+            (-12_345, "12 ms ahead of"),
             (3_249_000, "3.2 s behind"),
-            (-119_999_999, "119.9 s ahead"),
+            (-119_999_999, "119.9 s ahead of"),
             (120_000_000, "2 min behind"),
             (7_200_000_000, "2 h behind"),
             (172_800_000_000, "2 d behind"),
-            (i64::MIN, "106751991 d ahead"),
+            (i64::MIN, "106751991 d ahead of"),
         ] {
-            assert_eq!(offset(micros, 0).to_string(), text);
+            assert_eq!(offset(micros, 0).to_string(), format!("{text} the reconciler's"));
         }
     }
 }

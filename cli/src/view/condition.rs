@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Ready`, `Stalled` or `Stale`.
+    /// `Ready`, `Stalled` or `Stale`; of a node, also `ClockSkewed`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.
@@ -86,6 +86,11 @@ pub(super) fn text(conditions: &[Condition], look: Look) -> String {
     }
     let rows = conditions.iter().map(|condition| condition.cells(look.now)).collect();
     format!("\nconditions:\n{}", table(&COLUMNS, rows, look.style))
+}
+
+/// Whether a condition is there and holds.
+pub(super) fn holds(conditions: &[Condition], kind: &str) -> bool {
+    conditions.iter().any(|condition| condition.kind == kind && condition.status)
 }
 
 /// Whether something is as declared, for the cell of a list; why not is said where it is shown by itself.

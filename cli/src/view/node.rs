@@ -6,13 +6,16 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use almanac_proto::{convert::FieldError, v1};
-use almanac_schemas::Instant;
+use almanac_schemas::{ClockOffset, Instant};
 
 use crate::{
     output::{Look, Row, View},
     table::{Cell, Column, Fit, Tone, details},
-    view::{self, Condition, Spec, condition},
+    view::{self, Condition, Host, Spec, condition, host},
 };
+
+/// The condition that a node's clock is off.
+const CLOCK_SKEWED: &str = "ClockSkewed";
 
 /// A host that runs an agent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,6 +43,10 @@ pub struct Node {
     pub next_run: Option<Instant>,
     /// What keeps new runs off it, otherwise than its manifest.
     pub cordon: Option<Cordon>,
+    /// By how much its clock differs from the reconciler's.
+    pub clock: Option<ClockOffset>,
+    /// What its agent measures of its host.
+    pub host: Option<Host>,
     /// How it is.
     pub conditions: Vec<Condition>,
     /// The `spec` of its manifest.
@@ -142,6 +149,8 @@ impl TryFrom<v1::Node> for Node {
             held_generation: node.held_generation,
             next_run: view::maybe_instant("next_run", node.next_run.as_ref())?,
             cordon: node.cordon.map(Cordon::try_from).transpose()?,
+            clock: node.clock.map(Into::into),
+            host: node.host.map(Into::into),
             conditions: condition::all(node.conditions)?,
             spec: view::spec("spec", &node.spec)?,
         })
@@ -161,12 +170,15 @@ impl Node {
     fn liveness(&self) -> Cell {
         let (word, tone) = self.liveness.cell();
         let cordoned = self.spec.get("cordoned").and_then(Spec::as_bool) == Some(true);
-        if cordoned || self.cordon.is_some() {
-            let drained = self.cordon.as_ref().is_some_and(|cordon| cordon.stop_at.is_some());
-            let mode = if drained { "drained" } else { "cordoned" };
-            return Cell::toned(format!("{word}, {mode}"), Tone::Odd);
-        }
-        Cell::toned(word, tone)
+        let drained = self.cordon.as_ref().is_some_and(|cordon| cordon.stop_at.is_some());
+        let mode = match (drained, cordoned || self.cordon.is_some()) {
+            (true, _) => Some("drained"),
+            (false, true) => Some("cordoned"),
+            (false, false) => None,
+        };
+        let odd = [mode, condition::holds(&self.conditions, CLOCK_SKEWED).then_some("clock off")];
+        let words: Vec<&str> = std::iter::once(word).chain(odd.into_iter().flatten()).collect();
+        Cell::toned(words.join(", "), if words.len() > 1 { Tone::Odd } else { tone })
     }
 }
 
@@ -213,6 +225,8 @@ impl View for Node {
         if let Some(cordon) = &self.cordon {
             pairs.insert(3, ("cordon", cordon.text(look.now).into()));
         }
+        pairs.extend(self.clock.map(|offset| ("clock", host::clock(offset).into())));
+        pairs.extend(self.host.iter().flat_map(Host::pairs));
         details(pairs, look.style) + &condition::text(&self.conditions, look) + &view::spec_text(&self.spec)
     }
 }

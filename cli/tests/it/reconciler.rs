@@ -142,8 +142,27 @@ fn conditions(told: [(bool, &str, &str); 3]) -> Vec<v1::Condition> {
         .collect()
 }
 
+/// Those of a node: with `ClockSkewed`.
+fn with_clock(
+    mut conditions: Vec<v1::Condition>,
+    status: bool,
+    reason: &str,
+    message: &str,
+) -> Vec<v1::Condition> {
+    conditions.push(v1::Condition {
+        r#type: "ClockSkewed".to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        since: at("2027-01-10T11:30:00Z"),
+    });
+    conditions
+}
+
 const WELL: [(bool, &str, &str); 3] =
     [(true, "AsDeclared", ""), (false, "Progressing", ""), (false, "Heard", "")];
+
+const AHEAD: &str = "its clock is 3.2 s ahead of the reconciler's: set it by NTP";
 
 const SILENT: &str = "silent: last heard of at 2027-01-10T11:55:00Z";
 
@@ -168,7 +187,17 @@ fn nodes() -> Vec<v1::Node> {
             held_generation: 4,
             next_run: at("2027-01-10T12:15:00Z"),
             cordon: None,
-            conditions: conditions(WELL),
+            conditions: with_clock(conditions(WELL), true, "OffsetTooLarge", AHEAD),
+            clock: Some(v1::ClockOffset { offset_micros: -3_249_000, round_trip_micros: 48_100 }),
+            host: Some(v1::HostMetrics {
+                load_hundredths: Some(42),
+                memory_total: Some(4 << 30),
+                memory_available: Some(3 << 30),
+                disk_total: Some(64 << 30),
+                disk_free: Some(50 << 30),
+                temperature_millidegrees: Some(48_250),
+                uptime_seconds: Some(12 * 86_400),
+            }),
         },
         v1::Node {
             name: "paris-01".to_owned(),
@@ -178,11 +207,13 @@ fn nodes() -> Vec<v1::Node> {
             agent_version: "0.1.0".to_owned(),
             generation: 7,
             held_generation: 6,
-            conditions: conditions([
-                (false, "Silent", SILENT),
-                (false, "Progressing", ""),
-                (true, "Silent", SILENT),
-            ]),
+            conditions: with_clock(
+                conditions([(false, "Silent", SILENT), (false, "Progressing", ""), (true, "Silent", SILENT)]),
+                false,
+                "InStep",
+                "",
+            ),
+            clock: Some(v1::ClockOffset { offset_micros: 12_345, round_trip_micros: 48_000 }),
             ..v1::Node::default()
         },
         v1::Node {
@@ -191,11 +222,16 @@ fn nodes() -> Vec<v1::Node> {
             liveness: v1::Liveness::Never.into(),
             generation: 1,
             next_run: at("2027-01-10T13:00:00Z"),
-            conditions: conditions([
-                (false, "NeverHeard", "its agent was never heard of"),
-                (false, "Progressing", ""),
-                (true, "NeverHeard", "its agent was never heard of"),
-            ]),
+            conditions: with_clock(
+                conditions([
+                    (false, "NeverHeard", "its agent was never heard of"),
+                    (false, "Progressing", ""),
+                    (true, "NeverHeard", "its agent was never heard of"),
+                ]),
+                false,
+                "NotMeasured",
+                "",
+            ),
             ..v1::Node::default()
         },
     ]

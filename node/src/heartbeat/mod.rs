@@ -180,7 +180,7 @@ impl Pulse {
             Ok(Err(error)) => chain(&error),
             Err(_) => format!("the engine does not answer within {} s", ENGINE.as_secs()),
         };
-        let host = self.host.now().await;
+        let host = self.host.at(std::time::Instant::now()).await;
         let state = held.borrow_and_update().clone();
         About {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -202,10 +202,10 @@ impl Pulse {
         let Some(offset) = exchange.offset() else { return };
         let before = self.clock.send_replace(Some(offset)).is_some_and(ClockOffset::is_too_large);
         match (before, offset.is_too_large()) {
-            (false, true) => warn!(
-                "the clock of this host is {offset} the reconciler's: runs start as early or late; set it by NTP"
-            ),
-            (true, false) => info!("the clock of this host is right again: {offset} the reconciler's"),
+            (false, true) => {
+                warn!("the clock of this host is {offset}: runs start as early or late; set it by NTP");
+            }
+            (true, false) => info!("the clock of this host is right again: {offset}"),
             (true, true) | (false, false) => {}
         }
     }

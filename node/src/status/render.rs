@@ -31,7 +31,7 @@ pub fn human(status: &Status) -> String {
         None => lines.add("clock", "not compared with the reconciler's yet"),
         Some(offset) => {
             let within = offset.round_trip_micros.div_ceil(2_000);
-            lines.add("clock", format!("{offset} the reconciler's, to within {within} ms"));
+            lines.add("clock", format!("{offset}, to within {within} ms"));
             if offset.is_too_large() {
                 lines.add("", "set it by NTP: runs start by this clock");
             }

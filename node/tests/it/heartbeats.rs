@@ -132,6 +132,20 @@ fn a_line_that_goes_dead_is_noticed_while_nothing_is_said() {
 }
 
 #[test]
+fn a_line_that_was_dead_from_the_start_is_noticed() {
+    let mut world = World::new().through_a_network();
+    world.network.as_ref().unwrap().is(Weather::BlackHole);
+    world.declare([]);
+    world.start();
+    let begun = std::time::Instant::now();
+    let status = world.wait("the loss of it", is_lost);
+    assert!(begun.elapsed() < NOTICED, "{:?}: {status}", begun.elapsed());
+    world.network.as_ref().unwrap().is(Weather::Fair);
+    world.wait_followed();
+    world.wait("the connection", is_connected);
+}
+
+#[test]
 fn a_reconciler_that_does_not_answer_is_noticed_and_heard_of_again() {
     let mut world = World::new();
     world.reconciler.set_heartbeat_interval(Duration::from_millis(200));

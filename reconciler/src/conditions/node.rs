@@ -109,7 +109,7 @@ fn clock_skewed(heartbeat: Option<&HeartbeatRow>, declared: DateTime<Utc>) -> Co
         None => (false, Reason::NotMeasured, String::new(), declared),
         Some((Clock { off_since: None, .. }, online)) => (false, Reason::InStep, String::new(), online),
         Some((Clock { offset, off_since: Some(since) }, _)) => {
-            let message = format!("its clock is {offset} the reconciler's: set it by NTP");
+            let message = format!("its clock is {offset}: set it by NTP");
             (true, Reason::OffsetTooLarge, message, since.0)
         }
     };

@@ -8,14 +8,15 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 
 use crate::{
     bed::{Bed, until},
-    harness::{Testbed, manifest},
+    harness::{self, Heart, Testbed, instant, manifest, run_id, whole_run},
 };
 
 /// `Ready`, `Stalled` and `Stale`: whether each holds, and why.
 type Conditions = [(bool, String); 3];
 
+/// Those that everything has.
 fn told(conditions: &[v1::Condition]) -> Conditions {
-    let [ready, stalled, stale] = conditions else { panic!("{conditions:?}") };
+    let [ready, stalled, stale, ..] = conditions else { panic!("{conditions:?}") };
     let names = [ready, stalled, stale].map(|condition| condition.r#type.as_str());
     assert_eq!(names, ["Ready", "Stalled", "Stale"]);
     assert!(conditions.iter().all(|condition| condition.since.is_some()), "{conditions:?}");
@@ -280,17 +281,90 @@ async fn of_a_job_that_no_node_matches() {
     assert_eq!(told(&dns), are((false, "NoNodes"), (true, "NoNodes"), (false, "AsDeclared")));
 }
 
+#[tokio::test]
+async fn of_a_node_whose_clock_is_off() {
+    let testbed = Testbed::start().await;
+    let skewed = async || {
+        let conditions = node(&testbed, "london-01").await.conditions;
+        assert_eq!(conditions[3].r#type, "ClockSkewed");
+        conditions[3].clone()
+    };
+    let is = |condition: &v1::Condition, status: bool, reason: &str| {
+        assert_eq!((condition.status, &*condition.reason), (status, reason), "{condition:?}");
+    };
+    is(&skewed().await, false, "NotMeasured");
+    let epoch = epoch(&testbed, "london-01").await;
+    let clock = |offset_micros| v1::HeartbeatRequest {
+        clock: Some(v1::ClockOffset { offset_micros, round_trip_micros: 80_000 }),
+        ..Default::default()
+    };
+    let first = v1::HeartbeatRequest {
+        node: "london-01".to_owned(),
+        epoch: Some(epoch),
+        generation: Some(1),
+        ..clock(1_030_000)
+    };
+    let mut heart = Heart::open(&mut testbed.agent("london-01"), first.clone()).await.unwrap();
+    // Half of the round trip may be all of it.
+    is(&skewed().await, false, "InStep");
+    heart.beat(clock(3_200_000)).await.unwrap();
+    let behind = skewed().await;
+    is(&behind, true, "OffsetTooLarge");
+    assert_eq!(behind.message, "its clock is 3.2 s behind the reconciler's: set it by NTP");
+    let ready = node(&testbed, "london-01").await.conditions[0].clone();
+    assert!(ready.status, "it does what it is told all the same: {ready:?}");
+
+    // It is the same clock on another stream, and since when is not forgotten.
+    let first = v1::HeartbeatRequest { clock: clock(-61_000_000).clock, ..first };
+    let mut heart = Heart::open(&mut testbed.agent("london-01"), first).await.unwrap();
+    let ahead = skewed().await;
+    assert_eq!(ahead.message, "its clock is 61.0 s ahead of the reconciler's: set it by NTP");
+    assert_eq!(ahead.since, behind.since);
+    heart.beat(clock(5_000)).await.unwrap();
+    is(&skewed().await, false, "InStep");
+}
+
+/// Nobody knew of it for long: that is shown, and nothing else follows from it.
+#[tokio::test]
+async fn what_an_offline_node_reports_later_is_taken() {
+    let mut testbed = Testbed::prepare();
+    hasty(&testbed);
+    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+    let commit = testbed.repository.push("users, nodes and a job");
+    testbed.serve().await;
+    testbed.wait_applied(&commit).await;
+    let epoch = epoch(&testbed, "london-01").await;
+    testbed.beat("london-01", &epoch, 1).await;
+    let at = instant("2030-01-01T00:00:00Z");
+    let steps = whole_run("ping", "london-01", at);
+    assert_eq!(testbed.report("london-01", steps[..2].to_vec()).await, 2);
+    testbed
+        .wait_for("the node to be offline", async || {
+            (node(&testbed, "london-01").await.liveness() == v1::Liveness::Offline).then_some(())
+        })
+        .await;
+    let run = async || testbed.run(&run_id("ping", "london-01", at)).await.run.unwrap();
+    assert_eq!(run().await.phase(), v1::Phase::Running, "what becomes of it is its node's to say");
+    assert_eq!(testbed.report("london-01", steps[2..].to_vec()).await, 2);
+    assert_eq!(run().await.phase(), v1::Phase::Completed);
+    assert_eq!(
+        node(&testbed, "london-01").await.liveness(),
+        v1::Liveness::Offline,
+        "a report is no heartbeat"
+    );
+}
+
 /// A node that comes back by the same name is another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_said_goes_with_it() {
     let mut bed = Bed::serving().await;
     let beat = v1::HeartbeatRequest { node: "paris-01".to_owned(), ..Default::default() };
-    bed.connect("paris-01").node().heartbeat(beat.clone()).await.unwrap();
+    harness::beat(&mut bed.connect("paris-01").node(), beat.clone()).await.unwrap();
     let store = Store::open(&bed.settings().database).await.unwrap();
     let written = async || store.heartbeats().await.unwrap().len();
     until("the heartbeat to be written", async || (written().await == 1).then_some(())).await;
     // The last thing that it says is not written when it is removed.
-    bed.connect("paris-01").node().heartbeat(beat).await.unwrap();
+    harness::beat(&mut bed.connect("paris-01").node(), beat).await.unwrap();
     fs::remove_file(bed.repo().join("nodes/paris-01.yaml")).unwrap();
     bed.applied(&bed.commit("without paris")).await;
     assert_eq!(written().await, 0);

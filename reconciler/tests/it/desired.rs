@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tonic::Streaming;
 
-use crate::harness::{Testbed, manifest};
+use crate::harness::{self, Heart, Testbed, manifest};
 
 /// The snapshots of a node.
 struct Watch(Streaming<v1::WatchDesiredStateResponse>);
@@ -187,14 +187,27 @@ async fn a_heartbeat_says_what_a_node_is_and_holds() {
     let snapshot = Watch::of(&testbed, "london-01").await.next().await;
     let beat = v1::HeartbeatRequest {
         node: "london-01".to_owned(),
-        agent_version: "1.2.3".to_owned(),
-        boot_id: "boot".to_owned(),
-        address: "203.0.113.7".to_owned(),
-        engine: "docker 28.2.2".to_owned(),
-        epoch: snapshot.epoch,
-        generation: snapshot.generation,
+        agent_version: Some("1.2.3".to_owned()),
+        boot_id: Some("boot".to_owned()),
+        address: Some("203.0.113.7".to_owned()),
+        engine: Some("docker 28.2.2".to_owned()),
+        epoch: Some(snapshot.epoch),
+        generation: Some(snapshot.generation),
+        clock: None,
+        host: Some(v1::HostMetrics {
+            load_hundredths: Some(42),
+            memory_total: Some(4 << 30),
+            temperature_millidegrees: Some(-1_500),
+            ..Default::default()
+        }),
+        outlook: None,
     };
-    let answer = testbed.agent("london-01").heartbeat(beat.clone()).await.unwrap().into_inner();
+    let mut heart = Heart::open(&mut testbed.agent("london-01"), beat.clone()).await.unwrap();
+    let first = Duration::try_from(heart.first.interval.unwrap()).unwrap();
+    assert!(Duration::ZERO < first && first <= Duration::from_secs(30), "a part of the interval: {first:?}");
+    // The rest stays as it was.
+    let clock = Some(v1::ClockOffset { offset_micros: 12_000, round_trip_micros: 40_000 });
+    let answer = heart.beat(v1::HeartbeatRequest { clock, ..Default::default() }).await.unwrap();
     assert_eq!(answer.interval.unwrap().seconds, 30);
     let node = async |testbed: &Testbed| {
         let request = v1::GetNodeRequest { name: "london-01".to_owned() };
@@ -204,16 +217,19 @@ async fn a_heartbeat_says_what_a_node_is_and_holds() {
     assert_eq!(seen.liveness(), v1::Liveness::Online);
     assert_eq!((seen.agent_version.as_str(), seen.engine.as_str()), ("1.2.3", "docker 28.2.2"));
     assert_eq!((seen.address.as_str(), seen.held_generation), ("203.0.113.7", seen.generation));
+    assert_eq!((seen.clock, seen.host), (clock, beat.host));
     let status = testbed.ask("bob").get_sync_status(v1::GetSyncStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.nodes, status.nodes_current), (2, 1));
 
     // What was said is written down when the reconciler ends.
     assert!(testbed.take_daemon().terminate().await.success());
     testbed.serve().await;
-    assert_eq!(node(&testbed).await.last_seen, seen.last_seen);
+    assert_eq!(heart.end().await.code(), tonic::Code::Unavailable, "it is told to come back");
+    let kept = node(&testbed).await;
+    assert_eq!((kept.last_seen, kept.clock, kept.host), (seen.last_seen, seen.clock, seen.host));
 
     // A generation of another database says nothing about this one.
-    let other = v1::HeartbeatRequest { epoch: "another".to_owned(), ..beat };
-    testbed.agent("london-01").heartbeat(other).await.unwrap();
+    let other = v1::HeartbeatRequest { epoch: Some("another".to_owned()), ..beat };
+    harness::beat(&mut testbed.agent("london-01"), other).await.unwrap();
     assert_eq!(node(&testbed).await.held_generation, 0);
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tonic::Code;
 
-use crate::harness::{Testbed, event, instant, manifest, run_id};
+use crate::harness::{Heart, Testbed, beat, event, instant, manifest, run_id};
 
 async fn limited(limits: &str, flags: &[&str]) -> Testbed {
     let mut testbed = Testbed::prepare();
@@ -93,6 +93,92 @@ async fn the_oldest_stream_of_a_node_gives_way() {
     assert!(second.message().await.unwrap().is_some() && third.message().await.unwrap().is_some());
 }
 
+/// Nor does one kind of streams take the places of the other.
+#[tokio::test]
+async fn the_oldest_heartbeats_of_a_node_give_way() {
+    let testbed = limited("streams-per-node = 2\n", &[]).await;
+    let open = async || {
+        let first = v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
+        Heart::open(&mut testbed.agent("london-01"), first).await.unwrap()
+    };
+    let request = v1::WatchDesiredStateRequest { node: "london-01".to_owned(), ..Default::default() };
+    let mut watch = testbed.agent("london-01").watch_desired_state(request).await.unwrap().into_inner();
+    assert!(watch.message().await.unwrap().is_some());
+    let (mut first, mut second, mut third) = (open().await, open().await, open().await);
+    let end = first.end().await;
+    assert_eq!(end.code(), Code::Aborted, "{end}");
+    assert!(end.message().contains("london-01") && end.message().contains("newer stream"), "{end}");
+    for heart in [&mut second, &mut third] {
+        heart.beat(v1::HeartbeatRequest::default()).await.unwrap();
+    }
+    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+    testbed.push("a change").await;
+    assert!(watch.message().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn who_beats_too_fast_is_told_when_to_come_back() {
+    let testbed = limited("requests-per-second = 2\nburst = 10\n", &[]).await;
+    let first = v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
+    let mut heart = Heart::open(&mut testbed.agent("london-01"), first).await.unwrap();
+    let mut taken = 1;
+    let refused = loop {
+        match heart.beat(v1::HeartbeatRequest::default()).await {
+            Ok(_) => taken += 1,
+            Err(status) => break status,
+        }
+    };
+    assert!(taken >= 10, "{taken}");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_the_name_of_its_caller() {
+    let testbed = Testbed::start().await;
+    let empty = testbed.agent("london-01").heartbeat(tokio_stream::empty()).await.unwrap_err();
+    assert_eq!(empty.code(), Code::InvalidArgument, "{empty}");
+    let nameless = beat(&mut testbed.agent("london-01"), v1::HeartbeatRequest::default()).await.unwrap_err();
+    assert_eq!(nameless.code(), Code::InvalidArgument, "{nameless}");
+    let silent = testbed.agent("london-01").heartbeat(tokio_stream::pending()).await.unwrap_err();
+    assert_eq!(silent.code(), Code::DeadlineExceeded, "{silent}");
+}
+
+/// So many nodes that they are to be heard of less often than the testbed declares.
+#[tokio::test]
+async fn many_nodes_are_told_to_beat_less_often() {
+    let mut testbed = Testbed::prepare();
+    let config = "apiVersion: almanac/v1\nkind: Config\nmetadata: { name: global }\n\
+                  spec: { heartbeat: { interval: 1s, staleAfter: 2s, offlineAfter: 3s } }\n";
+    testbed.repository.write("config.yaml", config);
+    for number in 0..18 {
+        let name = format!("other-{number}");
+        let node = manifest::node(&name, &testbed.make_key(&name), "");
+        testbed.repository.write(&format!("nodes/{name}.yaml"), node);
+    }
+    let commit = testbed.repository.push("twenty nodes");
+    let file = testbed.folder().join("reconciler.toml");
+    fs::write(&file, "[limits]\nheartbeats-per-second = 2\n").unwrap();
+    testbed.serve_with("http", &["--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]).await;
+    testbed.wait_applied(&commit).await;
+    let first = v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
+    let mut heart = Heart::open(&mut testbed.agent("london-01"), first).await.unwrap();
+    let answer = heart.beat(v1::HeartbeatRequest::default()).await.unwrap();
+    assert_eq!(answer.interval.unwrap().seconds, 10);
+    let begun = Instant::now();
+    let liveness = async || {
+        let request = v1::GetNodeRequest { name: "london-01".to_owned() };
+        testbed.ask("bob").get_node(request).await.unwrap().into_inner().node.unwrap().liveness()
+    };
+    // By what is declared, it would be offline.
+    testbed
+        .wait_for("four seconds to pass", async || {
+            assert_eq!(liveness().await, v1::Liveness::Online);
+            (begun.elapsed() > Duration::from_secs(4)).then_some(())
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn one_connection_too_many_is_closed_at_once() {
     let testbed = limited("", &["--max-connections", "3"]).await;
@@ -123,15 +209,20 @@ async fn one_connection_too_many_is_closed_at_once() {
 #[tokio::test]
 async fn a_key_that_is_removed_counts_no_more_at_once() {
     let testbed = Testbed::start().await;
-    let beat = || v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
+    let first = || v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
     let mut agent = testbed.agent("london-01");
     for _ in 0..3 {
-        agent.heartbeat(beat()).await.unwrap();
+        beat(&mut agent, first()).await.unwrap();
     }
+    let mut heart = Heart::open(&mut agent, first()).await.unwrap();
+    heart.beat(v1::HeartbeatRequest::default()).await.unwrap();
     let key = testbed.make_key("london-01-new");
     testbed.repository.write("nodes/london-01.yaml", manifest::node("london-01", &key, ""));
     testbed.push("another key").await;
-    assert_eq!(agent.heartbeat(beat()).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(beat(&mut agent, first()).await.unwrap_err().code(), Code::Unauthenticated);
+    let end = heart.beat(v1::HeartbeatRequest::default()).await.unwrap_err();
+    assert_eq!(end.code(), Code::Unauthenticated, "{end}");
+    assert!(end.message().contains("london-01"), "{end}");
 }
 
 /// Many calls that never end could take all of the memory, if they were read before it is known whose they are.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use almanac_proto::v1;
 use serde_json::Value;
 
-use crate::harness::{Testbed, event, instant};
+use crate::harness::{Heart, Testbed, event, instant};
 
 /// The samples of `/metrics`, by name and labels as they are written.
 async fn samples(testbed: &Testbed) -> BTreeMap<String, f64> {
@@ -63,7 +63,9 @@ async fn what_happens_is_counted() {
     // What was recorded before is not counted again.
     testbed.report("london-01", steps).await;
     let beat = v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
-    testbed.agent("london-01").heartbeat(beat).await.unwrap();
+    let clock = Some(v1::ClockOffset { offset_micros: -3_200_000, round_trip_micros: 40_000 });
+    let mut heart = Heart::open(&mut testbed.agent("london-01"), beat).await.unwrap();
+    heart.beat(v1::HeartbeatRequest { clock, ..Default::default() }).await.unwrap();
     let request = v1::WatchDesiredStateRequest { node: "london-01".to_owned(), ..Default::default() };
     let agent = testbed.agent("london-01").watch_desired_state(request.clone()).await.unwrap();
     let second = testbed.agent("london-01").watch_desired_state(request).await.unwrap();
@@ -78,13 +80,11 @@ async fn what_happens_is_counted() {
         ("almanac_run_events_total{phase=\"FAILED\",reason=\"exit_code\"}".to_owned(), 1.0),
         ("almanac_run_start_skew_seconds_sum".to_owned(), 2.0),
         ("almanac_run_start_skew_seconds_count".to_owned(), 1.0),
-        ("almanac_heartbeats_total".to_owned(), 1.0),
+        ("almanac_heartbeats_total".to_owned(), 2.0),
+        ("almanac_heartbeat_streams".to_owned(), 1.0),
+        ("almanac_skewed_clocks".to_owned(), 1.0),
         ("almanac_connected_nodes".to_owned(), 1.0),
         ("almanac_watch_streams".to_owned(), 2.0),
-        (
-            format!("almanac_request_duration_seconds_count{{method=\"/{method}/Heartbeat\",code=\"ok\"}}"),
-            1.0,
-        ),
         (
             format!("almanac_request_duration_seconds_count{{method=\"/{method}/ReportRuns\",code=\"ok\"}}"),
             2.0,
@@ -99,13 +99,23 @@ async fn what_happens_is_counted() {
     assert!(all.keys().all(|name| !name.contains("made/up") && !name.contains("london-01")));
     assert!(all["almanac_connections"] >= 1.0);
 
-    drop((first, second));
+    drop((first, second, heart));
     testbed
         .wait_for("the streams to be closed", async || {
             (sample(&testbed, "almanac_watch_streams").await == 0.0).then_some(())
         })
         .await;
     assert_eq!(sample(&testbed, "almanac_connected_nodes").await, 0.0);
+    testbed
+        .wait_for("the heartbeats to end", async || {
+            (sample(&testbed, "almanac_heartbeat_streams").await == 0.0).then_some(())
+        })
+        .await;
+    // Of a stream there is one request, however many heartbeats it had.
+    let name = format!(
+        "almanac_request_duration_seconds_count{{method=\"/{method}/Heartbeat\",code=\"cancelled\"}}"
+    );
+    assert_eq!(sample(&testbed, &name).await, 1.0);
 
     // A head that is not in force.
     testbed.write_job("ping", "bob", "london-1", crate::harness::manifest::HOURLY);

@@ -8,7 +8,7 @@ use almanac_proto::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tonic::{Code, Request, transport::Channel};
 
-use crate::harness::{Testbed, instant, manifest, run_id, whole_run};
+use crate::harness::{Testbed, beat, instant, manifest, run_id, whole_run};
 
 /// What is called. Runs and uploads are those that [`Wire::prepare`] makes.
 #[derive(Debug, Clone, Copy)]
@@ -187,7 +187,8 @@ impl Wire {
                 ..Default::default()
             })),
             Call::Heartbeat => {
-                ask!(agents.heartbeat(v1::HeartbeatRequest { node: name("london-01"), ..Default::default() }))
+                let beat = v1::HeartbeatRequest { node: name("london-01"), ..Default::default() };
+                ask!(agents.heartbeat(tokio_stream::iter([beat])))
             }
             Call::Report => {
                 ask!(agents.report_runs(v1::ReportRunsRequest { node: name("london-01"), events: vec![] }))
@@ -343,8 +344,8 @@ async fn a_refusal_says_what_is_wrong() {
         refused.message().contains("`another`") && refused.message().contains("`almanac`"),
         "{refused:?}"
     );
-    let beat = v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
-    let refused = testbed.agent("paris-01").heartbeat(beat).await.unwrap_err();
+    let of_london = v1::HeartbeatRequest { node: "london-01".to_owned(), ..Default::default() };
+    let refused = beat(&mut testbed.agent("paris-01"), of_london).await.unwrap_err();
     assert!(refused.message().contains("paris-01") && refused.message().contains("london-01"), "{refused:?}");
 }
 

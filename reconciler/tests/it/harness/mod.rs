@@ -3,6 +3,7 @@
 mod certificate;
 mod database;
 pub(crate) mod git_https;
+mod heart;
 mod looked;
 pub(crate) mod manifest;
 mod mount;
@@ -21,6 +22,7 @@ mod wire;
 pub(crate) use certificate::Certificate;
 pub(crate) use database::Database;
 pub(crate) use git_https::GitHttps;
+pub(crate) use heart::{Heart, beat};
 pub(crate) use looked::Looked;
 pub(crate) use mount::Mount;
 pub(crate) use process::{Daemon, Ended, wait_for};

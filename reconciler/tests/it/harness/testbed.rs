@@ -299,11 +299,11 @@ impl Testbed {
     pub(crate) async fn beat(&self, node: &str, epoch: &str, generation: u64) {
         let beat = v1::HeartbeatRequest {
             node: node.to_owned(),
-            epoch: epoch.to_owned(),
-            generation,
+            epoch: Some(epoch.to_owned()),
+            generation: Some(generation),
             ..Default::default()
         };
-        self.agent(node).heartbeat(beat).await.unwrap();
+        super::beat(&mut self.agent(node), beat).await.unwrap();
     }
 
     /// Watches a node's desired state.

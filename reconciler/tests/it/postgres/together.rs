@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use almanac_proto::v1::{self, Phase, SyncOutcome};
 
-use crate::harness::{Replica, Testbed, instant, manifest, next, run_id, wait_for, whole_run};
+use crate::harness::{Replica, Testbed, beat, instant, manifest, next, run_id, wait_for, whole_run};
 
 /// A leader, and one that stands by and serves the same.
 async fn pair(testbed: &Testbed) -> (Replica<'_>, Replica<'_>) {
@@ -145,12 +145,12 @@ async fn what_nodes_say_to_one_is_known_to_the_other() {
     let (leader, standby) = pair(&testbed).await;
     let said = |version: &str| v1::HeartbeatRequest {
         node: "london-01".to_owned(),
-        agent_version: version.to_owned(),
-        boot_id: "a NUL \0 is no reason to fail".to_owned(),
+        agent_version: Some(version.to_owned()),
+        boot_id: Some("a NUL \0 is no reason to fail".to_owned()),
         ..Default::default()
     };
     for (from, to, version) in [(&leader, &standby, "1"), (&standby, &leader, "2")] {
-        from.agent("london-01").heartbeat(said(version)).await.unwrap();
+        beat(&mut from.agent("london-01"), said(version)).await.unwrap();
         wait_for("the other one to know of a heartbeat", async || {
             let request = v1::GetNodeRequest { name: "london-01".to_owned() };
             let node = to.ask("bob").get_node(request).await.unwrap().into_inner().node.unwrap();
