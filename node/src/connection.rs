@@ -17,7 +17,7 @@ use crate::{
     contact::Contact,
     desired::{Desired, Version},
     heartbeat,
-    link::{Link, Online, advice},
+    link::{Link, Online, advice, settled},
 };
 
 /// How many snapshots may wait for the dispatcher. It takes each at once; one is kept in hand.
@@ -60,6 +60,7 @@ pub async fn watch_desired_state(
         match ended {
             Ok(()) => continue,
             Err(status) => {
+                let status = settled(status);
                 contact.send_modify(|contact| contact.lose(&status, clock::now()));
                 warn!(
                     code = ?status.code(),
