@@ -18,7 +18,7 @@ use crate::{
     desired::{Desired, Version},
     forecast::Outlook,
     heartbeat,
-    link::{Link, Online, advice},
+    link::{Link, Online, advice, settled},
 };
 
 /// How many messages may wait for the dispatcher. It takes each at once; one is kept in hand.
@@ -70,6 +70,7 @@ pub async fn watch_desired_state(
         match ended {
             Ok(()) => continue,
             Err(status) => {
+                let status = settled(status);
                 contact.send_modify(|contact| contact.lose(&status, clock::now()));
                 warn!(
                     code = ?status.code(),

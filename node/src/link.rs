@@ -83,6 +83,16 @@ impl Link {
     }
 }
 
+/// An error as what it is to the agent: one that no reconciler sent, and that is not named yet, is the loss of
+/// the connection.
+pub fn settled(status: Status) -> Status {
+    // What a reconciler answers has no cause on this side.
+    if status.code() == Code::Unavailable || std::error::Error::source(&status).is_none() {
+        return status;
+    }
+    Status::unavailable(format!("the connection was lost: {}", problem(&status)))
+}
+
 /// What went wrong with a call: the reconciler's own words, or what kept it from being reached.
 pub fn problem(status: &Status) -> String {
     let mut text = status.message().to_owned();

@@ -23,7 +23,7 @@ use crate::{
     backoff::Backoff,
     clock,
     connection::Held,
-    link::Link,
+    link::{Link, settled},
     runtime::{Runtime, chain},
 };
 
@@ -66,7 +66,7 @@ pub async fn beat(
             () = stop.cancelled() => return,
             end = follow(&link, &mut pulse, &mut held, &mut backoff) => end,
         };
-        link.complain("heartbeat", &end);
+        link.complain("heartbeat", &settled(end));
         tokio::select! {
             // Cancel-safe: waiting holds nothing.
             () = stop.cancelled() => return,

@@ -125,6 +125,9 @@ fn a_line_that_goes_dead_is_noticed_while_nothing_is_said() {
     let dead = std::time::Instant::now();
     let status = world.wait("the loss of it", is_lost);
     assert!(dead.elapsed() < NOTICED, "{:?}: {status}", dead.elapsed());
+    let contact = &status["contact"];
+    assert!(contact["problem"].as_str().unwrap().contains("the connection was lost"), "{contact}");
+    assert!(contact["remedy"].as_str().unwrap().contains("the network"), "{contact}");
     world.network.as_ref().unwrap().is(Weather::Fair);
     world.declare([]);
     world.wait_followed();
