@@ -18,9 +18,9 @@ pub struct Pace {
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 impl Pace {
-    /// Nothing is booked. What was not used may be made up for, up to so long a time of it.
-    pub const fn new(now: Instant, burst: Duration) -> Self {
-        Self { free_at: now, burst }
+    /// Nothing is booked, and nothing was used before. What was not used may be made up for, up to so long a time of it.
+    pub fn new(now: Instant, burst: Duration) -> Self {
+        Self { free_at: now.checked_sub(burst).unwrap_or(now), burst }
     }
 
     /// Books so many at a rate per second, and says from when on they may go; an instant that is over means at once.

@@ -68,7 +68,7 @@ async fn every_node_hears_for_how_long_it_may_be_offline() {
     };
     let first = london.next().await;
     let config = "apiVersion: almanac/v1\nkind: Config\nmetadata: { name: global }\nspec: { nodes: { offlineFor: 30d } }\n";
-    testbed.repository.write("config.yaml", config.to_owned());
+    testbed.repository.write("config.yaml", config);
     testbed.push("a month without a link").await;
     let then = london.next().await;
     assert_eq!(valid(&then), TimeDelta::days(30).num_seconds());
