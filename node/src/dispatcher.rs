@@ -1,7 +1,7 @@
 //! The one task that decides: it puts all events in a line, asks the scheduler what is due, has the
 //! journal settle it, and starts a worker for each run.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use tokio::{
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Instant, NodeName, node::Limits};
+use almanac_schemas::{Instant, NodeName, RunId, node::Limits};
 
 use crate::{
     backoff::Backoff,
@@ -24,9 +24,9 @@ use crate::{
     point::Point,
     policy::Policy,
     preparation::{self, Preparations, Prepared},
-    run::{self, Order, State, Tools},
+    run::{self, Order, RunKey, State, Tools},
     runtime::chain,
-    scheduler::{self, Accounts, Decision, Situation, Verdict},
+    scheduler::{self, Accounts, Decision, Reservation, Situation, Verdict},
 };
 
 /// The dispatcher's own state.
@@ -39,7 +39,9 @@ pub struct Dispatcher {
     operating_since: DateTime<Utc>,
     held: watch::Sender<Held>,
     preparations: Preparations,
-    workers: JoinSet<()>,
+    workers: JoinSet<RunKey>,
+    /// The time of the exclusive runs that go on.
+    reserved: BTreeMap<RunKey, Reservation>,
 }
 
 impl Dispatcher {
@@ -63,6 +65,7 @@ impl Dispatcher {
             held,
             preparations: Preparations::new(tools.clone()),
             workers: JoinSet::new(),
+            reserved: BTreeMap::new(),
             tools,
         };
         if let Some(snapshot) = dispatcher.tools.journal.snapshot().await? {
@@ -80,8 +83,17 @@ impl Dispatcher {
     pub fn resume(&mut self, runs: Vec<OpenRun>) {
         for OpenRun { order, state } in runs {
             info!(run = %order.key(), job = %order.job, "taking up a run");
-            self.workers.spawn(carry_out(self.tools.clone(), order, state, None));
+            self.begin(order, state, None);
         }
+    }
+
+    fn begin(&mut self, order: Order, state: State, prepared: Option<Prepared>) {
+        // What is being delivered has ended.
+        if let Some(reservation) = order.reservation().filter(|_| !matches!(state, State::Delivering { .. }))
+        {
+            self.reserved.insert(order.key(), reservation);
+        }
+        self.workers.spawn(carry_out(self.tools.clone(), order, state, prepared));
     }
 
     /// Dispatches until the agent stops. What still runs then goes on without it.
@@ -104,8 +116,9 @@ impl Dispatcher {
                 // in its set, and a sleep holds nothing.
                 () = stop.cancelled() => break,
                 Some(snapshot) = snapshots.recv() => self.accept(snapshot).await,
-                Some(ended) = self.workers.join_next() => if let Err(error) = ended {
-                    error!(%error, "a worker ended early; its run is taken up at the next start");
+                Some(ended) = self.workers.join_next() => match ended {
+                    Ok(key) => drop(self.reserved.remove(&key)),
+                    Err(error) => error!(%error, "a worker ended early; its run is taken up at the next start"),
                 },
                 () = wake(wake_at) => {}
             }
@@ -117,7 +130,13 @@ impl Dispatcher {
     async fn dispatch(&mut self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let Some(desired) = &self.desired else { return Ok(None) };
         let now = clock::now();
+        // A run does not outlast its time by more than what it takes to stop it.
+        self.reserved.retain(|_, reservation| reservation.time.end > now);
+        let reserved: Vec<Reservation> = self.reserved.values().cloned().collect();
         let situation = Situation {
+            node: &self.node,
+            reserved: &reserved,
+            lost_at: self.tools.journal.rebuilt().map(|rebuilt| rebuilt.at),
             desired,
             accounts: &self.accounts,
             policy: &self.policy,
@@ -166,7 +185,7 @@ impl Dispatcher {
             }
             if !transition.state.is_finished() {
                 let prepared = self.preparations.take(&order);
-                self.workers.spawn(carry_out(self.tools.clone(), order, transition.state, prepared));
+                self.begin(order, transition.state, prepared);
             }
         }
         // Last, since it withdraws whatever was not taken.
@@ -181,11 +200,13 @@ impl Dispatcher {
         start_by: DateTime<Utc>,
         limits: &Limits,
     ) -> Order {
+        let run = RunId::new(&assignment.job, &self.node, *scheduled_at);
         Order {
             job: assignment.job.clone(),
             node: self.node.clone(),
             role: assignment.role,
             scheduled_at: Instant(*scheduled_at),
+            begin_at: Some(Instant(*scheduled_at + run.offset(assignment.spec.schedule.jitter))),
             start_by: Instant(start_by),
             spec: (*assignment.spec).clone(),
             limits: limits.clone(),
@@ -256,7 +277,7 @@ async fn wake(at: Option<DateTime<Utc>>) {
 }
 
 /// Carries out a run, and goes on from the journal when the journal could not be written for a while.
-async fn carry_out(tools: Tools, order: Order, mut state: State, prepared: Option<Prepared>) {
+async fn carry_out(tools: Tools, order: Order, mut state: State, prepared: Option<Prepared>) -> RunKey {
     preparation::over(prepared).await;
     let mut backoff = Backoff::for_engine();
     let key = order.key();
@@ -265,8 +286,9 @@ async fn carry_out(tools: Tools, order: Order, mut state: State, prepared: Optio
         time::sleep(backoff.next_wait()).await;
         match tools.journal.open_run(&key).await {
             Ok(Some(run)) => state = run.state,
-            Ok(None) => return,
+            Ok(None) => return key,
             Err(error) => error!(run = %key, error = chain(&error), "the journal cannot be read"),
         }
     }
+    key
 }

@@ -174,7 +174,7 @@ impl Worker {
             journal.set_image_digest(&self.order.key(), &digest).await?;
         }
         points.reach(Point::Ready);
-        clock::sleep_until(self.order.scheduled_at.0).await;
+        clock::sleep_until(self.order.begin()).await;
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }

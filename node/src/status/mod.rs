@@ -3,6 +3,8 @@
 mod render;
 mod watch;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use almanac_schemas::{Instant, JobName, NodeName, Reason, RunId, RunRole};
@@ -33,6 +35,9 @@ pub struct Status {
     pub contact: Contact,
     /// What the reconciler wants, as far as the agent knows; absent before it was ever reached.
     pub state: Option<Held>,
+    /// When the agent's journal was lost, if that was within a month.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rebuilt: Option<Rebuilt>,
     /// What runs, and what is on its way to the reconciler.
     pub runs: Vec<Going>,
     /// What is due next.
@@ -55,6 +60,19 @@ pub struct Held {
     pub valid_until: Instant,
     /// How many jobs run here.
     pub jobs: usize,
+}
+
+/// A journal that was lost, and built anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebuilt {
+    /// When.
+    pub at: Instant,
+    /// What was wrong with the old one.
+    pub why: String,
+    /// Where the old one is kept, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kept: Option<PathBuf>,
 }
 
 /// A run that has not finished.

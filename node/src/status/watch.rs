@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -19,13 +19,16 @@ use crate::{
     scheduler::{Decision, Situation, Verdict},
 };
 
-use super::{Backlog, Going, Held, Next, Omitted, Status};
+use super::{Backlog, Going, Held, Next, Omitted, Rebuilt, Status};
 
 /// How many of the next runs are shown. Of each job whose next run is known not to run, that one is shown in any case.
 const NEXT: usize = 10;
 
 /// How many runs of one job are among them at most, so that a frequent one does not hide the others.
 const NEXT_OF_EACH: usize = 3;
+
+/// For how long it is shown that the journal was lost.
+const REMEMBERED: TimeDelta = TimeDelta::days(30);
 
 /// What is needed to find out how the agent is.
 pub struct Watch {
@@ -69,8 +72,16 @@ impl Watch {
         let desired = snapshot.as_ref().map(Desired::read).transpose()?.map(|(desired, _)| desired);
         let accounts = self.journal.accounts().await?;
         let next = desired.as_ref().map(|desired| {
-            let situation =
-                Situation { desired, accounts: &accounts, policy: &self.policy, operating_since: now, now };
+            let situation = Situation {
+                node: &self.node,
+                desired,
+                accounts: &accounts,
+                policy: &self.policy,
+                operating_since: now,
+                reserved: &[],
+                lost_at: None,
+                now,
+            };
             chosen(&forecast(&situation, NEXT_OF_EACH))
         });
         let backlog = self.journal.backlog().await?;
@@ -90,6 +101,9 @@ impl Watch {
                 received_at: Instant(received_at.unwrap_or(desired.server_time)),
                 valid_until: Instant(desired.valid_until),
                 jobs: desired.assignments.len(),
+            }),
+            rebuilt: self.journal.rebuilt().filter(|rebuilt| now - rebuilt.at < REMEMBERED).map(|rebuilt| {
+                Rebuilt { at: Instant(rebuilt.at), why: rebuilt.why.clone(), kept: rebuilt.kept.clone() }
             }),
             runs,
             next: next.unwrap_or_default(),

@@ -27,6 +27,7 @@ mod offline;
 mod outputs;
 mod points;
 mod policy;
+mod rebuilt;
 mod refused;
 mod runs;
 mod service;
