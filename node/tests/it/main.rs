@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod busy;
 mod cleanup;
 mod commands;
 mod confinement;
@@ -16,9 +17,11 @@ mod connection;
 mod crashes;
 mod docker;
 mod doctor;
+mod engine_restarts;
 mod heartbeats;
 mod housekeeping;
 mod images;
+mod jitter;
 mod keygen;
 mod length;
 mod logs;

@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod engine;
+mod engine_process;
 mod job;
 mod processes;
 mod reconciler;
@@ -15,6 +16,7 @@ mod world;
 pub(crate) use agent::{Agent, command, output};
 pub(crate) use archive::unpack;
 pub(crate) use engine::{Engine, IMAGE, docker};
+pub(crate) use engine_process::{Ending, EngineProcess};
 pub(crate) use job::Job;
 pub(crate) use reconciler::Desired;
 pub(crate) use record::{Record, Run};
