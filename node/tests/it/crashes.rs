@@ -114,7 +114,8 @@ fn killed_between_a_report_and_its_answer() {
 #[test]
 fn killed_again_and_again_at_any_instant() {
     const KILLS: u64 = 10;
-    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let number =
+        |name: &str| std::env::var_os(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
     let kills = KILLS * number("ALMANAC_NIGHTLY").unwrap_or(1);
     let seed = number("ALMANAC_SEED").unwrap_or_else(|| Utc::now().timestamp_micros().cast_unsigned());
     println!("{kills} kills, ALMANAC_SEED={seed}");

@@ -74,8 +74,7 @@ impl Shared {
     fn pass(&self, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 << 10];
         let mut is_lost = false;
-        loop {
-            let Ok(read @ 1..) = from.read(&mut buffer) else { break };
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
             let mood = *self.mood.lock().unwrap();
             match mood {
                 Mood::Well => {}
