@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Instant, NodeName, Reason, node::Limits};
+use almanac_schemas::{Instant, NodeName, Reason, RunId, node::Limits};
 
 use crate::{
     backoff::Backoff,
@@ -167,8 +167,12 @@ impl Dispatcher {
         let now = clock::now();
         self.workers.interrupt(|order| self.said.interruption(order, self.desired.as_ref(), now));
         let changes_at = self.said.changes_at(now);
+        let reserved = self.workers.reserved(now);
         let Some(desired) = &self.desired else { return Ok(changes_at) };
         let situation = Situation {
+            node: &self.node,
+            reserved: &reserved,
+            lost_at: self.tools.journal.rebuilt().map(|rebuilt| rebuilt.at),
             desired,
             accounts: &self.accounts,
             policy: &self.policy,
@@ -238,11 +242,13 @@ impl Dispatcher {
         start_by: DateTime<Utc>,
         limits: &Limits,
     ) -> Order {
+        let run = RunId::new(&assignment.job, &self.node, *scheduled_at);
         Order {
             job: assignment.job.clone(),
             node: self.node.clone(),
             role: assignment.role,
             scheduled_at: Instant(*scheduled_at),
+            begin_at: Some(Instant(*scheduled_at + run.offset(assignment.spec.schedule.jitter))),
             start_by: Instant(start_by),
             spec: (*assignment.spec).clone(),
             limits: limits.clone(),

@@ -3,6 +3,7 @@
 //! ```text
 //! lock                      held while an agent runs on the folder
 //! journal.sqlite            what it must not forget
+//! notes/                    what a new journal is built of when it is lost
 //! gate                      the program that containers begin with
 //! agent.sock                where a running agent answers `almanac-node status`
 //! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)

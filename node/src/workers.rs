@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -14,6 +15,7 @@ use crate::{
     preparation::{self, Prepared},
     run::{self, Interrupted, Interruption, Order, RunKey, State, Tools},
     runtime::chain,
+    scheduler::Reservation,
 };
 
 /// The runs that go on.
@@ -25,6 +27,8 @@ pub struct Workers {
 
 struct Going {
     order: Order,
+    /// The node's time that it has for itself.
+    reservation: Option<Reservation>,
     interrupt: watch::Sender<Option<Interruption>>,
 }
 
@@ -38,7 +42,9 @@ impl Workers {
     pub fn start(&mut self, order: Order, state: State, prepared: Option<Prepared>) {
         let (interrupt, interrupted) = watch::channel(None);
         let tools = self.tools.clone();
-        self.going.insert(order.key(), Going { order: order.clone(), interrupt });
+        // What is being delivered has ended.
+        let reservation = order.reservation().filter(|_| !matches!(state, State::Delivering { .. }));
+        self.going.insert(order.key(), Going { order: order.clone(), reservation, interrupt });
         self.tasks.spawn(carry_out(tools, order, state, prepared, interrupted));
     }
 
@@ -49,6 +55,12 @@ impl Workers {
         Some(ended.map(|key| drop(self.going.remove(&key))))
     }
 
+    /// The time of the exclusive runs that go on. A run does not outlast its time by more than what it takes to stop it.
+    pub fn reserved(&self, now: DateTime<Utc>) -> Vec<Reservation> {
+        let reservations = self.going.values().filter_map(|going| going.reservation.clone());
+        reservations.filter(|reservation| reservation.time.end > now).collect()
+    }
+
     /// Whether no run goes on.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
@@ -56,7 +68,7 @@ impl Workers {
 
     /// Ends the runs that a function gives a reason for. One that is ending is not told again.
     pub fn interrupt(&self, reason: impl Fn(&Order) -> Option<Interruption>) {
-        for Going { order, interrupt } in self.going.values() {
+        for Going { order, interrupt, .. } in self.going.values() {
             if interrupt.borrow().is_none()
                 && let Some(interruption) = reason(order)
             {

@@ -71,6 +71,9 @@ impl RunState {
     /// Adds up the steps that are known, in the order of their sequence. Steps that are still
     /// missing make no difference to what is known already.
     pub fn of(steps: &[RunStep]) -> Option<Self> {
+        // What comes after the end is of an agent that lost its journal, and knows less.
+        let end = steps.iter().position(|step| step.phase.is_terminal()).map_or(steps.len(), |end| end + 1);
+        let steps = &steps[..end];
         let last = steps.last()?;
         let started = steps.iter().find(|step| step.phase == Phase::Running);
         let ended = started.and_then(|started| {
@@ -121,6 +124,13 @@ mod tests {
         assert_eq!((state.started_at, state.ended_at), (Some(steps[1].at), Some(steps[2].at)));
         assert_eq!((state.exit_code, state.image_digest.as_str()), (Some(3), "sha256:1"));
         assert_eq!(RunState::of(&[]), None);
+    }
+
+    #[test]
+    fn an_end_is_the_end() {
+        let steps = [step(1, Phase::Deploying), step(2, Phase::Completed), step(1_000_001, Phase::Missed)];
+        assert_eq!(RunState::of(&steps).unwrap().phase, Phase::Completed);
+        assert_eq!(RunState::of(&steps[2..]).unwrap().phase, Phase::Missed);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{JobName, NodeName};
+use crate::{Duration, JobName, NodeName};
 
 /// Identifies a run. It is a UUIDv5 (RFC 9562, section 5.5) of job, node and scheduled instant, so
 /// that everybody who computes it finds the same and one instant never runs twice.
@@ -28,6 +28,16 @@ impl RunId {
     pub fn new(job: &JobName, node: &NodeName, scheduled_at: DateTime<Utc>) -> Self {
         let instant = scheduled_at.to_rfc3339_opts(SecondsFormat::Micros, true);
         Self(Uuid::new_v5(&NAMESPACE, format!("{job}/{node}/{instant}").as_bytes()))
+    }
+
+    /// How long after its instant the run begins where runs are spread over `jitter`: from nothing to just below that,
+    /// always the same for the same run, and evenly spread over all runs.
+    pub fn offset(&self, jitter: Duration) -> TimeDelta {
+        // The first 48 bits of a UUIDv5 are those of a hash; the next four are its version.
+        let bits = self.0.as_u128() >> 80;
+        let micros = u128::from(jitter.as_secs()) * 1_000_000;
+        let offset = (bits * micros) >> 48;
+        TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX))
     }
 
     /// The id as a UUID.
@@ -168,6 +178,8 @@ words! {
         Unsupported = "unsupported",
         /// The host's own policy does not allow it.
         ForbiddenByHost = "forbidden_by_host",
+        /// Another exclusive run had the node.
+        Busy = "busy",
     }
 }
 
@@ -183,6 +195,8 @@ words! {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Ids of the past must stay what they were.
@@ -197,6 +211,33 @@ mod tests {
         assert_eq!(one.to_string().parse::<RunId>().unwrap(), one);
         assert_ne!(one, id("ping", "london-01", 1_800_000_001));
         assert_ne!(one, id("ping", "london-02", 1_800_000_000));
+    }
+
+    /// Offsets must stay what they were, too: agents of different versions would begin at different instants.
+    #[test]
+    fn runs_are_spread_over_the_jitter() {
+        let runs = (0..1000).map(|seconds| {
+            let instant = DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+            RunId::new(&"ping".parse().unwrap(), &"london-01".parse().unwrap(), instant)
+        });
+        let offsets: Vec<i64> =
+            runs.map(|run| run.offset(Duration::from_secs(10)).num_microseconds().unwrap()).collect();
+        assert_eq!(offsets[0], 5_528_295);
+        for second in 0..10 {
+            let within = offsets.iter().filter(|offset| **offset / 1_000_000 == second).count();
+            assert!((60..140).contains(&within), "{within} of 1000 in second {second}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_offset_is_within_the_jitter(id: u128, seconds in 0..u64::from(u32::MAX)) {
+            let run = RunId(Uuid::from_u128(id));
+            let offset = run.offset(Duration::from_secs(seconds));
+            prop_assert_eq!(offset, run.offset(Duration::from_secs(seconds)));
+            prop_assert!(offset >= TimeDelta::zero());
+            prop_assert!(seconds == 0 && offset.is_zero() || offset < Duration::from_secs(seconds).to_delta());
+        }
     }
 
     #[test]

@@ -33,12 +33,27 @@ pub struct ScheduleSpec {
     pub end: Option<Instant>,
     /// How long each run may take. Its container is stopped at the end.
     pub length: Duration,
-    /// How late a run may still start, at least `1s`.
+    /// Over how long after its instant runs begin, shorter than `length`: each a certain time of its own later, so that
+    /// the nodes of a job do not all begin at once. A run still ends `length` after its instant.
+    #[serde(default = "no_jitter", skip_serializing_if = "is_none")]
+    pub jitter: Duration,
+    /// How late a run may still start, at least `1s`. It counts from when the run is to begin, which with a `jitter` is
+    /// after its instant.
     #[serde(default = "default_start_deadline")]
     pub start_deadline: Duration,
     /// What happens to instants that passed while the node was not running.
     #[serde(default)]
     pub on_missed: OnMissed,
+}
+
+const fn no_jitter() -> Duration {
+    Duration::ZERO
+}
+
+/// What was declared before there was a jitter is written as ever, so that agents of that time read it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "that is how serde calls it")]
+const fn is_none(jitter: &Duration) -> bool {
+    jitter.is_zero()
 }
 
 fn default_start_deadline() -> Duration {
@@ -77,6 +92,9 @@ pub enum ScheduleError {
     /// The runs take no time.
     #[error("`length` must be longer than nothing")]
     NoLength,
+    /// A run might begin when it has to end.
+    #[error("`jitter` must be shorter than `length`: a run that begins so late would have no time left")]
+    JitterTooLong,
     /// The runs could only start before their instant is over.
     #[error("`startDeadline` must be longer than nothing: a run starts a moment after its instant at best")]
     NoStartDeadline,
@@ -91,6 +109,9 @@ impl ScheduleSpec {
     pub fn resolve(&self) -> Result<Schedule, ScheduleError> {
         if self.length.is_zero() {
             return Err(ScheduleError::NoLength);
+        }
+        if self.jitter >= self.length {
+            return Err(ScheduleError::JitterTooLong);
         }
         if self.start_deadline.is_zero() {
             return Err(ScheduleError::NoStartDeadline);
@@ -235,6 +256,7 @@ mod tests {
             start: Some(start.parse().unwrap()),
             end: Some(end.parse().unwrap()),
             length: Duration::from_secs(60),
+            jitter: Duration::ZERO,
             start_deadline: default_start_deadline(),
             on_missed: OnMissed::Skip,
         }
@@ -290,6 +312,7 @@ mod tests {
             start: None,
             end: None,
             length: Duration::from_secs(60),
+            jitter: Duration::ZERO,
             start_deadline: default_start_deadline(),
             on_missed: OnMissed::Skip,
         };
@@ -302,6 +325,7 @@ mod tests {
         assert_eq!(wrong(|s| s.at = None), ScheduleError::NoTiming);
         assert_eq!(wrong(|s| s.cron = Some("* * * * *".parse().unwrap())), ScheduleError::TwoTimings);
         assert_eq!(wrong(|s| s.length = Duration::ZERO), ScheduleError::NoLength);
+        assert_eq!(wrong(|s| s.jitter = s.length), ScheduleError::JitterTooLong);
         assert_eq!(wrong(|s| s.start_deadline = Duration::ZERO), ScheduleError::NoStartDeadline);
         assert_eq!(wrong(|s| s.end = s.at), ScheduleError::AtOutsideWindow);
         assert_eq!(

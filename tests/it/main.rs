@@ -11,4 +11,5 @@ mod experiments;
 mod host;
 mod isolation;
 mod schedule;
+mod soak;
 mod steering;

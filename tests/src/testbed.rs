@@ -148,6 +148,19 @@ impl Testbed {
         });
     }
 
+    /// Starts a node's agent that finds the reconciler at another address, and does not wait for it.
+    pub fn spawn_agent(&mut self, node: &str, server: &str) {
+        let usual = self.agent_command(node);
+        let usual_server = self.server();
+        let mut command = Command::new(usual.get_program());
+        command.args(usual.get_args().map(|argument| {
+            if argument.to_str() == Some(&usual_server) { server.as_ref() } else { argument }
+        }));
+        command.args(["--runtime", "process"]);
+        let daemon = Daemon::spawn(node, command, &self.folder().join(format!("{node}.log")));
+        self.agents.insert(node.to_owned(), daemon);
+    }
+
     /// The folder in which an agent keeps its state.
     pub fn state_dir(&self, node: &str) -> PathBuf {
         self.folder().join(format!("{node}.state"))

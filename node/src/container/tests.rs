@@ -8,6 +8,7 @@ fn order(spec: &str, limits: &str) -> Order {
         node: "london-01".parse().unwrap(),
         role: RunRole::Client,
         scheduled_at: "2027-01-15T08:00:00Z".parse::<Instant>().unwrap(),
+        begin_at: None,
         start_by: "2027-01-15T08:00:30Z".parse::<Instant>().unwrap(),
         spec: serde_json::from_str(spec).unwrap(),
         limits: serde_json::from_str(limits).unwrap(),

@@ -24,6 +24,7 @@ fn order(rest: &str) -> Order {
         node: "n".parse().unwrap(),
         role: RunRole::Client,
         scheduled_at: Instant(at(0)),
+        begin_at: None,
         start_by: Instant(at(30)),
         spec: job(rest),
         limits: Limits::default(),

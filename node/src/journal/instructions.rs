@@ -1,6 +1,7 @@
 //! What people said to this node, which holds until they say otherwise, whatever restarts.
 
 use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{Sqlite, Transaction};
 
 use crate::instructions::{Cordon, Instructions, Said};
 
@@ -10,6 +11,8 @@ use super::{Journal, JournalError};
 const THERE: &str = "there";
 /// What was said on this host.
 const HERE: &str = "here";
+/// Both.
+pub(super) const PLACES: [&str; 2] = [THERE, HERE];
 
 impl Journal {
     /// All that was said.
@@ -53,14 +56,27 @@ impl Journal {
     async fn say(&self, place: &str, said: &impl Serialize) -> Result<(), JournalError> {
         let said = serde_json::to_string(said)
             .map_err(|error| JournalError::row(format!("what was said `{place}`"), error))?;
-        sqlx::query(
-            "INSERT INTO instructions (place, said) VALUES ($1, $2)
-             ON CONFLICT (place) DO UPDATE SET said = excluded.said",
-        )
-        .bind(place)
-        .bind(said)
-        .execute(&self.pool)
-        .await?;
+        self.notes.note_said(place, &said)?;
+        let mut transaction = self.pool.begin().await?;
+        write(&mut transaction, place, &said).await?;
+        transaction.commit().await?;
         Ok(())
     }
+}
+
+/// Writes what people said in a place.
+pub(super) async fn write(
+    transaction: &mut Transaction<'_, Sqlite>,
+    place: &str,
+    said: &str,
+) -> Result<(), JournalError> {
+    sqlx::query(
+        "INSERT INTO instructions (place, said) VALUES ($1, $2)
+         ON CONFLICT (place) DO UPDATE SET said = excluded.said",
+    )
+    .bind(place)
+    .bind(said)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }

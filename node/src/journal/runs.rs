@@ -5,14 +5,14 @@ use prost::Message;
 use sqlx::{Sqlite, Transaction};
 
 use almanac_proto::{convert, v1};
-use almanac_schemas::{JobName, RunId, RunRole};
+use almanac_schemas::{Instant, JobName, RunId, RunRole};
 
 use crate::{
     run::{Order, RunKey, State, Step, Transition},
     scheduler::Accounts,
 };
 
-use super::{Journal, JournalError, UploadFile, from_micros, to_micros};
+use super::{Journal, JournalError, UploadFile, from_micros, notes::Note, to_micros};
 
 /// What became of an occurrence.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ impl Journal {
             let ordered = (!transition.state.is_finished()).then(|| encode(&key, order)).transpose()?;
             let inserted = sqlx::query(
                 "INSERT INTO runs (run, role, job, scheduled_at, commit_hash, ordered, stage, state, sequence, updated_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9) ON CONFLICT DO NOTHING",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10, $9) ON CONFLICT DO NOTHING",
             )
             .bind(key.id.to_string())
             .bind(key.role.as_str())
@@ -88,12 +88,17 @@ impl Journal {
             .bind(stage)
             .bind(state)
             .bind(to_micros(now))
+            .bind(self.first_sequence(order))
             .execute(&mut *transaction)
             .await?
             .rows_affected()
                 == 1;
             if let Some(step) = transition.step.as_ref().filter(|_| inserted) {
-                append(&mut transaction, order, step).await?;
+                let event = append(&mut transaction, order, step).await?;
+                if !transition.state.is_finished() {
+                    let note = note_of(order, &transition.state, String::new(), vec![event])?;
+                    self.notes.note(&key, &note)?;
+                }
             }
             fresh.push(inserted);
         }
@@ -128,12 +133,57 @@ impl Journal {
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         let mut transaction = self.pool.begin().await?;
-        put(&mut transaction, order, transition, now).await?;
-        for file in files {
-            super::uploads::add(&mut transaction, &order.key(), file).await?;
-        }
+        self.put(&mut transaction, order, transition, files, now).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// Writes where a run stands now, the step that is reported of it and the files that are to be uploaded: into the
+    /// note first.
+    pub(super) async fn put(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        order: &Order,
+        transition: &Transition,
+        files: &[UploadFile],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let key = order.key();
+        let (stage, state) = encode_state(&key, &transition.state)?;
+        sqlx::query("UPDATE runs SET stage = $3, state = $4, updated_at = $5 WHERE run = $1 AND role = $2")
+            .bind(key.id.to_string())
+            .bind(key.role.as_str())
+            .bind(stage)
+            .bind(state)
+            .bind(to_micros(now))
+            .execute(&mut **transaction)
+            .await?;
+        let event = match &transition.step {
+            Some(step) => Some(append(transaction, order, step).await?),
+            None => None,
+        };
+        for file in files {
+            super::uploads::add(transaction, &key, file).await?;
+        }
+        let before = match self.notes.run(&key)? {
+            Some(before) => before,
+            None => note(transaction, order, &transition.state).await?,
+        };
+        let mut noted = Note { state: encode(&key, &transition.state)?, ..before };
+        noted.image_digest = image_digest(transaction, &key).await?;
+        if let Some(event) = event {
+            noted.events.retain(|earlier| earlier.sequence < event.sequence);
+            noted.events.push(event);
+        }
+        noted.files.extend(files.iter().map(Into::into));
+        self.notes.note(&key, &noted)
+    }
+
+    /// After which number the events of a run begin. Where nobody knows what was reported of it before the journal was
+    /// lost, they come after all of that.
+    fn first_sequence(&self, order: &Order) -> i64 {
+        let is_lost = self.rebuilt().is_some_and(|rebuilt| order.scheduled_at.0 <= rebuilt.at);
+        if is_lost { AFTER_ALL } else { 0 }
     }
 
     /// Records which image a run's container is made of. Later events carry it.
@@ -236,27 +286,48 @@ impl Journal {
     }
 }
 
-/// Writes where a run stands now and the step that is reported of it.
-pub(super) async fn put(
+/// No run has so many events.
+const AFTER_ALL: i64 = 1_000_000;
+
+/// The note of a run whose events are those that wait.
+pub(super) async fn note(
     transaction: &mut Transaction<'_, Sqlite>,
     order: &Order,
-    transition: &Transition,
-    now: DateTime<Utc>,
-) -> Result<(), JournalError> {
+    state: &State,
+) -> Result<Note, JournalError> {
     let key = order.key();
-    let (stage, state) = encode_state(&key, &transition.state)?;
-    sqlx::query("UPDATE runs SET stage = $3, state = $4, updated_at = $5 WHERE run = $1 AND role = $2")
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT id, encoded FROM events WHERE run = $1 AND role = $2 ORDER BY sequence")
+            .bind(key.id.to_string())
+            .bind(key.role.as_str())
+            .fetch_all(&mut **transaction)
+            .await?;
+    let events = rows.into_iter().map(|(id, encoded)| super::outbox::decode(id, &encoded));
+    let digest = image_digest(transaction, &key).await?;
+    note_of(order, state, digest, events.collect::<Result<_, _>>()?)
+}
+
+fn note_of(
+    order: &Order,
+    state: &State,
+    image_digest: String,
+    events: Vec<v1::RunEvent>,
+) -> Result<Note, JournalError> {
+    let key = order.key();
+    let (order, state) = (encode(&key, order)?, encode(&key, state)?);
+    Ok(Note { order, state, image_digest, events, files: Vec::new() })
+}
+
+async fn image_digest(
+    transaction: &mut Transaction<'_, Sqlite>,
+    key: &RunKey,
+) -> Result<String, JournalError> {
+    let (digest,): (String,) = sqlx::query_as("SELECT image_digest FROM runs WHERE run = $1 AND role = $2")
         .bind(key.id.to_string())
         .bind(key.role.as_str())
-        .bind(stage)
-        .bind(state)
-        .bind(to_micros(now))
-        .execute(&mut **transaction)
+        .fetch_one(&mut **transaction)
         .await?;
-    if let Some(step) = &transition.step {
-        append(transaction, order, step).await?;
-    }
-    Ok(())
+    Ok(digest)
 }
 
 /// Numbers a step and puts it into the outbox.
@@ -264,10 +335,11 @@ async fn append(
     transaction: &mut Transaction<'_, Sqlite>,
     order: &Order,
     step: &Step,
-) -> Result<(), JournalError> {
+) -> Result<v1::RunEvent, JournalError> {
     let key = order.key();
-    let (sequence, image_digest): (i64, String) = sqlx::query_as(
-        "UPDATE runs SET sequence = sequence + 1 WHERE run = $1 AND role = $2 RETURNING sequence, image_digest",
+    let (sequence, image_digest, rebuilt_at): (i64, String, Option<i64>) = sqlx::query_as(
+        "UPDATE runs SET sequence = sequence + 1 WHERE run = $1 AND role = $2
+         RETURNING sequence, image_digest, rebuilt_at",
     )
     .bind(key.id.to_string())
     .bind(key.role.as_str())
@@ -281,20 +353,41 @@ async fn append(
         sequence: sequence.cast_unsigned(),
         phase: v1::Phase::from(step.phase).into(),
         reason: step.reason.map_or(v1::Reason::Unspecified, v1::Reason::from).into(),
-        message: step.message.clone(),
+        message: match rebuilt_at.filter(|_| step.phase.is_terminal()) {
+            Some(at) => rebuilt_message(&step.message, from_micros(at)),
+            None => step.message.clone(),
+        },
         at: Some(convert::timestamp(step.at)),
         exit_code: step.exit_code,
         image_digest,
         commit: order.commit.clone(),
     };
-    sqlx::query("INSERT INTO events (run, role, sequence, encoded) VALUES ($1, $2, $3, $4)")
-        .bind(key.id.to_string())
-        .bind(key.role.as_str())
-        .bind(sequence)
-        .bind(event.encode_to_vec())
-        .execute(&mut **transaction)
-        .await?;
+    queue(transaction, &key, &event).await?;
+    Ok(event)
+}
+
+/// Puts an event into the outbox.
+pub(super) async fn queue(
+    transaction: &mut Transaction<'_, Sqlite>,
+    key: &RunKey,
+    event: &v1::RunEvent,
+) -> Result<(), JournalError> {
+    sqlx::query(
+        "INSERT INTO events (run, role, sequence, encoded) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(key.id.to_string())
+    .bind(key.role.as_str())
+    .bind(event.sequence.cast_signed())
+    .bind(event.encode_to_vec())
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
+}
+
+/// What is said of a run that was open when the journal was lost.
+fn rebuilt_message(message: &str, at: DateTime<Utc>) -> String {
+    let rebuilt = format!("the agent's journal was lost meanwhile, and built anew at {}", Instant(at));
+    if message.is_empty() { rebuilt } else { format!("{message}; {rebuilt}") }
 }
 
 /// Reads what identifies a run from its columns.
@@ -319,7 +412,7 @@ fn encode(key: &RunKey, value: &impl serde::Serialize) -> Result<String, Journal
     serde_json::to_string(value).map_err(|error| JournalError::row(format!("run {key}"), error))
 }
 
-fn encode_state(key: &RunKey, state: &State) -> Result<(&'static str, String), JournalError> {
+pub(super) fn encode_state(key: &RunKey, state: &State) -> Result<(&'static str, String), JournalError> {
     let stage = match state {
         State::Deploying => "deploying",
         State::Running { .. } => "running",

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use prost::Message;
+use sqlx::{Sqlite, Transaction};
 
 use almanac_proto::v1;
 
@@ -31,17 +32,29 @@ impl Journal {
         snapshot: &v1::Snapshot,
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        sqlx::query(
-            "INSERT INTO snapshot (id, epoch, generation, received_at, encoded) VALUES (1, $1, $2, $3, $4)
-             ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, generation = excluded.generation,
-             received_at = excluded.received_at, encoded = excluded.encoded",
-        )
-        .bind(&snapshot.epoch)
-        .bind(snapshot.generation.cast_signed())
-        .bind(to_micros(now))
-        .bind(snapshot.encode_to_vec())
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        let mut transaction = self.pool.begin().await?;
+        store(&mut transaction, snapshot, now).await?;
+        transaction.commit().await?;
+        self.notes.note_snapshot(snapshot)
     }
+}
+
+/// Replaces the snapshot.
+pub(super) async fn store(
+    transaction: &mut Transaction<'_, Sqlite>,
+    snapshot: &v1::Snapshot,
+    received_at: DateTime<Utc>,
+) -> Result<(), JournalError> {
+    sqlx::query(
+        "INSERT INTO snapshot (id, epoch, generation, received_at, encoded) VALUES (1, $1, $2, $3, $4)
+         ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, generation = excluded.generation,
+         received_at = excluded.received_at, encoded = excluded.encoded",
+    )
+    .bind(&snapshot.epoch)
+    .bind(snapshot.generation.cast_signed())
+    .bind(to_micros(received_at))
+    .bind(snapshot.encode_to_vec())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }

@@ -141,7 +141,7 @@ impl Journal {
         let mut transaction = self.pool.begin().await?;
         remove(&mut transaction, upload.id).await?;
         if let Some((order, transition)) = run {
-            runs::put(&mut transaction, order, transition, now).await?;
+            self.put(&mut transaction, order, transition, &[], now).await?;
         }
         if why == GivenUp::Dropped {
             sqlx::query(
@@ -245,6 +245,7 @@ mod tests {
             node: "n".parse().unwrap(),
             role: RunRole::Client,
             scheduled_at: Instant(at),
+            begin_at: None,
             start_by: Instant(at),
             spec: serde_json::from_str::<JobSpec>(spec).unwrap(),
             limits: Limits::default(),

@@ -6,7 +6,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use almanac_schemas::{Instant, JobName, JobSpec, NodeName, RunId, RunRole, node::Limits};
+use almanac_schemas::{Instant, JobName, JobSpec, NodeName, Occurrence, RunId, RunRole, node::Limits};
+
+use crate::scheduler::Reservation;
 
 /// One run of one part of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ pub struct Order {
     pub role: RunRole,
     /// The instant that it is scheduled at.
     pub scheduled_at: Instant,
+    /// The instant at which it begins, in the orders of agents that know of it: with a jitter, a moment later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_at: Option<Instant>,
     /// The last instant at which it may start.
     pub start_by: Instant,
     /// The job's manifest at that instant.
@@ -36,6 +41,17 @@ impl Order {
     /// What identifies the run on this node.
     pub fn key(&self) -> RunKey {
         RunKey { id: RunId::new(&self.job, &self.node, self.scheduled_at.0), role: self.role }
+    }
+
+    /// When its command begins.
+    pub fn begin(&self) -> DateTime<Utc> {
+        self.begin_at.unwrap_or(self.scheduled_at).0
+    }
+
+    /// The time that it has, if nobody else may have it.
+    pub fn reservation(&self) -> Option<Reservation> {
+        let time = Occurrence { start: self.scheduled_at.0, end: self.end() };
+        self.spec.exclusive.then(|| Reservation { job: self.job.clone(), time })
     }
 
     /// Whether a container that was made for another order of the same run serves this one. Of the commit, it

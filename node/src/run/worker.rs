@@ -228,7 +228,7 @@ impl Worker {
         tokio::select! {
             biased;
             interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-            () = clock::sleep_until(self.order.scheduled_at.0) => {}
+            () = clock::sleep_until(self.order.begin()) => {}
         }
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });

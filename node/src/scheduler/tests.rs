@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use almanac_schemas::JobSpec;
 
-use crate::desired::Version;
+use crate::{desired::Version, instructions::Instructions};
 
 use super::*;
 
@@ -53,15 +53,26 @@ fn planned(
     operating_since: i64,
     now: i64,
 ) -> (Vec<(i64, String)>, Option<i64>) {
+    let policy = Policy::default();
     let situation = Situation {
+        node: &node(),
         desired,
         accounts,
-        policy: &Policy::default(),
+        policy: &policy,
         said: &Said::default(),
         operating_since: at(operating_since),
+        reserved: &[],
+        lost_at: None,
         now: at(now),
     };
-    let plan = plan(&situation);
+    said(&plan(&situation))
+}
+
+fn node() -> NodeName {
+    "n".parse().unwrap()
+}
+
+fn said(plan: &Plan<'_>) -> (Vec<(i64, String)>, Option<i64>) {
     let seconds = |instant: DateTime<Utc>| (instant - at(0)).num_seconds();
     let decisions = plan.decisions.iter().map(|decision| {
         let verdict = match &decision.verdict {
@@ -89,6 +100,9 @@ fn what_is_due_in_a_moment_is_settled_and_the_next_instant_wakes() {
             policy: &policy,
             said: &Said::default(),
             operating_since: at(0),
+            reserved: &[],
+            lost_at: None,
+            node: &node(),
             now,
         };
         let plan = plan(&situation);
@@ -109,11 +123,14 @@ fn what_is_due_soon_is_made_ready_and_later_while_an_exclusive_run_goes_on() {
     let upcoming = |desired: &Desired, now: i64| {
         let (accounts, policy) = (settled(0), Policy::default());
         let situation = Situation {
+            node: &node(),
             desired,
             accounts: &accounts,
             policy: &policy,
             said: &Said::default(),
             operating_since: at(0),
+            reserved: &[],
+            lost_at: None,
             now: at(now),
         };
         let plan = plan(&situation);
@@ -221,12 +238,13 @@ proptest! {
         desired.valid_until = at(bound);
         let (mut accounts, mut now, mut furthest) = (Accounts::new(), 0, -1_000);
         let mut seen = BTreeSet::new();
+        let (node, policy) = (node(), Policy::default());
         for (index, pause) in pauses.into_iter().enumerate() {
             now += pause;
             furthest = now.max(furthest);
             let operating_since = if index % 3 == 0 { at(now) } else { at(now - pause) };
             let situation =
-                Situation { desired: &desired, accounts: &accounts, policy: &Policy::default(), said: &Said::default(), operating_since, now: at(now) };
+                Situation { node: &node, desired: &desired, accounts: &accounts, policy: &policy, said: &Said::default(), operating_since, reserved: &[], lost_at: None, now: at(now) };
             let plan = plan(&situation);
             let settled: Vec<_> = plan
                 .decisions
@@ -262,11 +280,14 @@ fn what_the_host_forbids_is_recorded_and_what_it_narrows_starts() {
     let desired = desired(vec![every_ten(""), elsewhere]);
     let (accounts, now) = (settled(0), at(20));
     let situation = Situation {
+        node: &node(),
         desired: &desired,
         accounts: &accounts,
         policy: &policy,
         said: &Said::default(),
         operating_since: at(0),
+        reserved: &[],
+        lost_at: None,
         now,
     };
     let plan = plan(&situation);
@@ -275,4 +296,135 @@ fn what_the_host_forbids_is_recorded_and_what_it_narrows_starts() {
     assert!(said[0].contains("ForbiddenByHost") && said[0].contains("2027-01-15T08:00:15Z"), "{}", said[0]);
     assert!(said[1].contains("Start") && said[1].contains("pids: Some(7)"), "{}", said[1]);
     assert!(said[2].contains("Skipped") && said[2].contains("registry.example.org/x"), "{}", said[2]);
+}
+
+/// Exclusive, at each second that `cron` names.
+fn exclusive(job: &str, cron: &str, length: i64) -> Assignment {
+    let schedule = format!(
+        r#""cron":"{cron} * * * * *","end":"2028-01-01T00:00:00Z","length":"{length}s","startDeadline":"30s""#
+    );
+    assignment(job, &schedule, "")
+}
+
+fn situation<'a>(
+    node: &'a NodeName,
+    desired: &'a Desired,
+    accounts: &'a Accounts,
+    policy: &'a Policy,
+    now: i64,
+) -> Situation<'a> {
+    const NOTHING: &Said =
+        &Said { there: Instructions { cordon: None, cancellations: Vec::new() }, here: None };
+    let (said, operating_since, reserved, lost_at) = (NOTHING, at(0), [].as_slice(), None);
+    Situation { node, desired, accounts, policy, said, operating_since, reserved, lost_at, now: at(now) }
+}
+
+#[test]
+fn an_exclusive_run_does_not_start_while_another_has_the_node() {
+    let mut bed = desired(vec![exclusive("b", "20", 5), exclusive("a", "22", 5)]);
+    let (node, accounts, policy) = (node(), Accounts::new(), Policy::default());
+    let now = 22;
+    let all = situation(&node, &bed, &accounts, &policy, now);
+    let started = (20, "start by 25".to_owned());
+    let busy = |at: i64| (at, "MISSED busy".to_owned());
+    assert_eq!(said(&plan(&all)).0, [started.clone(), busy(22)], "the earlier one has the node");
+    let time = |start, end| {
+        [Reservation { job: "c".parse().unwrap(), time: Occurrence { start: at(start), end: at(end) } }]
+    };
+    let touching = time(15, 20);
+    assert_eq!(said(&plan(&Situation { reserved: &touching, ..all })).0[0], started);
+    let going = time(15, 21);
+    assert_eq!(
+        said(&plan(&Situation { reserved: &going, ..all })).0,
+        [busy(20), (22, "start by 27".to_owned())],
+        "what does not run hinders nobody"
+    );
+    for part in &mut bed.assignments {
+        Arc::make_mut(&mut part.spec).exclusive = false;
+    }
+    let free = Situation { reserved: &going, ..situation(&node, &bed, &accounts, &policy, now) };
+    assert!(said(&plan(&free)).0.iter().all(|(_, verdict)| verdict.starts_with("start")));
+}
+
+#[test]
+fn what_a_lost_journal_knew_of_does_not_start() {
+    let bed = desired(vec![every_ten("")]);
+    let (node, accounts, policy) = (node(), settled(0), Policy::default());
+    let lost = Situation { lost_at: Some(at(20)), ..situation(&node, &bed, &accounts, &policy, 21) };
+    let offline = |at: i64| (at, "MISSED node_offline".to_owned());
+    assert_eq!(said(&plan(&lost)).0, [offline(10), offline(20)]);
+    let later = Situation { now: at(30), ..lost };
+    assert_eq!(said(&plan(&later)).0[2], (30, "start by 33".to_owned()));
+}
+
+#[test]
+fn the_start_deadline_counts_from_the_jittered_begin() {
+    let job = assignment(
+        "often",
+        r#""cron":"0 * * * * *","end":"2028-01-01T00:00:00Z","length":"40s","jitter":"30s","startDeadline":"3s""#,
+        "",
+    );
+    let bed = desired(vec![job]);
+    let node = node();
+    let offset =
+        RunId::new(&"often".parse().unwrap(), &node, at(60)).offset(almanac_schemas::Duration::from_secs(30));
+    assert!(offset > TimeDelta::seconds(4), "another deadline: {offset}");
+    let (accounts, policy) = (settled(0), Policy::default());
+    let start = |now: DateTime<Utc>| {
+        let situation = Situation { now, ..situation(&node, &bed, &accounts, &policy, 0) };
+        plan(&situation).decisions.remove(0).verdict
+    };
+    let by = at(60) + offset + TimeDelta::seconds(3);
+    for now in [at(60), by] {
+        assert!(matches!(start(now), Verdict::Start { by: last, .. } if last == by));
+    }
+    assert!(matches!(start(by + STEP), Verdict::Omit(Omission { reason: Reason::Late, .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Commits come at any instant, with any schedules; runs end by themselves, or at the end of their length.
+    #[test]
+    fn no_two_exclusive_runs_overlap_whatever_is_declared(
+        jobs in proptest::collection::vec(("[a-d]", 1_i64..30, 1_i64..60, any::<bool>()), 1..12),
+        steps in proptest::collection::vec((0_i64..20, proptest::collection::vec(0_usize..12, 0..5), any::<bool>()), 1..30),
+    ) {
+        let jobs: Vec<Assignment> = jobs
+            .iter()
+            .map(|(name, every, length, latest)| {
+                let mut job = exclusive(name, &format!("*/{every}"), *length);
+                let schedule = &mut Arc::make_mut(&mut job.spec).schedule;
+                schedule.on_missed = if *latest { OnMissed::Latest } else { OnMissed::Skip };
+                job
+            })
+            .collect();
+        let (node, policy) = (node(), Policy::default());
+        let (mut accounts, mut now, mut going) = (Accounts::new(), 0, Vec::<Reservation>::new());
+        for (pause, declared, ends) in steps {
+            now += pause;
+            going.retain(|run| run.time.end > at(now));
+            if ends {
+                going.pop();
+            }
+            let mut named = BTreeMap::new();
+            for job in declared.iter().filter_map(|index| jobs.get(*index)) {
+                named.insert(job.job.clone(), job.clone());
+            }
+            let bed = desired(named.into_values().collect());
+            let now = Situation { reserved: &going, ..situation(&node, &bed, &accounts, &policy, now) };
+            let (mut started, mut settled) = (going.clone(), Accounts::new());
+            for decision in plan(&now).decisions {
+                let (job, start) = (decision.assignment.job.clone(), decision.scheduled_at);
+                settled.insert(job.clone(), start);
+                if let Verdict::Start { .. } = decision.verdict {
+                    let time = Occurrence { start, end: start + decision.assignment.schedule.length };
+                    prop_assert!(started.iter().all(|other| !other.time.intersects(&time)), "{job} at {start}");
+                    started.push(Reservation { job, time });
+                }
+            }
+            going = started;
+            accounts.extend(settled);
+        }
+    }
 }

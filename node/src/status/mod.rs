@@ -3,6 +3,8 @@
 mod render;
 mod watch;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use almanac_schemas::{ClockOffset, Instant, JobName, NodeName, Reason, RunId, RunRole};
@@ -35,6 +37,9 @@ pub struct Status {
     pub clock: Option<ClockOffset>,
     /// What the reconciler wants, as far as the agent knows; absent before it was ever reached.
     pub state: Option<Held>,
+    /// When the agent's journal was lost, if that was within a month.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rebuilt: Option<Rebuilt>,
     /// What runs, and what is on its way to the reconciler.
     pub runs: Vec<Going>,
     /// What keeps new runs from starting now, if anything does.
@@ -60,6 +65,19 @@ pub struct Held {
     pub valid_until: Instant,
     /// How many jobs run here.
     pub jobs: usize,
+}
+
+/// A journal that was lost, and built anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebuilt {
+    /// When.
+    pub at: Instant,
+    /// What was wrong with the old one.
+    pub why: String,
+    /// Where the old one is kept, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kept: Option<PathBuf>,
 }
 
 /// A run that has not finished.

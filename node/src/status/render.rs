@@ -54,6 +54,11 @@ pub fn human(status: &Status) -> String {
             lines.add("", format!("received {} ago, {validity}", ago(held.received_at)));
         }
     }
+    if let Some(rebuilt) = &status.rebuilt {
+        let kept = rebuilt.kept.as_ref().map(|kept| format!("; it is kept as {}", kept.display()));
+        let (at, why) = (ago(rebuilt.at), &rebuilt.why);
+        lines.add("journal", format!("lost and built anew {at} ago: {why}{}", kept.unwrap_or_default()));
+    }
     if let Some(cordon) = &status.cordon {
         lines.add("cordon", format!("no new run starts: {cordon}"));
         if let Some(until) = cordon.until {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -20,13 +20,16 @@ use crate::{
     spool::Spool,
 };
 
-use super::{Backlog, Going, Held, Next, Omitted, Status};
+use super::{Backlog, Going, Held, Next, Omitted, Rebuilt, Status};
 
 /// How many of the next runs are shown. Of each job whose next run is known not to run, that one is shown in any case.
 const NEXT: usize = 10;
 
 /// How many runs of one job are among them at most, so that a frequent one does not hide the others.
 const NEXT_OF_EACH: usize = 3;
+
+/// For how long it is shown that the journal was lost.
+const REMEMBERED: TimeDelta = TimeDelta::days(30);
 
 /// What is needed to find out how the agent is.
 pub struct Watch {
@@ -76,11 +79,14 @@ impl Watch {
         let said = self.journal.said().await?;
         let next = desired.as_ref().map(|desired| {
             let situation = Situation {
+                node: &self.node,
                 desired,
                 accounts: &accounts,
                 policy: &self.policy,
                 said: &said,
                 operating_since: now,
+                reserved: &[],
+                lost_at: None,
                 now,
             };
             chosen(&forecast(&situation, NEXT_OF_EACH))
@@ -105,6 +111,9 @@ impl Watch {
                 jobs: desired.assignments.len(),
             }),
             cordon: said.cordoned(now).cloned(),
+            rebuilt: self.journal.rebuilt().filter(|rebuilt| now - rebuilt.at < REMEMBERED).map(|rebuilt| {
+                Rebuilt { at: Instant(rebuilt.at), why: rebuilt.why.clone(), kept: rebuilt.kept.clone() }
+            }),
             runs,
             next: next.unwrap_or_default(),
             backlog: Backlog {

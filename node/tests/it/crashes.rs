@@ -1,6 +1,10 @@
 //! An agent that is killed with SIGKILL, at every point of a run.
 
-use std::{hash::BuildHasher, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    time::Duration,
+};
 
 use chrono::{TimeDelta, Utc};
 
@@ -108,8 +112,15 @@ fn killed_between_a_report_and_its_answer() {
     assert_whole(&world, &run);
 }
 
+/// `ALMANAC_NIGHTLY=50` kills it fifty times as often; `ALMANAC_SEED` repeats the instants.
 #[test]
 fn killed_again_and_again_at_any_instant() {
+    const KILLS: u64 = 10;
+    let number =
+        |name: &str| std::env::var_os(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
+    let kills = KILLS * number("ALMANAC_NIGHTLY").unwrap_or(1);
+    let seed = number("ALMANAC_SEED").unwrap_or_else(|| Utc::now().timestamp_micros().cast_unsigned());
+    println!("{kills} kills, ALMANAC_SEED={seed}");
     let mut world = World::new();
     let tick = job(&world, Job::every_second("tick").length("1m").start_deadline("1m"))
         .container("env", serde_json::json!({"RAN": world.path("ran")}))
@@ -117,9 +128,9 @@ fn killed_again_and_again_at_any_instant() {
     world.declare([tick]);
     let first = Utc::now();
     world.start();
-    for _ in 0..10 {
-        let random = std::hash::RandomState::new().hash_one(0_u8) % 1200;
-        pause(Duration::from_millis(random));
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    for kill in 0..kills {
+        pause(Duration::from_millis(hasher.hash_one((seed, kill)) % 1200));
         world.kill();
         world.start();
     }
@@ -130,11 +141,13 @@ fn killed_again_and_again_at_any_instant() {
         let runs = record.runs("tick");
         runs.iter().all(|run| run.end().is_some()).then_some(runs)
     });
-    let ran = world.lines("ran");
+    let mut ran: HashMap<String, usize> = HashMap::new();
+    for line in world.lines("ran") {
+        *ran.entry(line).or_default() += 1;
+    }
     for (index, run) in runs.iter().enumerate() {
         assert_whole(&world, run);
-        let times = ran.iter().filter(|id| **id == run.key.0).count();
-        assert_eq!(times, 1, "the command of {run:#?}");
+        assert_eq!(ran.get(&run.key.0), Some(&1), "the command of {run:#?}");
         if index > 0 {
             let step = run.scheduled_at() - runs[index - 1].scheduled_at();
             assert_eq!(step, TimeDelta::seconds(1), "no instant is left out");
@@ -143,5 +156,10 @@ fn killed_again_and_again_at_any_instant() {
     assert_eq!(ran.len(), runs.len());
     assert!(runs[0].scheduled_at() - first <= TimeDelta::seconds(1));
     assert!(last - runs.last().unwrap().scheduled_at() <= TimeDelta::seconds(2));
+    println!(
+        "{kills} kills: {} instants in {} s, each recorded once and run once",
+        runs.len(),
+        (last - first).num_seconds()
+    );
     world.wait_tidy();
 }

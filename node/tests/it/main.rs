@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod busy;
 mod cleanup;
 mod commands;
 mod confinement;
@@ -16,10 +17,12 @@ mod connection;
 mod crashes;
 mod docker;
 mod doctor;
+mod engine_restarts;
 mod heartbeats;
 mod housekeeping;
 mod images;
 mod instructions;
+mod jitter;
 mod keygen;
 mod length;
 mod logs;
@@ -29,6 +32,7 @@ mod offline;
 mod outputs;
 mod points;
 mod policy;
+mod rebuilt;
 mod refused;
 mod runs;
 mod service;

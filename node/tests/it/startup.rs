@@ -115,16 +115,23 @@ fn a_state_folder_that_another_agent_uses() {
 }
 
 #[test]
-fn a_journal_of_a_newer_agent_or_of_none() {
+fn a_journal_of_a_newer_agent() {
     let mut world = World::new();
     world.declare([]);
     world.start();
     world.wait_followed();
     world.terminate();
     let journal = world.state_dir().join("journal.sqlite");
-    fs::write(&journal, "this is no database at all, and it is long enough to be seen as such").unwrap();
+    let migration = "INSERT INTO _sqlx_migrations VALUES (9999, 'x', 0, 1, x'00', 0)";
+    let done = Command::new("sqlite3").arg(&journal).arg(migration).output().expect("install sqlite3");
+    assert!(done.status.success(), "{done:?}");
     let said = refusal(world.command());
-    assert!(said.contains(journal.to_str().unwrap()), "{said}");
+    assert!(said.contains(journal.to_str().unwrap()) && said.contains("newer agent"), "{said}");
+    assert!(
+        !fs::read_dir(world.state_dir())
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().contains("corrupt") })
+    );
 }
 
 #[test]

@@ -269,6 +269,22 @@ async fn record_event(
     .fetch_optional(&mut **change)
     .await?;
     let Some((owner,)) = owner else { return Ok(Recorded::Stranger) };
+    // An agent that lost its journal says of what it knows nothing more that it was missed.
+    let terminal: String =
+        Phase::ALL.iter().filter(|phase| phase.is_terminal()).map(|phase| format!(",{phase},")).collect();
+    let ended: Option<(i64,)> = sqlx::query_as(
+        "SELECT sequence FROM run_events
+         WHERE run_id = $1 AND role = $2 AND sequence < $3 AND $4 LIKE '%,' || phase || ',%' LIMIT 1",
+    )
+    .bind(run.to_string())
+    .bind(role.as_str())
+    .bind(step.sequence.cast_signed())
+    .bind(terminal)
+    .fetch_optional(&mut **change)
+    .await?;
+    if ended.is_some() {
+        return Ok(Recorded::Known);
+    }
     let inserted = sqlx::query(
         "INSERT INTO run_events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (run_id, role, sequence) DO NOTHING",

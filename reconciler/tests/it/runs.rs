@@ -47,6 +47,31 @@ async fn a_run_is_what_its_reports_add_up_to_in_whatever_order_they_come() {
 }
 
 #[tokio::test]
+async fn a_run_that_ended_does_not_become_missed_when_its_agent_loses_its_journal() {
+    let testbed = Testbed::with_jobs().await;
+    let steps = whole_run("ping", "london-01", noon());
+    let id = run_id("ping", "london-01", noon());
+    let mut missed = steps[3].clone();
+    missed.sequence = 1_000_001;
+    missed.set_phase(Phase::Missed);
+    missed.set_reason(v1::Reason::NodeOffline);
+    // Where nothing is known, it counts; and what comes late counts more.
+    assert_eq!(testbed.report("london-01", vec![missed.clone()]).await, 1);
+    assert_eq!(testbed.run(&id).await.run.unwrap().phase(), Phase::Missed);
+    testbed.report("london-01", steps.clone()).await;
+    assert_eq!(testbed.run(&id).await.run.unwrap().phase(), Phase::Completed);
+
+    let noon = noon() + TimeDelta::hours(1);
+    let id = run_id("ping", "london-01", noon);
+    testbed.report("london-01", whole_run("ping", "london-01", noon)).await;
+    let before = testbed.run(&id).await;
+    missed.run_id.clone_from(&id);
+    missed.scheduled_at = Some(timestamp(noon));
+    assert_eq!(testbed.report("london-01", vec![missed]).await, 1, "it is taken, and told no more");
+    assert_eq!(testbed.run(&id).await, before);
+}
+
+#[tokio::test]
 async fn a_report_counts_once_however_often_it_is_sent() {
     let mut testbed = Testbed::with_jobs().await;
     let steps = whole_run("ping", "london-01", noon());

@@ -61,6 +61,10 @@ fn meaningless(error: ScheduleError, place: &Place) -> Draft {
         ScheduleError::AtOutsideWindow => (place.key("at"), "with `at`, `start` and `end` are not needed"),
         ScheduleError::EndBeforeStart => (place.key("end"), "choose a later `end` or an earlier `start`"),
         ScheduleError::NoLength => (place.key("length"), "write, for example, `length: 2m`"),
+        ScheduleError::JitterTooLong => (
+            place.key("jitter"),
+            "choose a shorter `jitter`, or a longer `length`; without a `jitter` runs begin at their instant",
+        ),
         ScheduleError::NoStartDeadline => {
             (place.key("startDeadline"), "write, for example, `startDeadline: 1s`")
         }

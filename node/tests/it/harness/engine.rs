@@ -53,6 +53,11 @@ fn import_image() {
 
 /// Makes an image, with so many bytes in it that no other one has.
 pub(super) fn import(image: &str, size: usize) {
+    import_to("unix:///var/run/docker.sock", image, size);
+}
+
+/// Makes an image at an engine.
+pub(super) fn import_to(host: &str, image: &str, size: usize) {
     let folder = tempfile::tempdir().unwrap();
     let noise = std::fs::File::open("/dev/urandom").unwrap();
     let mut file = std::fs::File::create(folder.path().join("noise")).unwrap();
@@ -72,7 +77,7 @@ pub(super) fn import(image: &str, size: usize) {
         .spawn()
         .unwrap();
     let status = Command::new("docker")
-        .args(["import", "-", image])
+        .args(["--host", host, "import", "-", image])
         .stdin(tar.stdout.take().unwrap())
         .stdout(Stdio::null())
         .status()

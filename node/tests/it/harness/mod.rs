@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod engine;
+mod engine_process;
 mod job;
 mod network;
 mod processes;
@@ -16,6 +17,7 @@ mod world;
 pub(crate) use agent::{Agent, command, output};
 pub(crate) use archive::unpack;
 pub(crate) use engine::{Engine, IMAGE, docker};
+pub(crate) use engine_process::{Ending, EngineProcess};
 pub(crate) use job::Job;
 pub(crate) use network::{Direction, Network, Weather};
 pub(crate) use reconciler::Desired;

@@ -10,6 +10,9 @@ use almanac_proto::{
 };
 use almanac_schemas::{JobName, NodeName, Phase, Reason, RunId};
 
+/// Events of a higher number come after whatever was known of a run.
+const AFTER_ALL: u64 = 1_000_000;
+
 /// A run and its role, as the protocol writes them.
 pub(crate) type RunKey = (String, i32);
 
@@ -89,6 +92,14 @@ impl Record {
     pub(crate) fn event(&mut self, node: &NodeName, event: RunEvent) {
         let key = (event.run_id.clone(), event.role);
         let known = self.events.entry(key.clone()).or_default();
+        if event.sequence > AFTER_ALL {
+            // What is said after a lost journal counts where nothing final is known, as at the reconciler.
+            if known.last().is_none_or(|last| !phase(last).is_terminal()) {
+                known.push(event.clone());
+                self.arrivals.push(event);
+            }
+            return;
+        }
         let place = usize::try_from(event.sequence).unwrap();
         if let Some(earlier) = place.checked_sub(1).and_then(|index| known.get(index)) {
             if *earlier != event {
