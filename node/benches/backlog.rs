@@ -240,6 +240,7 @@ async fn fill(bed: &Bed, runs: usize, with_files: bool) -> usize {
 
 fn order(at: DateTime<Utc>) -> Order {
     Order {
+        begin_at: None,
         job: "probe".parse().unwrap(),
         node: "london-01".parse().unwrap(),
         role: RunRole::Client,

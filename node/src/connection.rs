@@ -30,7 +30,7 @@ pub struct Held {
     /// Which state.
     pub version: Version,
     /// When it should be renewed although nothing has changed: in the middle between when it was
-    /// made and when it ends.
+    /// made and when it ends. A stream that is opened renews it.
     pub renew_at: Option<DateTime<Utc>>,
     /// What the host says of what is to run.
     pub outlook: Outlook,
@@ -98,9 +98,8 @@ async fn follow(
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
     let now = clock::now();
-    let Held { version, renew_at, .. } = held.borrow().clone();
-    // Who says that it holds nothing gets everything, and that renews it.
-    let version = if renew_at.is_some_and(|at| at <= now) { Version::default() } else { version };
+    let mut held = held.clone();
+    let version = held.borrow_and_update().version.clone();
     let request = v1::WatchDesiredStateRequest {
         node: link.node.to_string(),
         epoch: version.epoch,
@@ -121,9 +120,15 @@ async fn follow(
         };
         let message = tokio::select! {
             // Cancel-safe: a message that is half received is lost with the stream, which is
-            // opened again and begins with a snapshot.
+            // opened again and begins with what has changed; a wait holds nothing.
             message = stream.message() => message?,
             () = renewal => return Ok(()),
+            changed = held.changed() => match changed {
+                // It is to be renewed at another time now.
+                Ok(()) => continue,
+                // The dispatcher has stopped, and this task is told next.
+                Err(_) => return std::future::pending().await,
+            },
             // A state is looked at again when it was missed. The stream stays: a long snapshot on its way may be
             // what holds up the answers.
             changed = answering.changed() => {

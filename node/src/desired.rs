@@ -138,6 +138,20 @@ impl Desired {
     }
 }
 
+impl Desired {
+    /// Is valid for longer, or shorter.
+    ///
+    /// # Errors
+    ///
+    /// When the renewal cannot be read; then nothing changes.
+    pub fn renew(&mut self, renewal: &v1::Renewal) -> Result<(), FieldError> {
+        let valid_until = convert::instant("valid_until", renewal.valid_until.as_ref())?;
+        self.server_time = convert::instant("server_time", renewal.server_time.as_ref())?;
+        self.valid_until = valid_until;
+        Ok(())
+    }
+}
+
 impl Assignment {
     fn read(message: &v1::Assignment) -> Result<Self, String> {
         let field = |error: FieldError| error.to_string();

@@ -264,6 +264,30 @@ impl Dispatcher {
         if let Some(snapshot) = message.snapshot {
             self.accept(snapshot).await;
         }
+        if let Some(renewal) = message.renewal {
+            self.renew(&renewal).await;
+        }
+    }
+
+    /// Goes on by the snapshot that is held, for longer.
+    async fn renew(&mut self, renewal: &v1::Renewal) {
+        let now = clock::now();
+        let Some(desired) = &mut self.desired else {
+            error!("the reconciler renews a state that this agent does not hold");
+            return;
+        };
+        let was_over = desired.valid_until <= now;
+        if let Err(error) = desired.renew(renewal) {
+            error!(error = chain(&error), "a renewal is ignored");
+            return;
+        }
+        if let Err(error) = self.tools.journal.renew_snapshot(renewal, now).await {
+            error!(error = chain(&error), "a renewal cannot be stored; it holds until the agent stops");
+        }
+        if was_over {
+            self.operating_since = now;
+        }
+        self.looked_ahead = None;
     }
 
     /// Takes what people said to the reconciler, or says why not.

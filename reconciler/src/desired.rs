@@ -12,7 +12,7 @@ use crate::applied::Applied;
 /// The snapshot of a node, or none when the node is not declared.
 pub fn snapshot(applied: &Applied, node: &NodeName, now: DateTime<Utc>) -> Option<v1::Snapshot> {
     let entry = applied.testbed.nodes.get(node)?;
-    let config = &applied.testbed.config;
+    let v1::Renewal { valid_until, server_time } = renewal(applied, now);
     let mut specs: BTreeMap<_, String> = BTreeMap::new();
     let mut assignments = Vec::new();
     for assigned in applied.assignments.get(node).into_iter().flatten() {
@@ -29,12 +29,18 @@ pub fn snapshot(applied: &Applied, node: &NodeName, now: DateTime<Utc>) -> Optio
         epoch: applied.epoch.to_string(),
         generation: applied.generation(node),
         commit: applied.commit().unwrap_or_default().to_owned(),
-        valid_until: Some(timestamp(now + config.nodes.offline_for.to_delta())),
-        server_time: Some(timestamp(now)),
+        valid_until,
+        server_time,
         node_spec: json(&entry.spec),
         assignments,
-        network: config.network.docker.clone(),
+        network: applied.testbed.config.network.docker.clone(),
     })
+}
+
+/// For how long a snapshot is valid from now on that says what is in force.
+pub fn renewal(applied: &Applied, now: DateTime<Utc>) -> v1::Renewal {
+    let offline_for = applied.testbed.config.nodes.offline_for.to_delta();
+    v1::Renewal { valid_until: Some(timestamp(now + offline_for)), server_time: Some(timestamp(now)) }
 }
 
 /// A spec as the protocol carries it.

@@ -23,6 +23,17 @@ const MESSAGES: usize = 1;
 
 type Item = Result<v1::WatchDesiredStateResponse, Status>;
 
+/// A node that asks what it should do.
+#[derive(Debug)]
+pub struct Asking {
+    /// The node.
+    pub node: NodeName,
+    /// Who calls as it.
+    pub caller: Caller,
+    /// Which snapshot it holds: the epoch and the generation that it says.
+    pub held: (String, u64),
+}
+
 /// What a node should do, from now on.
 ///
 /// The task behind it ends when the receiver is dropped, when `stop` is cancelled, when newer streams
@@ -31,17 +42,17 @@ type Item = Result<v1::WatchDesiredStateResponse, Status>;
 pub fn desired_states(
     applied: watch::Receiver<Arc<Applied>>,
     instructions: Instructions,
-    node: NodeName,
-    caller: Caller,
+    asking: Asking,
     streams: Streams,
     stop: CancellationToken,
 ) -> mpsc::Receiver<Item> {
     let (sender, receiver) = mpsc::channel(MESSAGES);
     tokio::spawn(async move {
+        let node = asking.node.clone();
         let place = streams.open(node.clone());
         // Cancel-safe: whichever ends the stream, what was not sent yet is not wanted any more.
         let end = tokio::select! {
-            end = follow(applied, &instructions, &node, &caller, &sender) => end,
+            end = follow(applied, &instructions, asking, &sender) => end,
             () = stop.cancelled() => Some(stopping()),
             () = place.replaced.cancelled() => Some(streams.replaced(&node)),
         };
@@ -57,28 +68,30 @@ pub fn desired_states(
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
     instructions: &Instructions,
-    node: &NodeName,
-    caller: &Caller,
+    Asking { node, caller, held }: Asking,
     sender: &mpsc::Sender<Item>,
 ) -> Option<Status> {
-    let (mut sent, mut told) = (None, None);
+    let (mut held, mut sent, mut told) = (Some(held), None, None);
     let mut said = instructions.subscribe();
     loop {
         let now = Arc::clone(&applied.borrow_and_update());
-        if !auth::still_valid(&now, caller) {
-            return Some(auth::revoked(node));
+        if !auth::still_valid(&now, &caller) {
+            return Some(auth::revoked(&node));
         }
-        let held = (Arc::clone(&now.epoch), now.generation(node));
-        let changed = sent.as_ref() != Some(&held);
-        let snapshot = changed.then(|| desired::snapshot(&now, node, clock::now())).flatten();
+        let current = (Arc::clone(&now.epoch), now.generation(&node));
+        let is_held =
+            held.take().is_some_and(|(epoch, generation)| (&*epoch, generation) == (&*current.0, current.1));
+        let renewal = is_held.then(|| desired::renewal(&now, clock::now()));
+        let changed = sent.as_ref() != Some(&current) && !is_held;
+        let snapshot = changed.then(|| desired::snapshot(&now, &node, clock::now())).flatten();
         // What was in force before must not be kept for as long as nothing changes.
         drop(now);
         said.mark_unchanged();
-        let to_node = Some(instructions.to(node)).filter(|to_node| told.as_ref() != Some(to_node));
+        let to_node = Some(instructions.to(&node)).filter(|to_node| told.as_ref() != Some(to_node));
         if snapshot.is_some() || to_node.is_some() {
             let instructions = to_node.as_ref().map(Said::message);
-            sender.send(Ok(v1::WatchDesiredStateResponse { snapshot, instructions })).await.ok()?;
-            (sent, told) = (Some(held), to_node.or(told));
+            sender.send(Ok(v1::WatchDesiredStateResponse { snapshot, instructions, renewal })).await.ok()?;
+            (sent, told) = (Some(current), to_node.or(told));
         }
         // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
         // closed.

@@ -37,6 +37,21 @@ impl Journal {
         transaction.commit().await?;
         self.notes.note_snapshot(snapshot)
     }
+
+    /// Stores for how long the snapshot is valid, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or written.
+    pub async fn renew_snapshot(
+        &self,
+        renewal: &v1::Renewal,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let Some(snapshot) = self.snapshot().await? else { return Ok(()) };
+        let v1::Renewal { valid_until, server_time } = *renewal;
+        self.store_snapshot(&v1::Snapshot { valid_until, server_time, ..snapshot }, now).await
+    }
 }
 
 /// Replaces the snapshot.

@@ -149,3 +149,33 @@ fn streams_that_end_are_opened_again() {
     world.wait_end("second");
     world.wait_followed();
 }
+
+#[test]
+fn a_state_that_is_held_is_renewed_without_being_sent_again_and_that_holds_after_a_restart() {
+    let mut world = World::new();
+    let until = Utc::now() + TimeDelta::seconds(4);
+    world.desired.valid_until = until;
+    world.declare([Job::every_second("tick").start_deadline("1s").length("1s")]);
+    world.start();
+    world.wait_ended("tick", 1);
+    // The same generation, for longer: it is told when the agent asks again.
+    world.desired.valid_until = Utc::now() + TimeDelta::days(1);
+    world.reconciler.keep(&world.desired);
+    world.reconciler.cut_streams(None);
+    let runs_on = |record: &crate::harness::Record| {
+        record.runs("tick").iter().any(|run| run.scheduled_at() > until && run.end() == DONE).then_some(())
+    };
+    world.wait_told("a run after the first end", runs_on);
+    world.kill();
+    world.reconciler.vanish();
+    let restarted = Utc::now();
+    world.start();
+    world.wait("the time of another run", |_| (Utc::now() > restarted + TimeDelta::seconds(3)).then_some(()));
+    world.reconciler.come_back();
+    let runs_after = |record: &crate::harness::Record| {
+        let mut runs = record.runs("tick").into_iter();
+        runs.any(|run| run.scheduled_at() > restarted + TimeDelta::seconds(1) && run.end() == DONE)
+            .then_some(())
+    };
+    world.wait_told("a run of the next agent, which was alone", runs_after);
+}

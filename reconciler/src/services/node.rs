@@ -96,8 +96,10 @@ impl NodeService for NodeCalls {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
         let Context { applied, instructions, streams, stop, .. } = &self.0;
         let (applied, instructions) = (applied.clone(), instructions.clone());
-        let states =
-            watch::desired_states(applied, instructions, node, caller, streams.clone(), stop.clone());
+        let (streams, stop) = (streams.clone(), stop.clone());
+        let v1::WatchDesiredStateRequest { epoch, generation, .. } = request.into_inner();
+        let asking = watch::Asking { node, caller, held: (epoch, generation) };
+        let states = watch::desired_states(applied, instructions, asking, streams, stop);
         Ok(Response::new(Box::pin(ReceiverStream::new(states))))
     }
 

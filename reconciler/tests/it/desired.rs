@@ -233,3 +233,29 @@ async fn a_heartbeat_says_what_a_node_is_and_holds() {
     harness::beat(&mut testbed.agent("london-01"), other).await.unwrap();
     assert_eq!(node(&testbed).await.held_generation, 0);
 }
+
+#[tokio::test]
+async fn a_node_that_holds_what_is_in_force_is_told_for_how_much_longer_and_no_more() {
+    let testbed = Testbed::with_jobs().await;
+    let held = Watch::of(&testbed, "london-01").await.next().await;
+    let watch = async |epoch: &str, generation: u64| {
+        let (node, epoch) = ("london-01".to_owned(), epoch.to_owned());
+        let request = v1::WatchDesiredStateRequest { node, epoch, generation };
+        Watch(testbed.agent("london-01").watch_desired_state(request).await.unwrap().into_inner())
+    };
+    let mut stream = watch(&held.epoch, held.generation).await;
+    let first = timeout(Duration::from_secs(30), stream.0.message()).await.unwrap().unwrap().unwrap();
+    assert_eq!(first.snapshot, None);
+    assert_eq!(first.instructions, Some(v1::Instructions::default()));
+    let renewal = first.renewal.unwrap();
+    let valid = renewal.valid_until.unwrap().seconds - renewal.server_time.unwrap().seconds;
+    assert_eq!(valid, TimeDelta::days(7).num_seconds());
+    // What changes afterwards is sent.
+    testbed.write_job("dns", "bob", "london-01", manifest::HOURLY);
+    testbed.push("dns").await;
+    assert_eq!(stream.next().await.generation, held.generation + 1);
+    // Who holds something else gets everything.
+    for (epoch, generation) in [(held.epoch.as_str(), held.generation), ("another", held.generation + 1)] {
+        assert_eq!(watch(epoch, generation).await.next().await.generation, held.generation + 1);
+    }
+}

@@ -189,7 +189,7 @@ async fn a_cancelled_run_is_told_to_its_node_until_it_has_ended() {
     assert_eq!((answer.run.unwrap().id, answer.connected), (run.clone(), false), "it was never heard of");
     let expected =
         v1::Cancellation { run_id: run.clone(), actor: "bob".to_owned(), reason: "wrong host".to_owned() };
-    assert_eq!(next(&mut london).await.instructions.unwrap().cancellations, [expected.clone()]);
+    assert_eq!(next(&mut london).await.instructions.unwrap().cancellations, std::slice::from_ref(&expected));
     // Again, by somebody else: who wanted it first is who is named.
     testbed.beat("london-01", "", 0).await;
     let answer = testbed.ask("alice").cancel_run(cancel("")).await.unwrap().into_inner();

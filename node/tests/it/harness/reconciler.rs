@@ -141,6 +141,11 @@ impl Reconciler {
         }
     }
 
+    /// Changes what is declared and tells nobody: it is told to whoever asks.
+    pub(crate) fn keep(&self, desired: &Desired) {
+        *self.shared.snapshot.lock().unwrap() = Some(desired.snapshot());
+    }
+
     /// Passes on what people said, which replaces what they said before.
     pub(crate) fn instruct(&self, instructions: &Instructions) {
         let watchers = self.shared.watchers.lock().unwrap();

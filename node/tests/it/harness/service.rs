@@ -18,9 +18,9 @@ use almanac_proto::{
     convert, limits, token,
     v1::{
         Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
-        HeartbeatRequest, HeartbeatResponse, Instructions, Phase, ReportRunsRequest, ReportRunsResponse,
-        Snapshot, UploadRequest, UploadResponse, WatchDesiredStateRequest, WatchDesiredStateResponse,
-        node_service_server::NodeService,
+        HeartbeatRequest, HeartbeatResponse, Instructions, Phase, Renewal, ReportRunsRequest,
+        ReportRunsResponse, Snapshot, UploadRequest, UploadResponse, WatchDesiredStateRequest,
+        WatchDesiredStateResponse, node_service_server::NodeService,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -163,7 +163,14 @@ impl NodeService for Service {
         let mut watchers = self.0.watchers.lock().unwrap();
         if let Some(snapshot) = self.0.snapshot.lock().unwrap().clone() {
             let instructions = Some(self.0.instructions.lock().unwrap().clone());
-            let first = WatchDesiredStateResponse { snapshot: Some(snapshot), instructions };
+            let WatchDesiredStateRequest { epoch, generation, .. } = request.get_ref();
+            let is_held = (epoch, generation) == (&snapshot.epoch, &snapshot.generation);
+            let (valid_until, server_time) = (snapshot.valid_until, snapshot.server_time);
+            let first = WatchDesiredStateResponse {
+                snapshot: (!is_held).then_some(snapshot),
+                instructions,
+                renewal: is_held.then_some(Renewal { valid_until, server_time }),
+            };
             sender.try_send(Ok(first)).unwrap();
         }
         watchers.push(sender);
