@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Instant, NodeName, Reason, RunId, node::Limits};
+use almanac_schemas::{Cordon, Instant, NodeName, Reason, RunId, node::Limits};
 
 use crate::{
     backoff::Backoff,
@@ -20,7 +20,7 @@ use crate::{
     connection::Held,
     desired::{Desired, Judgement},
     forecast::{Outlook, hindrances},
-    instructions::{Cordon, Instructions, Said},
+    instructions::{Instructions, Said},
     journal::{JournalError, OpenRun, Settlement},
     point::Point,
     policy::Policy,

@@ -1,13 +1,10 @@
 //! What will become of the next occurrences, as far as it is known: what the host forbids is seen before it is due.
 
 use almanac_proto::{convert::timestamp, v1};
-use almanac_schemas::{JobName, Reason, RunRole};
+use almanac_schemas::{Cordon, JobName, Reason, RunRole};
 use chrono::{DateTime, Utc};
 
-use crate::{
-    instructions::Cordon,
-    scheduler::{Decision, STEP, Situation, Verdict, judge},
-};
+use crate::scheduler::{Decision, STEP, Situation, Verdict, judge};
 
 /// What the host says of what is to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +61,7 @@ impl From<&Outlook> for v1::Outlook {
             message: hindrance.message.clone(),
         };
         Self {
-            cordon: outlook.cordon.as_ref().map(v1::Cordon::from),
+            cordon: outlook.cordon.clone().map(v1::Cordon::from),
             hindrances: outlook.hindrances.iter().map(hindrance).collect(),
         }
     }

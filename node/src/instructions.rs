@@ -1,8 +1,6 @@
 //! What people said to this node, beside what the repository declares: the reconciler passes on what its users said, and
 //! on this host its owner says it.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +8,7 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{Instant, Reason, RunId, job::OnRemove};
+use almanac_schemas::{Cordon, Reason, RunId, job::OnRemove};
 
 use crate::{
     desired::Desired,
@@ -25,22 +23,6 @@ pub struct Instructions {
     pub cordon: Option<Cordon>,
     /// The runs that are to end.
     pub cancellations: Vec<Cancellation>,
-}
-
-/// No new run starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cordon {
-    /// Who said so.
-    pub actor: String,
-    /// Why, for people; empty when nobody said.
-    pub reason: String,
-    /// Since when.
-    pub since: Instant,
-    /// When it ends by itself, if it does.
-    pub until: Option<Instant>,
-    /// When what still runs is stopped, as a drain; absent: it ends as it would have.
-    pub stop_at: Option<Instant>,
 }
 
 /// A run that is to end.
@@ -76,53 +58,6 @@ impl TryFrom<v1::Instructions> for Instructions {
             cordon: message.cordon.map(Cordon::try_from).transpose()?,
             cancellations: message.cancellations.into_iter().map(cancellation).collect::<Result<_, _>>()?,
         })
-    }
-}
-
-impl TryFrom<v1::Cordon> for Cordon {
-    type Error = FieldError;
-
-    fn try_from(message: v1::Cordon) -> Result<Self, FieldError> {
-        let optional = |field, at: Option<&_>| at.map(|at| convert::instant(field, Some(at))).transpose();
-        Ok(Self {
-            since: Instant(convert::instant("since", message.since.as_ref())?),
-            until: optional("until", message.until.as_ref())?.map(Instant),
-            stop_at: optional("stop_at", message.stop_at.as_ref())?.map(Instant),
-            actor: message.actor,
-            reason: message.reason,
-        })
-    }
-}
-
-impl From<&Cordon> for v1::Cordon {
-    fn from(cordon: &Cordon) -> Self {
-        let at = |instant: Instant| convert::timestamp(instant.0);
-        Self {
-            actor: cordon.actor.clone(),
-            reason: cordon.reason.clone(),
-            since: Some(at(cordon.since)),
-            until: cordon.until.map(at),
-            stop_at: cordon.stop_at.map(at),
-        }
-    }
-}
-
-impl Cordon {
-    /// Whether it holds at an instant.
-    pub fn holds(&self, at: DateTime<Utc>) -> bool {
-        self.until.is_none_or(|until| at < until.0)
-    }
-
-    /// Whether what runs at an instant is stopped.
-    fn stops(&self, at: DateTime<Utc>) -> bool {
-        self.holds(at) && self.stop_at.is_some_and(|stop_at| stop_at.0 <= at)
-    }
-}
-
-impl fmt::Display for Cordon {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
-        write!(f, "{} {deed} the node{}", self.actor, because(&self.reason))
     }
 }
 

@@ -18,9 +18,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use almanac_schemas::Cordon;
+
 use crate::{
     dispatcher::Word,
-    instructions::Cordon,
     runtime::chain,
     status::{Status, Watch},
 };

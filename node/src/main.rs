@@ -8,14 +8,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use almanac_schemas::{Duration, Instant};
+use almanac_schemas::{Cordon, Duration, Instant};
 
 use almanac_node::{
     agent,
     cli::{Cli, Command, CordonArgs, DoctorArgs, OutputForm, RunArgs, StatusArgs, Which},
-    clock, doctor,
-    instructions::Cordon,
-    keygen, local,
+    clock, doctor, keygen, local,
     logs::pump,
     point::Points,
     settings::{self, Settings},

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use thiserror::Error;
 
-use almanac_schemas::{ClockOffset, Phase, Reason, RunRole};
+use almanac_schemas::{ClockOffset, Cordon, Instant, Phase, Reason, RunRole};
 
 use crate::v1;
 
@@ -46,6 +46,45 @@ pub fn instant(field: &'static str, timestamp: Option<&Timestamp>) -> Result<Dat
         .ok()
         .and_then(|nanos| DateTime::from_timestamp(timestamp.seconds, nanos / 1_000 * 1_000))
         .ok_or_else(|| FieldError::invalid(field, "no such instant"))
+}
+
+/// An instant of a message that need not be set, as [`instant`].
+///
+/// # Errors
+///
+/// When it is set and out of range.
+pub fn optional_instant(
+    field: &'static str,
+    timestamp: Option<&Timestamp>,
+) -> Result<Option<DateTime<Utc>>, FieldError> {
+    timestamp.map(|timestamp| instant(field, Some(timestamp))).transpose()
+}
+
+impl TryFrom<v1::Cordon> for Cordon {
+    type Error = FieldError;
+
+    fn try_from(message: v1::Cordon) -> Result<Self, FieldError> {
+        Ok(Self {
+            since: Instant(instant("since", message.since.as_ref())?),
+            until: optional_instant("until", message.until.as_ref())?.map(Instant),
+            stop_at: optional_instant("stop_at", message.stop_at.as_ref())?.map(Instant),
+            actor: message.actor,
+            reason: message.reason,
+        })
+    }
+}
+
+impl From<Cordon> for v1::Cordon {
+    fn from(Cordon { actor, reason, since, until, stop_at }: Cordon) -> Self {
+        let optional = |instant: Option<Instant>| instant.map(|instant| timestamp(instant.0));
+        Self {
+            actor,
+            reason,
+            since: Some(timestamp(since.0)),
+            until: optional(until),
+            stop_at: optional(stop_at),
+        }
+    }
 }
 
 impl From<ClockOffset> for v1::ClockOffset {

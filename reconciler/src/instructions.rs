@@ -1,10 +1,10 @@
 //! What people said to nodes, beside what the repository declares: kept in memory for the streams of the nodes, and
 //! read again whenever somebody says something, here or to another reconciler.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use almanac_proto::{convert::timestamp, v1};
-use almanac_schemas::NodeName;
+use almanac_proto::v1;
+use almanac_schemas::{Cordon, NodeName};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,14 +13,14 @@ use crate::{
     applied::Applied,
     causes::chain,
     hear::Ears,
-    store::{CancellationRow, CordonRow, Store, StoreError},
+    store::{CancellationRow, Store, StoreError},
 };
 
 /// What was said to one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
     /// What keeps new runs off it, expired or not.
-    pub cordon: Option<CordonRow>,
+    pub cordon: Option<Cordon>,
     /// Its runs that are to end.
     pub cancellations: Vec<CancellationRow>,
 }
@@ -32,38 +32,16 @@ pub type ToNodes = BTreeMap<NodeName, Said>;
 #[derive(Debug, Clone)]
 pub struct Instructions(watch::Sender<Arc<ToNodes>>);
 
-impl CordonRow {
-    /// Whether it holds at an instant.
-    pub fn holds(&self, at: DateTime<Utc>) -> bool {
-        self.until.is_none_or(|until| at < until)
-    }
-}
-
-impl fmt::Display for CordonRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
-        write!(f, "{} {deed} it", self.actor)?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
-    }
-}
-
 impl Said {
     /// As the protocol says it.
     pub fn message(&self) -> v1::Instructions {
-        let cordon = |row: &CordonRow| v1::Cordon {
-            actor: row.actor.clone(),
-            reason: row.reason.clone(),
-            since: Some(timestamp(row.since)),
-            until: row.until.map(timestamp),
-            stop_at: row.stop_at.map(timestamp),
-        };
         let cancellation = |row: &CancellationRow| v1::Cancellation {
             run_id: row.run.to_string(),
             actor: row.actor.clone(),
             reason: row.reason.clone(),
         };
         v1::Instructions {
-            cordon: self.cordon.as_ref().map(cordon),
+            cordon: self.cordon.clone().map(v1::Cordon::from),
             cancellations: self.cancellations.iter().map(cancellation).collect(),
         }
     }
@@ -85,7 +63,7 @@ impl Instructions {
     }
 
     /// What keeps new runs off a node at an instant.
-    pub fn cordon(&self, node: &NodeName, at: DateTime<Utc>) -> Option<CordonRow> {
+    pub fn cordon(&self, node: &NodeName, at: DateTime<Utc>) -> Option<Cordon> {
         self.0.borrow().get(node).and_then(|said| said.cordon.clone()).filter(|cordon| cordon.holds(at))
     }
 
@@ -139,9 +117,8 @@ impl Instructions {
 
 async fn read(store: &Store) -> Result<ToNodes, StoreError> {
     let mut nodes = ToNodes::new();
-    for row in store.cordons().await? {
-        let said = nodes.entry(row.node.clone()).or_default();
-        said.cordon = Some(row);
+    for (node, cordon) in store.cordons().await? {
+        nodes.entry(node).or_default().cordon = Some(cordon);
     }
     for row in store.cancellations().await? {
         let said = nodes.entry(row.node.clone()).or_default();

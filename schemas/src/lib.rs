@@ -17,6 +17,7 @@ mod text;
 pub mod clock_offset;
 pub mod config;
 pub mod container;
+mod cordon;
 pub mod cron;
 pub mod duration;
 pub mod instant;
@@ -37,6 +38,7 @@ pub mod when;
 
 pub use clock_offset::ClockOffset;
 pub use config::Config;
+pub use cordon::Cordon;
 pub use cron::Cron;
 pub use duration::Duration;
 pub use instant::Instant;

@@ -92,6 +92,6 @@ fn what_a_host_will_not_run_is_seen_by_everybody_before_it_is_due() {
         let (reason, message) = ready(testbed, "nodes", "london-01");
         (reason == "Cordoned").then_some(message)
     });
-    assert_eq!(message, "the host's owner cordoned it: visitors");
+    assert_eq!(message, "the host's owner cordoned the node: visitors");
     assert_eq!(testbed.json("bob", &["nodes", "show", "london-01"])["cordon"]["reason"], "visitors");
 }

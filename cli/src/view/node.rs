@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use almanac_proto::{convert::FieldError, v1};
-use almanac_schemas::{ClockOffset, Instant};
+use almanac_schemas::{ClockOffset, Cordon, Instant};
 
 use crate::{
     output::{Look, Row, View},
@@ -53,45 +53,15 @@ pub struct Node {
     pub spec: Spec,
 }
 
-/// What keeps new runs off a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cordon {
-    /// Who said so.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    pub since: Option<Instant>,
-    /// When it ends by itself; `null`: it does not.
-    pub until: Option<Instant>,
-    /// When what still runs is stopped; `null`: it ends as it would have.
-    pub stop_at: Option<Instant>,
-}
-
-impl TryFrom<v1::NodeCordon> for Cordon {
-    type Error = FieldError;
-
-    fn try_from(cordon: v1::NodeCordon) -> Result<Self, FieldError> {
-        Ok(Self {
-            actor: cordon.actor,
-            reason: cordon.reason,
-            since: view::maybe_instant("since", cordon.since.as_ref())?,
-            until: view::maybe_instant("until", cordon.until.as_ref())?,
-            stop_at: view::maybe_instant("stop_at", cordon.stop_at.as_ref())?,
-        })
-    }
-}
-
-impl Cordon {
-    fn text(&self, now: DateTime<Utc>) -> String {
-        let Self { actor, reason, .. } = self;
-        let deed = if self.stop_at.is_some() { "drained" } else { "cordoned" };
-        let stopped =
-            self.stop_at.map(|at| format!("; what still runs is stopped at {}", view::both(Some(at), now)));
-        let until = self.until.map(|at| format!("; it ends at {}", view::both(Some(at), now)));
-        format!("{deed} by {actor}: {reason}{}{}", stopped.unwrap_or_default(), until.unwrap_or_default())
-    }
+/// What keeps new runs off a node, for people.
+fn cordon(cordon: &Cordon, now: DateTime<Utc>) -> String {
+    let Cordon { actor, reason, until, stop_at, .. } = cordon;
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let at = |what: &str, at: &Option<Instant>| {
+        at.map(|at| format!("; {what} at {}", view::both(Some(at), now))).unwrap_or_default()
+    };
+    let (stopped, ended) = (at("what still runs is stopped", stop_at), at("it ends", until));
+    format!("{} by {actor}{because}{stopped}{ended}", cordon.deed())
 }
 
 /// Whether a node is heard of.
@@ -223,7 +193,7 @@ impl View for Node {
             ("next run", view::both(self.next_run, look.now).into()),
         ];
         if let Some(cordon) = &self.cordon {
-            pairs.insert(3, ("cordon", cordon.text(look.now).into()));
+            pairs.insert(3, ("cordon", self::cordon(cordon, look.now).into()));
         }
         pairs.extend(self.clock.map(|offset| ("clock", host::clock(offset).into())));
         pairs.extend(self.host.iter().flat_map(Host::pairs));

@@ -567,7 +567,7 @@ impl TestbedService for Reconciler {
         let v1::SetNodeModeRequest { name, mode, reason, until, stop_at } = request.into_inner();
         let mut node = nodes().into_iter().find(|node| node.name == name).unwrap();
         let since = at(NOW);
-        node.cordon = (mode != v1::NodeMode::Active as i32).then(|| v1::NodeCordon {
+        node.cordon = (mode != v1::NodeMode::Active as i32).then(|| v1::Cordon {
             actor: "alice".to_owned(),
             reason,
             since,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use almanac_schemas::{JobSpec, RunRole, node::Limits};
+use almanac_schemas::{Instant, JobSpec, RunRole, node::Limits};
 
 use crate::desired::{Assignment, Version};
 

@@ -3,7 +3,9 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Sqlite, Transaction};
 
-use crate::instructions::{Cordon, Instructions, Said};
+use almanac_schemas::Cordon;
+
+use crate::instructions::{Instructions, Said};
 
 use super::{Journal, JournalError};
 

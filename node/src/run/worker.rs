@@ -23,6 +23,7 @@ use crate::{
     logs::{LogFiles, Reading},
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
+    scheduler::SETTLED_AHEAD,
     state_dir::{RunDir, StateDir},
     traffic::{Measurement, Traffic},
 };
@@ -223,12 +224,16 @@ impl Worker {
             journal.set_image_digest(&self.order.key(), &digest).await?;
         }
         points.reach(Point::Ready);
-        self.measurement.begin();
-        // Cancel-safe: as above.
+        let due = async {
+            clock::sleep_until(self.order.begin() - SETTLED_AHEAD).await;
+            self.measurement.begin();
+            clock::sleep_until(self.order.begin()).await;
+        };
+        // Cancel-safe: as above; a measurement that does not begin ends with the worker.
         tokio::select! {
             biased;
             interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-            () = clock::sleep_until(self.order.begin()) => {}
+            () = due => {}
         }
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use almanac_schemas::{ClockOffset, Instant, JobName, NodeName, Reason, RunId, RunRole};
+use almanac_schemas::{ClockOffset, Cordon, Instant, JobName, NodeName, Reason, RunId, RunRole};
 
-use crate::{contact::Contact, instructions::Cordon};
+use crate::contact::Contact;
 
 pub(crate) use render::bytes;
 pub use render::human;

@@ -1,13 +1,13 @@
 //! How a node is.
 
-use almanac_schemas::NodeName;
+use almanac_schemas::{Cordon, NodeName};
 use chrono::{DateTime, Utc};
 
 use super::{Condition, ConditionKind, Reason};
 use crate::{
     applied::Applied,
     heartbeats::{Clock, Liveness, Pace},
-    store::{CordonRow, HeartbeatRow},
+    store::HeartbeatRow,
 };
 
 /// The conditions of a node.
@@ -35,7 +35,7 @@ pub fn node(
     applied: &Applied,
     name: &NodeName,
     heartbeat: Option<&HeartbeatRow>,
-    cordon: Option<&CordonRow>,
+    cordon: Option<&Cordon>,
     pace: &Pace,
     now: DateTime<Utc>,
 ) -> Option<NodeConditions> {
@@ -53,7 +53,7 @@ pub fn node(
     } else if entry.spec.cordoned {
         (false, Reason::Cordoned, "it is cordoned: no run starts".to_owned(), wanted_since)
     } else if let Some(cordon) = cordon {
-        (false, Reason::Cordoned, cordon.to_string(), cordon.since)
+        (false, Reason::Cordoned, cordon.to_string(), cordon.since.0)
     } else {
         (true, Reason::AsDeclared, String::new(), stale.since.max(wanted_since))
     };

@@ -11,6 +11,6 @@ pub mod said;
 
 pub use kept::Heartbeats;
 pub use liveness::Liveness;
-pub use outlook::{Hindrance, HostCordon, Outlook};
+pub use outlook::{Hindrance, Outlook};
 pub use pace::Pace;
 pub use said::{Clock, Host};

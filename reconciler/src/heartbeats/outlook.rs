@@ -4,36 +4,19 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{Instant, JobName, NodeName};
+use almanac_schemas::{Cordon, Instant, JobName, NodeName};
 use serde::{Deserialize, Serialize};
 
 use super::said::shortened;
-use crate::store::CordonRow;
 
 /// What a host says of what is to run there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outlook {
     /// What its owner said there keeps new runs off.
-    pub cordon: Option<HostCordon>,
+    pub cordon: Option<Cordon>,
     /// Why the next runs of jobs will not start, as far as is known.
     pub hindrances: Vec<Hindrance>,
-}
-
-/// New runs are kept off a node by what its owner said on the host itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HostCordon {
-    /// Who said so.
-    pub actor: String,
-    /// Why; empty when nobody said.
-    pub reason: String,
-    /// Since when.
-    pub since: Instant,
-    /// Until when; for good when absent.
-    pub until: Option<Instant>,
-    /// When what still runs is stopped; it goes on to its end when absent.
-    pub stop_at: Option<Instant>,
 }
 
 /// Why the next run of a job will not start.
@@ -55,24 +38,14 @@ impl Outlook {
     /// Reads what an agent says. What makes no sense is left out with a warning: it is for people.
     pub(super) fn read(node: &NodeName, message: v1::Outlook) -> Self {
         let warn = |error: FieldError| tracing::warn!(%node, %error, "what a host says is left out");
-        let cordon = message.cordon.map(HostCordon::try_from).transpose().map_err(warn).ok().flatten();
+        let cordon = message.cordon.map(Cordon::try_from).transpose().map_err(warn).ok().flatten();
+        let cordon = cordon.map(|mut cordon: Cordon| {
+            cordon.actor = shortened(cordon.actor);
+            cordon.reason = shortened(cordon.reason);
+            cordon
+        });
         let hindrance = |message| Hindrance::try_from(message).map_err(warn).ok();
         Self { cordon, hindrances: message.hindrances.into_iter().take(MOST).filter_map(hindrance).collect() }
-    }
-}
-
-impl TryFrom<v1::Cordon> for HostCordon {
-    type Error = FieldError;
-
-    fn try_from(message: v1::Cordon) -> Result<Self, FieldError> {
-        let optional = |field, at: Option<&_>| at.map(|at| convert::instant(field, Some(at))).transpose();
-        Ok(Self {
-            since: Instant(convert::instant("since", message.since.as_ref())?),
-            until: optional("until", message.until.as_ref())?.map(Instant),
-            stop_at: optional("stop_at", message.stop_at.as_ref())?.map(Instant),
-            actor: shortened(message.actor),
-            reason: shortened(message.reason),
-        })
     }
 }
 
@@ -85,20 +58,6 @@ impl TryFrom<v1::Hindrance> for Hindrance {
             scheduled_at: Instant(convert::instant("scheduled_at", message.scheduled_at.as_ref())?),
             message: shortened(message.message),
         })
-    }
-}
-
-impl HostCordon {
-    /// As what people said to the reconciler is kept.
-    pub fn row(&self, node: &NodeName) -> CordonRow {
-        CordonRow {
-            node: node.clone(),
-            actor: self.actor.clone(),
-            reason: self.reason.clone(),
-            since: self.since.0,
-            until: self.until.map(|at| at.0),
-            stop_at: self.stop_at.map(|at| at.0),
-        }
     }
 }
 

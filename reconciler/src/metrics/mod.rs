@@ -122,15 +122,16 @@ impl Metrics {
         result
     }
 
-    /// A node reported a step of a run, which was recorded now.
-    pub fn run_event(&self, event: &RunEvent) {
+    /// A node reported a step of a run, which was recorded now. Its job spreads its runs over `jitter`.
+    pub fn run_event(&self, event: &RunEvent, jitter: almanac_schemas::Duration) {
         let labels = RunLabels {
             phase: event.step.phase.as_str(),
             reason: event.step.reason.map_or("", |reason| reason.as_str()),
         };
         self.0.families.run_events.get_or_create(&labels).inc();
         if event.step.phase == Phase::Running {
-            self.0.families.start_skew.observe(skew(event.scheduled_at, event.step.at));
+            let begin = event.scheduled_at + event.run.offset(jitter);
+            self.0.families.start_skew.observe(skew(begin, event.step.at));
         }
     }
 

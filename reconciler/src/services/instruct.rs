@@ -1,18 +1,13 @@
 //! What people say to nodes: that a run is to end, that no new one starts.
 
 use almanac_proto::{
-    convert::{FieldError, instant, parse},
+    convert::{FieldError, optional_instant, parse},
     v1,
 };
-use almanac_schemas::NodeName;
+use almanac_schemas::{Cordon, Instant, NodeName};
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::{
-    clock,
-    heartbeats::Liveness,
-    rights::Action,
-    store::{CancellationRow, CordonRow},
-};
+use crate::{clock, heartbeats::Liveness, rights::Action, store::CancellationRow};
 
 use super::{Context, message, refuse, runs, steer};
 
@@ -38,23 +33,22 @@ pub(super) async fn set_node_mode(
         }
         v1::NodeMode::Cordoned => None,
         v1::NodeMode::Draining => {
-            let stop_at = request.stop_at.as_ref().map(|at| instant("stop_at", Some(at)));
-            Some(stop_at.transpose().map_err(refuse::field)?.unwrap_or(now))
+            let stop_at = optional_instant("stop_at", request.stop_at.as_ref()).map_err(refuse::field)?;
+            Some(stop_at.unwrap_or(now))
         }
     };
-    let cordon = CordonRow {
-        node,
+    let cordon = Cordon {
         actor: caller.name().to_owned(),
         reason: steer::reason(&request.reason)?,
-        since: now,
-        until: steer::until(request.until.as_ref(), now)?,
-        stop_at,
+        since: Instant(now),
+        until: steer::until(request.until.as_ref(), now)?.map(Instant),
+        stop_at: stop_at.map(Instant),
     };
-    context.database("cordon", context.store.cordon(&cordon)).await?;
-    let CordonRow { actor, node, reason, .. } = &cordon;
+    context.database("cordon", context.store.cordon(&node, &cordon)).await?;
+    let Cordon { actor, reason, .. } = &cordon;
     tracing::info!(actor, %node, reason, drain = stop_at.is_some(), "no new run starts on a node");
     refresh(context).await?;
-    Ok(cordon.node)
+    Ok(node)
 }
 
 pub(super) async fn cancel(

@@ -13,11 +13,9 @@ use crate::{
     instructions::Instructions,
     intent::Hold,
     run::RunStep,
-    store::{
-        ArtifactRow, ChangeRow, CordonRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow,
-    },
+    store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
 };
-use almanac_schemas::{JobName, JobSpec, NodeName, RunRole};
+use almanac_schemas::{Cordon, JobName, JobSpec, NodeName, RunRole};
 use almanac_validate::{NodeEntry, plan::Action};
 
 /// What is known of nodes and jobs at an instant.
@@ -38,10 +36,10 @@ impl Facts<'_> {
     }
 
     /// What keeps new runs off a node, otherwise than its manifest: what was said here, or else on its host.
-    fn cordon(&self, name: &NodeName) -> Option<CordonRow> {
+    fn cordon(&self, name: &NodeName) -> Option<Cordon> {
         self.instructions.cordon(name, self.now).or_else(|| {
             let said = self.heartbeats.get(name)?.outlook?.cordon?;
-            Some(said.row(name)).filter(|cordon| cordon.holds(self.now))
+            Some(said).filter(|cordon| cordon.holds(self.now))
         })
     }
 
@@ -266,19 +264,9 @@ pub(super) fn node(
         held_generation: held,
         conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
         next_run: next_run.map(timestamp),
-        cordon: facts.cordon(name).map(cordon),
+        cordon: facts.cordon(name).map(v1::Cordon::from),
         clock: heartbeat.and_then(|row| Some(row.clock?.offset.into())),
         host: heartbeat.and_then(|row| Some(row.host.as_ref()?.message(row.last_seen))),
-    }
-}
-
-fn cordon(row: CordonRow) -> v1::NodeCordon {
-    v1::NodeCordon {
-        actor: row.actor,
-        reason: row.reason,
-        since: Some(timestamp(row.since)),
-        until: row.until.map(timestamp),
-        stop_at: row.stop_at.map(timestamp),
     }
 }
 

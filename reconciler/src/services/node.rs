@@ -131,9 +131,13 @@ impl NodeService for NodeCalls {
         let events: Vec<RunEvent> = events.into_iter().filter_map(|event| readable(&node, event)).collect();
         let recorded =
             within(async { self.0.database("record", self.0.store.record(&node, &events)).await }).await?;
+        let applied = self.0.applied();
+        let jitter = |job| {
+            applied.testbed.jobs.get(job).map_or(almanac_schemas::Duration::ZERO, |spec| spec.schedule.jitter)
+        };
         for (event, recorded) in events.iter().zip(recorded) {
             match recorded {
-                Recorded::New => self.0.metrics.run_event(event),
+                Recorded::New => self.0.metrics.run_event(event, jitter(&event.job)),
                 Recorded::Known => {}
                 Recorded::Stranger => {
                     tracing::warn!(%node, run = %event.run, job = %event.job, "dropped a report: the node never had this job");

@@ -1,27 +1,10 @@
 //! What people said to nodes, beside what the repository declares.
 
-use almanac_schemas::{NodeName, RunId};
+use almanac_schemas::{Cordon, Instant, NodeName, RunId};
 use chrono::{DateTime, Utc};
 
 use super::{Change, Store, StoreError, instant, micros, rows::text, testbed::word};
 use crate::hear::Heard;
-
-/// New runs are kept off a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CordonRow {
-    /// The node.
-    pub node: NodeName,
-    /// Who said so.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    pub since: DateTime<Utc>,
-    /// Until when; for good when absent.
-    pub until: Option<DateTime<Utc>>,
-    /// When what still runs is stopped; it goes on to its end when absent.
-    pub stop_at: Option<DateTime<Utc>>,
-}
 
 /// A run is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,20 +27,15 @@ impl Store {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn cordons(&self) -> Result<Vec<CordonRow>, StoreError> {
+    pub async fn cordons(&self) -> Result<Vec<(NodeName, Cordon)>, StoreError> {
         let rows: Vec<CordonColumns> =
             sqlx::query_as("SELECT node, actor, reason, since, until, stop_at FROM cordons")
                 .fetch_all(&self.pool)
                 .await?;
         let row = |(node, actor, reason, since, until, stop_at): CordonColumns| {
-            Ok(CordonRow {
-                node: word("node", &node)?,
-                actor,
-                reason,
-                since: instant(since),
-                until: until.map(instant),
-                stop_at: stop_at.map(instant),
-            })
+            let at = |micros| Instant(instant(micros));
+            let (since, until, stop_at) = (at(since), until.map(at), stop_at.map(at));
+            Ok((word("node", &node)?, Cordon { actor, reason, since, until, stop_at }))
         };
         rows.into_iter().map(row).collect()
     }
@@ -67,19 +45,19 @@ impl Store {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn cordon(&self, row: &CordonRow) -> Result<(), StoreError> {
+    pub async fn cordon(&self, node: &NodeName, cordon: &Cordon) -> Result<(), StoreError> {
         let mut change = self.write().await?;
         sqlx::query(
             "INSERT INTO cordons (node, actor, reason, since, until, stop_at) VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (node) DO UPDATE SET actor = excluded.actor, reason = excluded.reason,
              since = excluded.since, until = excluded.until, stop_at = excluded.stop_at",
         )
-        .bind(row.node.as_str())
-        .bind(&row.actor)
-        .bind(text(&row.reason))
-        .bind(micros(row.since))
-        .bind(row.until.map(micros))
-        .bind(row.stop_at.map(micros))
+        .bind(node.as_str())
+        .bind(&cordon.actor)
+        .bind(text(&cordon.reason))
+        .bind(micros(cordon.since.0))
+        .bind(cordon.until.map(|at| micros(at.0)))
+        .bind(cordon.stop_at.map(|at| micros(at.0)))
         .execute(&mut *change)
         .await?;
         self.engine.say(&mut change, Heard::Instructed).await?;

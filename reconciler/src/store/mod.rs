@@ -43,7 +43,7 @@ pub use engine::{CHANNEL, Engine};
 pub use error::{OpenError, StoreError};
 pub use findings::FindingRow;
 pub use heartbeats::HeartbeatRow;
-pub use instructions::{CancellationRow, CordonRow};
+pub use instructions::CancellationRow;
 pub use lead::{LEASE, LeaderLock};
 pub use look::{ConditionRow, LookRow};
 pub use outbox::OutboxRow;

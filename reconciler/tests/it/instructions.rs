@@ -55,7 +55,7 @@ async fn a_cordon_reaches_the_node_and_holds_until_it_is_taken_back() {
     let until = instant("2100-01-01T00:00:00Z");
     let request = v1::SetNodeModeRequest { until: Some(timestamp(until)), ..mode(NodeMode::Cordoned) };
     let node = alice.set_node_mode(request).await.unwrap().into_inner().node.unwrap();
-    assert_eq!(ready(&node), (false, "Cordoned", "alice cordoned it: new kernel"));
+    assert_eq!(ready(&node), (false, "Cordoned", "alice cordoned the node: new kernel"));
     let shown = node.cordon.unwrap();
     assert_eq!((shown.actor.as_str(), shown.reason.as_str(), shown.stop_at), ("alice", "new kernel", None));
     let told = next(&mut london).await;
