@@ -26,12 +26,14 @@ fn an_exclusive_run_does_not_start_while_one_of_an_earlier_commit_goes_on() {
     assert_eq!(second.end(), Some((Phase::Missed, Reason::Busy)));
     assert_eq!(second.phases(), [Phase::Missed]);
     assert!(second.last().message.contains("`first`"), "{second:#?}");
-    assert_eq!(world.wait_end("beside").end(), Some((Phase::Completed, Reason::ExitCode)));
+    // Its files wait for the end of the exclusive run.
+    world.wait_phase("beside", Phase::Uploading);
 
     // One that has ended by itself hinders nobody, whatever time it had left.
     let artifacts = world.state_dir().join("runs").join(&first.key.0).join("artifacts/go");
     std::fs::write(artifacts, "").unwrap();
     world.wait_end("first");
+    assert_eq!(world.wait_end("beside").end(), Some((Phase::Completed, Reason::ExitCode)));
     world.declare([Job::soon("third")]);
     assert_eq!(world.wait_end("third").end(), Some((Phase::Completed, Reason::ExitCode)));
 }

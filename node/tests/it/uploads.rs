@@ -109,7 +109,10 @@ fn they_take_no_more_of_the_link_than_they_may() {
         std::fs::write(&settings, format!("[policy]\nupload-rate = \"{host}\"\n")).unwrap();
         let mut world = world.option("--config", settings.to_str().unwrap());
         world.desired.node["uploadRate"] = serde_json::json!(manifest);
-        let job = |name| Job::soon(name).sh("head -c 262144 /dev/urandom > data");
+        let job = |name| {
+            let job = Job::soon(name).sh("head -c 262144 /dev/urandom > data");
+            job.spec("exclusive", serde_json::json!(false))
+        };
         world.declare([job("one"), job("two")]);
         world.start();
         let ends = ["one", "two"].map(|name| world.wait_end(name));
