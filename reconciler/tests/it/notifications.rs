@@ -313,7 +313,8 @@ async fn what_could_not_be_told_is_told_after_a_crash() {
         (states.len() == 4).then_some(states)
     })
     .await;
+    // What was under way when it was killed may have arrived, and is told once more.
     for forge in ["github", "gitlab", "gitea"] {
-        assert_eq!(told[forge].len(), 1, "{told:?}");
+        assert!(told[forge].iter().all(|state| *state == told[forge][0]), "{told:?}");
     }
 }

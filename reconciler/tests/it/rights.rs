@@ -297,12 +297,12 @@ async fn every_call_by_every_caller() {
                 wrong.push(format!("{call:?} by {caller}: {found:?}, expected {expected:?}"));
             }
         }
-        for principal in ["alice", "london-01"] {
-            for (what, token) in strangers(principal) {
-                let found = wire.call(call, token.as_deref()).await;
-                if found != Code::Unauthenticated {
-                    wrong.push(format!("{call:?} with a token of {principal}, {what}: {found:?}"));
-                }
+        // Of the two, the one that may: there is a bound on how many wrong tokens come from one place.
+        let principal = if row[3] == NO { "london-01" } else { "alice" };
+        for (what, token) in strangers(principal) {
+            let found = wire.call(call, token.as_deref()).await;
+            if found != Code::Unauthenticated {
+                wrong.push(format!("{call:?} with a token of {principal}, {what}: {found:?}"));
             }
         }
     }
