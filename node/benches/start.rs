@@ -36,7 +36,7 @@ fn measure(network: &str) {
     // One run a second, and some seconds to make each of them ready.
     let job = |offset: i64| {
         let job = Job::every_second(&format!("tick-{offset}")).length("5s").start_deadline("5s");
-        let schedule = json!(format!("{offset}/5 * * * * *"));
+        let schedule = json!(format!("{offset}-59/5 * * * * *"));
         job.schedule("cron", schedule).schedule("end", json!(end)).container("network", json!(network))
     };
     world.declare([0, 1, 2, 3, 4].map(job));
