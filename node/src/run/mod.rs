@@ -1,5 +1,6 @@
 //! Runs: what is ordered, where it stands, and the worker that carries it out.
 
+mod facts;
 mod order;
 mod state;
 mod worker;

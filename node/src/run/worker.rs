@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, fs, io, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use thiserror::Error;
 use tokio::{
     sync::{Notify, watch},
@@ -12,7 +11,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use almanac_schemas::{Instant, JobName, NodeName, RunId, RunRole, Size};
+use almanac_schemas::Size;
 
 use crate::{
     artifacts::{self, Packed},
@@ -28,7 +27,7 @@ use crate::{
     traffic::{Measurement, Traffic},
 };
 
-use super::{Collected, Interruption, Observation, Order, Outcome, RunKey, State};
+use super::{Collected, Interruption, Observation, Order, RunKey, State, facts::Facts};
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -136,7 +135,7 @@ impl Worker {
                 }
                 State::Collecting { outcome, started_at, ended_at } => {
                     self.measurement.end();
-                    let facts = self.facts().ended(outcome, *started_at, *ended_at);
+                    let facts = Facts::of(&self.order).ended(outcome, *started_at, *ended_at);
                     let (collected, files) = self.collect(facts).await?;
                     points.reach(Point::Packed);
                     let transition = state.next(Observation::Collected(collected), clock::now());
@@ -268,7 +267,7 @@ impl Worker {
             Some(config) => serde_yaml::to_string(config).map_err(io::Error::other)?,
             None => String::new(),
         };
-        let facts = self.facts().to_json()?;
+        let facts = Facts::of(&self.order).to_json()?;
         Ok(self.dir.prepare(&config, &facts)?)
     }
 
@@ -425,21 +424,6 @@ impl Worker {
             warn!(folder = %self.dir.path().display(), %error, "the folder of a run cannot be removed");
         }
     }
-
-    fn facts(&self) -> Facts {
-        let order = &self.order;
-        Facts {
-            run: order.key().id,
-            role: order.role,
-            job: order.job.clone(),
-            node: order.node.clone(),
-            scheduled_at: order.scheduled_at,
-            length: order.spec.schedule.length.as_secs(),
-            image: container::part(&order.spec, order.role).image.to_string(),
-            commit: order.commit.clone(),
-            end: None,
-        }
-    }
 }
 
 /// How often an engine is asked for the rest of a log; a run is not held up by it for ever.
@@ -469,44 +453,5 @@ impl DeployError {
 impl From<RuntimeError> for DeployError {
     fn from(error: RuntimeError) -> Self {
         Self::Prepare(PrepareError::Runtime(error))
-    }
-}
-
-/// What `run.json` says: to the container what the run is, and to whoever downloads it later also
-/// how it ended.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Facts {
-    run: RunId,
-    role: RunRole,
-    job: JobName,
-    node: NodeName,
-    scheduled_at: Instant,
-    /// Seconds.
-    length: u64,
-    image: String,
-    commit: String,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    end: Option<End>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct End {
-    started_at: Instant,
-    ended_at: Instant,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-impl Facts {
-    fn ended(self, outcome: &Outcome, started_at: Instant, ended_at: Instant) -> Self {
-        Self { end: Some(End { started_at, ended_at, outcome: outcome.clone() }), ..self }
-    }
-
-    fn to_json(&self) -> io::Result<String> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        Ok(text)
     }
 }
