@@ -20,13 +20,14 @@ pub fn path(name: &str) -> PathBuf {
 /// nothing when they are there, and never tests yesterday's.
 fn build() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let status = Command::new(env!("CARGO"))
-        .current_dir(workspace)
-        .args(["build", "--quiet", "--workspace", "--bins"])
-        .status()
-        .unwrap();
-    assert!(status.success(), "the workspace does not build");
     // .../target/debug/deps/it-0123 -> .../target/debug
     let this = std::env::current_exe().unwrap();
-    this.parent().unwrap().parent().unwrap().to_owned()
+    let folder = this.parent().unwrap().parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(workspace).args(["build", "--quiet", "--workspace", "--bins"]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "the workspace does not build");
+    folder.to_owned()
 }
