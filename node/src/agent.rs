@@ -239,7 +239,7 @@ async fn remove_strays(
     for folder in folders {
         let key = folder.file_name().to_str().and_then(RunKey::from_text);
         if let Some(key) = key.filter(|key| !open.contains(key))
-            && let Err(error) = state_dir.run(&key).remove()
+            && let Err(error) = state_dir.run(&key).remove().await
         {
             warn!(folder = %folder.path().display(), %error, "the folder of a run cannot be removed");
         }

@@ -15,6 +15,8 @@
 //! runs/RUN/outbox/          run.log, and what is packed for the reconciler
 //! ```
 
+mod remove;
+
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -27,6 +29,8 @@ use thiserror::Error;
 use almanac_schemas::Size;
 
 use crate::{container::RunFiles, logs::LogFiles, run::RunKey};
+
+pub use remove::remove;
 
 /// The folder, locked by this agent.
 #[derive(Debug)]
@@ -162,17 +166,30 @@ impl RunDir {
         Ok(())
     }
 
-    /// Removes the folder and everything in it.
+    /// Removes the folder and everything in it, which may be a million files.
     ///
     /// # Errors
     ///
     /// When something cannot be removed.
-    pub fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+    pub async fn remove(&self) -> io::Result<()> {
+        away(self.path.clone()).await
     }
+
+    /// Removes what the run left, once that is packed.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be removed.
+    pub async fn remove_artifacts(&self) -> io::Result<()> {
+        away(self.files().artifacts).await
+    }
+}
+
+/// Removes a folder away from the threads that serve everybody.
+async fn away(path: PathBuf) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || remove(&path))
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 #[cfg(test)]

@@ -197,12 +197,17 @@ pub struct Artifacts {
     /// The folder in the container whose files are kept.
     #[serde(default = "default_artifacts_path")]
     pub path: String,
-    /// The most that a run may leave there; the node's limit holds in any case.
+    /// The most that a run may leave there; the node's limit holds in any case. Where neither is given, 10 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<Size>,
     /// How long they are kept. Absent: as the testbed's configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Duration>,
+}
+
+impl Artifacts {
+    /// The most that a run may leave where nobody says: a sparse file may be larger than any disk.
+    pub const MOST: Size = Size::from_bytes(10 << 30);
 }
 
 impl Default for Artifacts {

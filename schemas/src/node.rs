@@ -177,7 +177,7 @@ pub struct Limits {
     /// Processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pids: Option<u32>,
-    /// Artifacts of one run.
+    /// Artifacts of one run. Absent: what the job says, and 10 GiB where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<Size>,
 }

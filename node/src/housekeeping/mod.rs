@@ -116,7 +116,7 @@ impl Housekeeper {
         }
         for key in choose::strays(&folders, &open, now, grace) {
             info!(run = %key, "removing the folder of a run that is over");
-            if let Err(error) = self.state_dir.run(&key).remove() {
+            if let Err(error) = self.state_dir.run(&key).remove().await {
                 warn!(run = %key, %error, "the folder of a run cannot be removed");
             }
         }

@@ -97,6 +97,27 @@ impl Journal {
         rows.into_iter().map(pending).collect()
     }
 
+    /// The files that were tried so often in vain, of runs that were scheduled before an instant.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn failing_uploads(
+        &self,
+        attempts: u32,
+        before: DateTime<Utc>,
+    ) -> Result<Vec<PendingUpload>, JournalError> {
+        let rows: Vec<Columns> = sqlx::query_as(
+            "SELECT u.id, u.run, u.role, u.name, u.size, u.sha256 FROM uploads u
+             JOIN runs r ON r.run = u.run AND r.role = u.role WHERE u.attempts >= $1 AND r.scheduled_at < $2",
+        )
+        .bind(i64::from(attempts))
+        .bind(to_micros(before))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(pending).collect()
+    }
+
     /// How many bytes wait.
     ///
     /// # Errors
@@ -316,6 +337,28 @@ mod tests {
             let index = format!("SCAN uploads USING INDEX uploads_{}", format!("{lane:?}").to_lowercase());
             assert_eq!(steps, [index.as_str()], "nothing is sorted");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_fails_for_good_when_it_is_old_and_was_tried_often() {
+        let (_folder, journal) = open().await;
+        deliver(&journal, 1, [100, 10]).await;
+        let young = deliver(&journal, 100, [100, 10]).await;
+        for upload in journal.waiting_uploads().await.unwrap() {
+            let tries = if upload.file.name == "run.log" { 2 } else { 3 };
+            for _ in 0..tries {
+                journal.postpone_upload(upload.id).await.unwrap();
+            }
+        }
+        let before = |second| DateTime::from_timestamp(second, 0).unwrap();
+        assert_eq!(journal.failing_uploads(3, before(1)).await.unwrap(), []);
+        let failing = journal.failing_uploads(3, before(100)).await.unwrap();
+        assert_eq!(
+            failing.iter().map(|upload| upload.file.name.as_str()).collect::<Vec<_>>(),
+            ["artifacts.tar.zst"]
+        );
+        assert!(failing.iter().all(|upload| upload.key != young));
+        assert_eq!(journal.failing_uploads(2, before(101)).await.unwrap().len(), 4);
     }
 
     #[tokio::test]

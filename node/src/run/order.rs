@@ -6,7 +6,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use almanac_schemas::{Instant, JobName, JobSpec, NodeName, Occurrence, RunId, RunRole, node::Limits};
+use almanac_schemas::{
+    Instant, JobName, JobSpec, NodeName, Occurrence, RunId, RunRole, job::Artifacts, node::Limits,
+};
 
 use crate::scheduler::Reservation;
 
@@ -66,10 +68,10 @@ impl Order {
         self.scheduled_at.0 + self.spec.schedule.length.to_delta()
     }
 
-    /// The most bytes that its artifacts may have, if there is a limit.
-    pub fn artifacts_limit(&self) -> Option<u64> {
+    /// The most bytes that its artifacts may have.
+    pub fn artifacts_limit(&self) -> u64 {
         let limits = [self.spec.artifacts.max_size, self.limits.artifacts];
-        limits.into_iter().flatten().map(almanac_schemas::Size::as_bytes).min()
+        limits.into_iter().flatten().min().unwrap_or(Artifacts::MOST).as_bytes()
     }
 }
 

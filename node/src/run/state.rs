@@ -102,6 +102,8 @@ pub struct Exit {
 pub enum Collected {
     /// They are packed.
     Whole,
+    /// They are packed but for what cannot be, and that is said. It is no failure of the run.
+    InPart(String),
     /// The artifacts could not be packed.
     Failed(String),
     /// The artifacts are larger than they may be.
@@ -240,9 +242,10 @@ impl Outcome {
     /// The outcome, given what became of the files. A run that failed or was interrupted keeps its own
     /// reason.
     #[must_use]
-    fn with(self, collected: Collected) -> Self {
+    pub(super) fn with(self, collected: Collected) -> Self {
         let (reason, message) = match collected {
             Collected::Whole => return self,
+            Collected::InPart(message) => return self.adding(&message),
             Collected::Failed(message) => (Reason::Artifacts, message),
             Collected::TooLarge { size, limit } => (
                 Reason::ArtifactsTooLarge,
@@ -250,10 +253,15 @@ impl Outcome {
             ),
         };
         if matches!(self.phase, Phase::Failed | Phase::Aborted) {
-            let message = [self.message, message].join("; ");
-            return Self { message: message.trim_start_matches("; ").to_owned(), ..self };
+            return self.adding(&message);
         }
-        Self { phase: Phase::Failed, reason, message, exit_code: self.exit_code }
+        // What was said already is no less true.
+        Self { phase: Phase::Failed, reason, ..self.adding(&message) }
+    }
+
+    fn adding(self, message: &str) -> Self {
+        let message = [&self.message, message].join("; ");
+        Self { message: message.trim_start_matches("; ").to_owned(), ..self }
     }
 }
 

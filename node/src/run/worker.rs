@@ -1,7 +1,7 @@
 //! Carries out one run, from where it stands to the point where its files are queued. It decides
 //! nothing: it does what the state asks for, and journals what it sees before it goes on.
 
-use std::{collections::BTreeSet, fs, io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -69,7 +69,7 @@ pub async fn prepare(tools: Tools, order: Order) {
 pub async fn withdraw(tools: Tools, order: Order) {
     let worker = Worker::new(tools, order, never());
     worker.clean_up().await;
-    worker.remove_folder();
+    worker.remove_folder().await;
 }
 
 /// Carries a run on from where it stands until its files are queued or it has finished. It can be
@@ -135,7 +135,9 @@ impl Worker {
                 }
                 State::Collecting { outcome, started_at, ended_at } => {
                     self.measurement.end();
-                    let facts = Facts::of(&self.order).ended(outcome, *started_at, *ended_at);
+                    let digest = self.tools.journal.image_digest(&self.order.key()).await?;
+                    let facts =
+                        Facts::of(&self.order).ended(&self.order, outcome, *started_at, *ended_at, digest);
                     let (collected, files) = self.collect(facts).await?;
                     points.reach(Point::Packed);
                     let transition = state.next(Observation::Collected(collected), clock::now());
@@ -146,14 +148,14 @@ impl Worker {
                 }
                 State::Delivering { .. } => {
                     self.clean_up().await;
-                    self.remove_artifacts();
+                    self.remove_artifacts().await;
                     points.reach(Point::Removed);
                     self.tools.upload.notify_one();
                     return Ok(());
                 }
                 State::Finished => {
                     self.clean_up().await;
-                    self.remove_folder();
+                    self.remove_folder().await;
                     return Ok(());
                 }
             };
@@ -388,16 +390,17 @@ impl Worker {
             if let Err(error) = log.seal() {
                 warn!(log = %log.log.display(), %error, "the end of a log cannot be added to it");
             }
-            let facts = facts.to_json().unwrap_or_default();
-            artifacts::collect(&dir, &facts, limit)
+            artifacts::collect(&dir, limit, |collected, files, left_out| {
+                facts.with(collected, files, left_out).to_json()
+            })
         })
         .await;
         let Packed { collected, files } = packed.unwrap_or_else(|error| Packed {
             collected: Collected::Failed(format!("packing the artifacts ended early: {error}")),
             files: Vec::new(),
         });
-        if let Collected::Failed(problem) = &collected {
-            warn!(run = %self.order.key(), problem, "the artifacts of a run cannot be packed");
+        if let Collected::Failed(problem) | Collected::InPart(problem) = &collected {
+            warn!(run = %self.order.key(), problem, "not all that a run left is packed");
         }
         Ok((collected, files))
     }
@@ -410,17 +413,14 @@ impl Worker {
     }
 
     /// What is packed need not be kept twice, perhaps for days. What cannot be removed goes with the folder.
-    fn remove_artifacts(&self) {
-        let folder = self.dir.files().artifacts;
-        if let Err(error) = fs::remove_dir_all(&folder)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            warn!(folder = %folder.display(), %error, "packed artifacts cannot be removed");
+    async fn remove_artifacts(&self) {
+        if let Err(error) = self.dir.remove_artifacts().await {
+            warn!(folder = %self.dir.path().display(), %error, "packed artifacts cannot be removed");
         }
     }
 
-    fn remove_folder(&self) {
-        if let Err(error) = self.dir.remove() {
+    async fn remove_folder(&self) {
+        if let Err(error) = self.dir.remove().await {
             warn!(folder = %self.dir.path().display(), %error, "the folder of a run cannot be removed");
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     container::{ContainerName, ContainerSpec, View},
     logs::{LogFiles, Reading, pump},
     run::{Exit, RunKey},
-    state_dir::RunDir,
+    state_dir::{self, RunDir},
 };
 
 use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE, host};
@@ -233,12 +233,7 @@ impl Runtime for Process {
             {
                 wrapper.signal(Signal::KILL);
             }
-            match fs::remove_dir_all(&notes.0) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(RuntimeError::Host { doing: "remove the notes on the command", source: error })
-                }
-                _ => Ok(()),
-            }
+            state_dir::remove(&notes.0).map_err(host("remove the notes on the command"))
         }
         .boxed()
     }

@@ -1,17 +1,20 @@
 //! The spool: what runs left behind and the reconciler does not have. It is bounded, so that a node that reaches its
 //! reconciler rarely does not fill its disk. What goes for lack of room is recorded with its run; reports are not part
-//! of it and never go.
+//! of it and never go. Nor does a file stay that is tried in vain, again and again, for a month: its run would be uploading
+//! for ever.
 
 mod choose;
 
 use std::{io, path::Path};
 
+use chrono::TimeDelta;
 use tracing::warn;
 
 use almanac_schemas::Size;
 
 use crate::{
-    journal::{GivenUp, Journal, JournalError},
+    clock,
+    journal::{GivenUp, Journal, JournalError, PendingUpload},
     state_dir::StateDir,
     upload,
 };
@@ -23,6 +26,13 @@ const MOST: Size = Size::from_bytes(5 << 30);
 
 /// The most that it holds of a disk where nothing is said, in percent.
 const SHARE: u64 = 80;
+
+/// How old the run of a file is that is tried in vain when it is given up, in days. Whoever has to mend a store may be
+/// on holiday.
+const PATIENCE: TimeDelta = TimeDelta::days(30);
+
+/// How often it was tried by then. A node that was off for months has not tried.
+const ATTEMPTS: u32 = 100;
 
 /// The bound of the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +60,7 @@ impl Spool {
         self.limit
     }
 
-    /// Drops files until it is within its bound, but none that is on its way.
+    /// Drops files that are tried in vain, and others until it is within its bound, but none that is on its way.
     ///
     /// # Errors
     ///
@@ -61,20 +71,38 @@ impl Spool {
         state_dir: &StateDir,
         is_under_way: impl Fn(i64) -> bool,
     ) -> Result<(), JournalError> {
+        for upload in journal.failing_uploads(ATTEMPTS, clock::now() - PATIENCE).await? {
+            if !is_under_way(upload.id) {
+                let why = format!("it was tried in vain for {} days", PATIENCE.num_days());
+                drop_file(journal, state_dir, &upload, &why).await?;
+            }
+        }
         if journal.waiting_bytes().await? <= self.limit.as_bytes() {
             return Ok(());
         }
-        let going = choose(journal.waiting_uploads().await?, self.limit);
-        for upload in going.into_iter().filter(|upload| !is_under_way(upload.id)) {
-            let (run, file) = (upload.key, &upload.file);
-            let problem = format!("`{}` was dropped: the node's spool was full ({})", file.name, self.limit);
-            warn!(%run, file = file.name, bytes = file.size, limit = %self.limit, "the spool is full: a file is dropped");
-            let path = state_dir.run(&run).outbox().join(&file.name);
-            upload::give_up(journal, &upload, GivenUp::Dropped, problem).await?;
-            upload::remove(&path);
+        for upload in choose(journal.waiting_uploads().await?, self.limit) {
+            if !is_under_way(upload.id) {
+                let why = format!("the node's spool was full ({})", self.limit);
+                drop_file(journal, state_dir, &upload, &why).await?;
+            }
         }
         Ok(())
     }
+}
+
+/// Drops a file, and records it with its run.
+async fn drop_file(
+    journal: &Journal,
+    state_dir: &StateDir,
+    upload: &PendingUpload,
+    why: &str,
+) -> Result<(), JournalError> {
+    let (run, file) = (upload.key, &upload.file);
+    warn!(%run, file = file.name, bytes = file.size, why, "a file is dropped");
+    let problem = format!("`{}` was dropped: {why}", file.name);
+    upload::give_up(journal, upload, GivenUp::Dropped, problem).await?;
+    upload::remove(&state_dir.run(&run).outbox().join(&file.name));
+    Ok(())
 }
 
 /// How much it holds of a disk where nothing is said.

@@ -244,7 +244,7 @@ impl Uploader {
         if let Some(step) = transition.step {
             info!(run = %key, job = %order.job, phase = %step.phase, message = step.message, "run");
         }
-        if let Err(error) = self.state_dir.run(&key).remove() {
+        if let Err(error) = self.state_dir.run(&key).remove().await {
             warn!(run = %key, %error, "the folder of a run cannot be removed");
         }
         Ok(())

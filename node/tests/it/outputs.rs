@@ -2,6 +2,7 @@
 
 use almanac_schemas::{Phase, Reason};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::harness::{Job, World, unpack};
 
@@ -15,7 +16,7 @@ fn artifacts_arrive_byte_for_byte() {
         : > nothing
         seq 1 20000 > numbers
         printf '#!/bin/sh\n' > tool; chmod 750 tool
-        ln -s /etc/passwd link
+        ln -s ../numbers results/link
         echo ä > "with space and ä"
     "#;
     let (run, _) = world.run("pack", Job::soon("pack").sh(script));
@@ -32,10 +33,11 @@ fn artifacts_arrive_byte_for_byte() {
             ("results", None),
             ("results/binary", Some(&b"a\0b\xff\n"[..])),
             ("results/empty", None),
+            // Of links and folders, the harness says no content.
+            ("results/link", None),
             ("tool", Some(&b"#!/bin/sh\n"[..])),
             ("with space and ä", Some("ä\n".as_bytes())),
-        ],
-        "links are left out: they could name any file of the host"
+        ]
     );
     assert_eq!(files.iter().find(|(name, ..)| name == "tool").unwrap().1 & 0o777, 0o750);
 }
@@ -72,6 +74,46 @@ fn run_json_says_how_it_ended() {
     for instant in ["scheduledAt", "startedAt", "endedAt"] {
         assert!(facts[instant].as_str().unwrap().parse::<almanac_schemas::Instant>().is_ok(), "{facts}");
     }
+    let skew = facts["startSkew"].as_f64().unwrap();
+    assert!((0.0..60.0).contains(&skew), "{facts}");
+    assert_eq!(facts["manifest"]["container"]["command"][2], "exit 3");
+    assert_eq!(facts["agentVersion"], env!("CARGO_PKG_VERSION"));
+    let log = world.file(&run, "run.log").unwrap();
+    let sha256: String = Sha256::digest(&log).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(facts["files"], json!([{"name": "run.log", "size": log.len(), "sha256": sha256}]));
+    assert!(facts["leftOut"].is_null());
+}
+
+#[test]
+fn what_cannot_be_packed_is_named_and_the_run_completes() {
+    let mut world = World::new();
+    let script = "cd \"$ALMANAC_ARTIFACTS\"; echo kept > kept; mkfifo pipe; ln -s /etc/passwd password";
+    let (run, _) = world.run("odd", Job::soon("odd").sh(script));
+    assert_eq!(run.end(), Some((Phase::Completed, Reason::ExitCode)), "{:?}", run.last());
+    let message = "2 entries are not in its artifacts, such as `password`: a symbolic link out of the folder";
+    assert_eq!(run.last().message, message);
+    let facts: Value = serde_json::from_str(&world.text(&run, "run.json")).unwrap();
+    assert_eq!(facts["message"], message);
+    let entries = json!([{"path": "password", "why": "link"}, {"path": "pipe", "why": "pipe"}]);
+    assert_eq!(facts["leftOut"], json!({"count": 2, "entries": entries}));
+    let files = unpack(&world.file(&run, "artifacts.tar.zst").unwrap());
+    assert_eq!(files.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(), ["kept"]);
+    world.wait_tidy();
+}
+
+/// A path of 20,000 bytes can be made step by step, and opened by nobody.
+#[test]
+fn folders_in_folders_without_end_are_left_out_and_removed() {
+    let mut world = World::new();
+    let deep = "d".repeat(200);
+    let script = format!(
+        "cd \"$ALMANAC_ARTIFACTS\"; echo kept > kept; \
+         for i in $(seq 100); do mkdir {deep}; cd -P {deep} 2>/dev/null || cd ./{deep}; done"
+    );
+    let (run, _) = world.run("deep", Job::soon("deep").sh(&script));
+    assert_eq!(run.end().map(|(phase, _)| phase), Some(Phase::Completed), "{:?}", run.last());
+    assert!(run.last().message.ends_with("its path is too long"), "{:?}", run.last());
+    world.wait_tidy();
 }
 
 #[test]
