@@ -58,7 +58,7 @@ fn artifacts_of_the_oldest_runs_go_when_there_are_too_many() {
     assert!(text.contains("(at most 300.0 KiB)"), "{text}");
     assert!(text.contains("1 file of 128.") && text.contains("dropped within 30 days"), "{text}");
     let log = world.agent.as_ref().unwrap().log();
-    assert!(log.contains("the spool is full") && log.contains("artifacts.tar.zst"), "{log}");
+    assert!(log.contains("the node's spool was full") && log.contains("artifacts.tar.zst"), "{log}");
 
     // A smaller bound, after a restart.
     world.kill();
