@@ -222,7 +222,13 @@ impl Runtime for Docker {
     fn describe(&self) -> BoxFuture<'_, Result<String, RuntimeError>> {
         async {
             let version = self.client.version().await.map_err(RuntimeError::Unreachable)?;
-            Ok(format!("docker {}", version.version.unwrap_or_default()))
+            let component = version.components.into_iter().flatten().next();
+            // Docker says `Engine`, and Podman `Podman Engine`.
+            let engine = match component {
+                Some(component) if component.name.starts_with("Podman") => "podman",
+                _ => "docker",
+            };
+            Ok(format!("{engine} {}", version.version.unwrap_or_default()))
         }
         .boxed()
     }
@@ -256,9 +262,11 @@ impl Runtime for Docker {
             let body = body(self, spec, command);
             let options = CreateContainerOptionsBuilder::new().name(spec.name.as_str()).build();
             match self.client.create_container(Some(options), body).await {
-                // 409: it was made before, by this agent before it was killed.
-                Err(error) if status(&error) != Some(409) => Err(engine("make the container", error)),
-                _ => Ok(()),
+                Ok(_) => Ok(()),
+                // It was made before, ahead of its instant or by this agent before it was killed: Docker says 409 then,
+                // and Podman 500.
+                Err(_) if self.inspect(&spec.name).await?.is_some() => Ok(()),
+                Err(error) => Err(engine("make the container", error)),
             }
         }
         .boxed()
