@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use almanac_proto::v1;
 
-/// Bytes in one message. What has begun is not taken back when an exclusive run begins, so it is short.
-pub(super) const CHUNK: usize = 16 << 10;
+/// Bytes in one message of a part. What has begun is not taken back when an exclusive run begins, so it is short: the
+/// sixteenth of what the link carries in a second, and at least 16 KiB. On a fast link, more would be lost to the cost of
+/// messages than to the waiting.
+fn message_size(part: usize) -> usize {
+    (part / 16).clamp(16 << 10, 256 << 10)
+}
 
 /// How much a part is to hold: as much as the link carries in about a second. Whatever lies in buffers on the way when
 /// an exclusive run begins is less than that.
@@ -17,7 +21,7 @@ impl PartSize {
     const LEAST: u64 = 64 << 10;
     const FIRST: u64 = 256 << 10;
     /// Bounded, so that a call can have a deadline, and the agent little memory.
-    const MOST: u64 = 4 << 20;
+    const MOST: u64 = 8 << 20;
     const SECOND: u128 = 1_000_000;
 
     /// Where nothing is known of the link.
@@ -40,12 +44,13 @@ impl PartSize {
 
 /// The messages of a part. They share its memory.
 pub(super) fn messages(upload_id: &str, offset: u64, part: &bytes::Bytes) -> Vec<v1::UploadRequest> {
+    let size = message_size(part.len());
     (0..part.len())
-        .step_by(CHUNK)
+        .step_by(size)
         .map(|start| v1::UploadRequest {
             upload_id: upload_id.to_owned(),
             offset: offset + start as u64,
-            data: part.slice(start..part.len().min(start + CHUNK)),
+            data: part.slice(start..part.len().min(start + size)),
         })
         .collect()
 }
@@ -56,12 +61,14 @@ mod tests {
 
     #[test]
     fn a_part_is_cut_into_messages_without_gap_or_repeat() {
-        let part = bytes::Bytes::from(vec![7; CHUNK * 2 + 3]);
+        const SIZE: usize = 16 << 10;
+        let part = bytes::Bytes::from(vec![7; SIZE * 2 + 3]);
         let messages = messages("u", 100, &part);
         let shape: Vec<(u64, usize)> =
             messages.iter().map(|message| (message.offset, message.data.len())).collect();
-        assert_eq!(shape, [(100, CHUNK), (100 + CHUNK as u64, CHUNK), (100 + 2 * CHUNK as u64, 3)]);
+        assert_eq!(shape, [(100, SIZE), (100 + SIZE as u64, SIZE), (100 + 2 * SIZE as u64, 3)]);
         assert!(super::messages("u", 0, &bytes::Bytes::new()).is_empty());
+        assert_eq!((message_size(1 << 20), message_size(4 << 20)), (64 << 10, 256 << 10));
     }
 
     #[test]
