@@ -47,10 +47,10 @@ pub(super) fn messages(upload_id: &str, offset: u64, part: &bytes::Bytes) -> Vec
     let size = message_size(part.len());
     (0..part.len())
         .step_by(size)
-        .map(|start| v1::UploadRequest {
-            upload_id: upload_id.to_owned(),
-            offset: offset + start as u64,
-            data: part.slice(start..part.len().min(start + size)),
+        .map(|start| {
+            let data = part.slice(start..part.len().min(start + size));
+            let (offset, crc32) = (offset + start as u64, Some(crc32fast::hash(&data)));
+            v1::UploadRequest { upload_id: upload_id.to_owned(), offset, data, crc32 }
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 //! length of the staging file is what has arrived, so an interrupted upload goes on where it
 //! stopped, whatever was restarted in between.
 
+mod adopt;
 mod file_name;
 mod path;
 mod staging;

@@ -1,21 +1,40 @@
 //! The folder in which uploads arrive.
 
 use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
     io::{self, Read},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::{
-    fs::{self, File, OpenOptions},
-    io::AsyncWriteExt,
-};
+use tokio::{fs, task};
 use uuid::Uuid;
 
-/// The folder in which uploads arrive, a file each.
+/// The folder in which uploads arrive, a file each. Clones share what they know of the files.
 #[derive(Debug, Clone)]
-pub struct Staging(PathBuf);
+pub struct Staging {
+    folder: PathBuf,
+    hashes: Hashes,
+}
+
+/// The hashes of what arrived, so that it need not be read again. They are lost with the process.
+type Hashes = Arc<Mutex<BTreeMap<Uuid, Progress>>>;
+
+/// How many hashes are remembered, of some 200 bytes each. There are more uploads than that only where they are begun
+/// and not ended.
+const HASHES: usize = 10_000;
+
+/// How much of a file has arrived, and its hash.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    length: u64,
+    hash: Sha256,
+}
 
 /// Why a part cannot be kept.
 #[derive(Debug, Error)]
@@ -28,13 +47,17 @@ pub enum StagingError {
     Io(PathBuf, #[source] io::Error),
 }
 
-/// A staging file that parts are added to.
+/// A staging file that is added to.
 #[derive(Debug)]
 pub struct Part {
-    file: File,
+    id: Uuid,
     path: PathBuf,
+    file: Arc<File>,
     /// How many bytes are there.
     pub length: u64,
+    /// The hash of those bytes, where it is known.
+    hash: Option<Sha256>,
+    hashes: Hashes,
 }
 
 impl Staging {
@@ -45,12 +68,12 @@ impl Staging {
     /// When it cannot be made.
     pub fn new(folder: PathBuf) -> Result<Self, StagingError> {
         std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
-        Ok(Self(folder))
+        Ok(Self { folder, hashes: Hashes::default() })
     }
 
     /// The file of an upload.
     pub fn path(&self, id: Uuid) -> PathBuf {
-        self.0.join(format!("{id}.part"))
+        self.folder.join(format!("{id}.part"))
     }
 
     /// How much of an upload is there.
@@ -74,13 +97,19 @@ impl Staging {
     /// When the file cannot be opened.
     pub async fn open(&self, id: Uuid) -> Result<Part, StagingError> {
         let path = self.path(id);
-        let open = async {
-            let file = OpenOptions::new().create(true).append(true).open(&path).await?;
-            let length = file.metadata().await?.len();
+        let opened = path.clone();
+        let open = blocking(move || {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&opened)?;
+            let length = file.metadata()?.len();
             Ok((file, length))
-        };
+        });
         let (file, length) = open.await.map_err(|error| failed(&path, error))?;
-        Ok(Part { file, path, length })
+        let known = match length {
+            0 => Some(Progress::default()),
+            _ => self.known().remove(&id).filter(|known| known.length == length),
+        };
+        let hash = known.map(|known| known.hash);
+        Ok(Part { id, path, file: Arc::new(file), length, hash, hashes: Arc::clone(&self.hashes) })
     }
 
     /// The SHA-256 of an upload.
@@ -89,16 +118,19 @@ impl Staging {
     ///
     /// When the file cannot be read.
     pub async fn digest(&self, id: Uuid) -> Result<[u8; 32], StagingError> {
+        let length = self.length(id).await?;
+        let known = self.known().get(&id).filter(|known| known.length == length).cloned();
+        if let Some(known) = known {
+            return Ok(known.hash.finalize().into());
+        }
         let path = self.path(id);
         let read = path.clone();
-        tokio::task::spawn_blocking(move || digest(&read))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|error| failed(&path, error))
+        blocking(move || digest(&read)).await.map_err(|error| failed(&path, error))
     }
 
     /// Forgets an upload. One that is not there is forgotten already.
     pub async fn discard(&self, id: Uuid) {
+        self.known().remove(&id);
         if let Err(error) = fs::remove_file(self.path(id)).await
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -107,29 +139,49 @@ impl Staging {
     }
 }
 
+impl Staging {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Uuid, Progress>> {
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Part {
-    /// Adds to the file. What a full disk let through stays and counts.
+    /// Adds to the file. What a full disk let through stays and counts. Whoever stops waiting for it does no harm: it
+    /// is written where it belongs, and nowhere else.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub async fn append(&mut self, data: &[u8]) -> Result<(), StagingError> {
-        let written = async {
-            self.file.write_all(data).await?;
-            self.file.flush().await
-        };
-        match written.await {
-            Ok(()) => {
-                self.length += data.len() as u64;
-                Ok(())
-            }
-            Err(error) => Err(failed(&self.path, error)),
-        }
+    pub async fn append(&mut self, data: Bytes) -> Result<(), StagingError> {
+        let (file, at, added) = (Arc::clone(&self.file), self.length, data.len() as u64);
+        let hash = self.hash.take();
+        let written = blocking(move || {
+            file.write_all_at(&data, at)?;
+            Ok(hash.map(|hash| hash.chain_update(&data)))
+        });
+        self.hash = written.await.map_err(|error| failed(&self.path, error))?;
+        self.length += added;
+        Ok(())
     }
 }
 
+impl Drop for Part {
+    fn drop(&mut self) {
+        let Some(hash) = self.hash.take() else { return };
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        if hashes.len() >= HASHES {
+            hashes.pop_first();
+        }
+        hashes.insert(self.id, Progress { length: self.length, hash });
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
 fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {

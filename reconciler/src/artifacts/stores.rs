@@ -17,6 +17,8 @@ use object_store::{
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
+use super::adopt::adopt;
+
 /// The address of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreUrl(PathBuf);
@@ -80,6 +82,9 @@ impl StoreUrl {
     /// When the file cannot be read or the store fails.
     pub async fn put(&self, path: &str, file: &Path) -> Result<(), ObjectError> {
         let read = |error| ObjectError::Read(file.to_owned(), error);
+        if self.adopt(path, file).await? {
+            return Ok(());
+        }
         let mut source = tokio::fs::File::open(file).await.map_err(read)?;
         let store = self.open()?;
         let location = ObjectPath::from(path);
@@ -109,6 +114,17 @@ impl StoreUrl {
             upload.put(Bytes::from(buffer));
         }
         upload.finish().await.map(|_| ()).map_err(|error| self.failed(error))
+    }
+
+    /// Takes a file over as it is, where it lies on the disk of the store.
+    async fn adopt(&self, path: &str, file: &Path) -> Result<bool, ObjectError> {
+        let (folder, path, file) = (self.0.clone(), path.to_owned(), file.to_owned());
+        let adopted = tokio::task::spawn_blocking(move || adopt(&folder, &path, &file)).await;
+        let adopted = adopted.unwrap_or_else(|error| Err(io::Error::other(error)));
+        adopted.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ObjectError::Full(self.clone()),
+            _ => ObjectError::Read(self.0.clone(), error),
+        })
     }
 
     /// Puts a small file into the store. It is there as a whole or not at all.

@@ -67,6 +67,8 @@ pub enum UploadError {
     Offset { found: u64, expected: u64 },
     #[error("the file is announced with {size} bytes, and this part would make it {found}")]
     TooLong { size: u64, found: u64 },
+    #[error("what begins at byte {offset} was damaged on its way; send it again")]
+    Damaged { offset: u64 },
     #[error("the upload is not complete: {found} of {size} bytes are there")]
     Incomplete { size: u64, found: u64 },
     #[error(
@@ -287,8 +289,8 @@ impl Sending {
     ///
     /// # Errors
     ///
-    /// When it does not follow what is there, or cannot be written.
-    pub async fn add(&mut self, offset: u64, data: Bytes) -> Result<(), UploadError> {
+    /// When it does not follow what is there, was damaged, or cannot be written.
+    pub async fn add(&mut self, offset: u64, data: Bytes, crc32: Option<u32>) -> Result<(), UploadError> {
         if offset != self.part.length {
             return Err(UploadError::Offset { found: offset, expected: self.part.length });
         }
@@ -296,7 +298,10 @@ impl Sending {
         if found > self.row.size {
             return Err(UploadError::TooLong { size: self.row.size, found });
         }
-        Ok(self.part.append(&data).await?)
+        if crc32.is_some_and(|crc32| crc32 != crc32fast::hash(&data)) {
+            return Err(UploadError::Damaged { offset });
+        }
+        Ok(self.part.append(data).await?)
     }
 }
 

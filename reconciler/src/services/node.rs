@@ -76,7 +76,7 @@ impl NodeCalls {
                 Some(_) => return Err(Status::invalid_argument("one call sends parts of one upload")),
                 none => none.insert(self.0.uploads.open(node, id).await.map_err(refuse::upload)?),
             };
-            sending.add(part.offset, part.data).await.map_err(refuse::upload)?;
+            sending.add(part.offset, part.data, part.crc32).await.map_err(refuse::upload)?;
         }
         sending
             .map(|sending| sending.length())

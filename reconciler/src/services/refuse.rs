@@ -71,7 +71,7 @@ pub(super) fn upload(error: UploadError) -> Status {
         UploadError::Busy(_) => Status::aborted(text),
         UploadError::Offset { .. } | UploadError::TooLong { .. } => Status::out_of_range(text),
         UploadError::Incomplete { .. } | UploadError::Url(_) => Status::failed_precondition(text),
-        UploadError::Hash { .. } => Status::data_loss(text),
+        UploadError::Hash { .. } | UploadError::Damaged { .. } => Status::data_loss(text),
         UploadError::Name(_) => Status::invalid_argument(text),
         UploadError::Staging(StagingError::Full(_)) => Status::resource_exhausted(text),
         UploadError::Staging(error @ StagingError::Io(..)) => internal(&error),

@@ -274,6 +274,7 @@ async fn with_artifact(testbed: &Testbed) -> v1::DownloadArtifactRequest {
             upload_id: id.clone(),
             offset: index << 20,
             data: part.clone().into(),
+            crc32: None,
         })
         .collect();
     agent.upload(tokio_stream::iter(parts)).await.unwrap();

@@ -63,7 +63,8 @@ async fn sigterm_ends_everything_within_ten_seconds() {
         content: None,
     };
     let begun = testbed.agent("london-01").begin_upload(announcement.clone()).await.unwrap().into_inner();
-    let part = v1::UploadRequest { upload_id: begun.upload_id, offset: 0, data: vec![1; 500].into() };
+    let part =
+        v1::UploadRequest { upload_id: begun.upload_id, offset: 0, data: vec![1; 500].into(), crc32: None };
     let endless = tokio_stream::StreamExt::chain(tokio_stream::iter([part]), tokio_stream::pending());
     let mut agent = testbed.agent("london-01");
     let upload = tokio::spawn(async move { agent.upload(endless).await });

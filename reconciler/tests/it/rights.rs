@@ -94,7 +94,8 @@ impl Wire {
         let runs = [run_id("ping", "london-01", at()), run_id("trace", "paris-01", at())];
         let mut london = testbed.agent("london-01");
         let upload_id = london.begin_upload(announcement(&runs[0])).await.unwrap().into_inner().upload_id;
-        let part = v1::UploadRequest { upload_id: upload_id.clone(), offset: 0, data: FILE.into() };
+        let part =
+            v1::UploadRequest { upload_id: upload_id.clone(), offset: 0, data: FILE.into(), crc32: None };
         london.upload(tokio_stream::iter([part])).await.unwrap();
         london.commit_upload(v1::CommitUploadRequest { upload_id: upload_id.clone() }).await.unwrap();
         let channel = Channel::from_shared(testbed.address().to_owned()).unwrap().connect_lazy();
@@ -199,6 +200,7 @@ impl Wire {
                 upload_id: self.upload.clone(),
                 offset: 0,
                 data: Default::default(),
+                crc32: None,
             }]))),
             Call::CommitUpload => {
                 ask!(agents.commit_upload(v1::CommitUploadRequest { upload_id: self.upload.clone() }))

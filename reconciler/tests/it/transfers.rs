@@ -96,13 +96,18 @@ async fn send(testbed: &Testbed, id: &str, from: u64, content: &[u8]) -> Result<
     let parts: Vec<_> = rest
         .chunks(limits::MAX_CHUNK)
         .map(|data| {
-            let part = v1::UploadRequest { upload_id: id.to_owned(), offset, data: data.to_vec().into() };
+            let part = block(id, offset, data);
             offset += data.len() as u64;
             part
         })
         .collect();
     let answer = testbed.agent("london-01").upload(tokio_stream::iter(parts)).await?;
     Ok(answer.into_inner().offset)
+}
+
+fn block(id: &str, offset: u64, data: &[u8]) -> v1::UploadRequest {
+    let crc32 = Some(crc32fast::hash(data));
+    v1::UploadRequest { upload_id: id.to_owned(), offset, data: data.to_vec().into(), crc32 }
 }
 
 async fn commit(testbed: &Testbed, id: &str) -> Result<v1::Artifact, Status> {
@@ -125,6 +130,27 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return vec![] };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn a_block_that_was_damaged_on_its_way_is_sent_again_and_what_was_there_stays() {
+    let testbed = testbed().await;
+    let file = Upload::new("artifacts.tar.zst", 100_000);
+    let begun = file.begin(&testbed).await.unwrap();
+    let [good, mut damaged] = [(0, 0..40_000), (40_000, 40_000..80_000)]
+        .map(|(offset, bytes)| block(&begun.upload_id, offset, &file.content[bytes]));
+    let mut data = damaged.data.to_vec();
+    data[20_000] ^= 1;
+    damaged.data = data.into();
+    let sent = testbed.agent("london-01").upload(tokio_stream::iter([good, damaged])).await;
+    let refusal = sent.unwrap_err();
+    assert_eq!(refusal.code(), Code::DataLoss);
+    assert_eq!(refusal.message(), "what begins at byte 40000 was damaged on its way; send it again");
+    let again = file.begin(&testbed).await.unwrap();
+    assert_eq!(again.offset, 40_000);
+    file.send(&testbed, &again.upload_id, again.offset, 100_000).await.unwrap();
+    commit(&testbed, &again.upload_id).await.unwrap();
+    assert_eq!(file.fetch(&testbed, "bob", 0).await.unwrap(), file.content);
 }
 
 #[tokio::test]
@@ -195,6 +221,7 @@ async fn an_upload_goes_on_where_it_stopped() {
         upload_id: begun.upload_id.clone(),
         offset: 0,
         data: file.content[..300_000].to_vec().into(),
+        crc32: None,
     };
     let endless = tokio_stream::StreamExt::chain(tokio_stream::iter([first]), tokio_stream::pending());
     let mut agent = testbed.agent("london-01");
@@ -333,7 +360,7 @@ async fn parts_that_do_not_fit_are_refused_and_spoil_nothing() {
     let id = file.begin(&testbed).await.unwrap().upload_id;
     file.send(&testbed, &id, 0, 1000).await.unwrap();
     let part = async |offset: u64, data: Vec<u8>| {
-        let part = v1::UploadRequest { upload_id: id.clone(), offset, data: data.into() };
+        let part = v1::UploadRequest { upload_id: id.clone(), offset, data: data.into(), crc32: None };
         testbed.agent("london-01").upload(tokio_stream::iter([part])).await.unwrap_err()
     };
     // A gap, a repetition, too much at once, and more than was announced.
