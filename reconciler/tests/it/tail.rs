@@ -103,8 +103,8 @@ async fn a_watcher_who_does_not_read_holds_up_nobody_and_fills_no_memory() {
     let more = testbed.peak_memory().saturating_sub(before);
     assert!(more < 16 << 20, "{more} bytes more of memory");
     sender.end();
-    quick.to_the_end().await;
-    slow.to_the_end().await;
+    quick.read_all().await;
+    slow.read_all().await;
     assert!(slow.data == lines(0..10 + steps * step), "he gets all of it, when he reads");
     assert!(quick.data == slow.data);
 }
@@ -125,7 +125,7 @@ async fn a_watcher_goes_on_where_a_killed_reconciler_stopped() {
     let mut again = watch(&testbed, v1::TailLogsRequest { offset: seen.offset, ..follow(&run) }).await;
     again.until(50 * SIZE).await;
     sender.end();
-    again.to_the_end().await;
+    again.read_all().await;
     assert_eq!([seen.data, again.data].concat(), lines(0..150));
 }
 
@@ -144,10 +144,10 @@ async fn what_the_node_does_not_keep_is_told() {
     let content = [omission.line(&stamp(DateTime::UNIX_EPOCH)), lines(40..110)].concat();
     store(&testbed, &run, &content).await;
     let mut stored = watch(&testbed, v1::TailLogsRequest { offset: late.offset, ..follow(&run) }).await;
-    stored.to_the_end().await;
+    stored.read_all().await;
     assert_eq!((stored.data, stored.left_out), (lines(100..110), 0));
     let mut whole = watch(&testbed, follow(&run)).await;
-    whole.to_the_end().await;
+    whole.read_all().await;
     assert_eq!(whole.data, content);
 }
 
@@ -158,13 +158,13 @@ async fn who_does_not_follow_gets_what_there_is() {
     sender.write(&lines(0..20_000));
     let now = v1::TailLogsRequest { follow: false, ..follow(&run) };
     let mut all = watch(&testbed, now.clone()).await;
-    all.to_the_end().await;
+    all.read_all().await;
     assert!(all.data == lines(0..20_000));
     let mut last = watch(&testbed, v1::TailLogsRequest { tail_lines: Some(3), ..now.clone() }).await;
-    last.to_the_end().await;
+    last.read_all().await;
     assert_eq!(last.data, lines(19_997..20_000));
     let mut none = watch(&testbed, v1::TailLogsRequest { tail_lines: Some(0), ..now }).await;
-    none.to_the_end().await;
+    none.read_all().await;
     assert_eq!((none.data.len(), none.offset), (0, Some(20_000 * SIZE as u64)));
 }
 
@@ -194,7 +194,7 @@ async fn a_run_that_has_not_begun_and_a_node_that_is_silent_are_waited_for() {
     sender.write(&lines(0..3));
     waiting.until(3 * SIZE).await;
     sender.end();
-    waiting.to_the_end().await;
+    waiting.read_all().await;
     assert_eq!(waiting.data, lines(0..3));
 }
 
@@ -207,7 +207,7 @@ async fn a_run_that_ends_without_its_node_is_followed_from_the_store() {
     watcher.until(5 * SIZE).await;
     drop(sender);
     store(&testbed, &run, &lines(0..8)).await;
-    watcher.to_the_end().await;
+    watcher.read_all().await;
     assert_eq!(watcher.data, lines(0..8));
 }
 
@@ -219,10 +219,10 @@ async fn a_log_of_before_and_no_log_at_all_are_answers() {
     store(&testbed, &run, content).await;
     testbed.report("london-01", whole_run("ping", "london-01", instant(AT))[2..].to_vec()).await;
     let mut stored = watch(&testbed, follow(&run)).await;
-    stored.to_the_end().await;
+    stored.read_all().await;
     assert_eq!((plain(&stored.data), stored.data), (content.to_vec(), content.to_vec()));
     let mut last = watch(&testbed, v1::TailLogsRequest { tail_lines: Some(1), ..follow(&run) }).await;
-    last.to_the_end().await;
+    last.read_all().await;
     assert_eq!(last.data, b"no end");
 
     let later = instant("2030-01-01T13:00:00Z");
@@ -257,6 +257,6 @@ async fn nobody_sends_the_log_of_another_node() {
     let stream = testbed.agent("paris-01").stream_logs(tokio_stream::iter([first])).await.unwrap();
     assert_eq!(stream.into_inner().message().await.unwrap(), None);
     sender.end();
-    watcher.to_the_end().await;
+    watcher.read_all().await;
     assert_eq!((watcher.data, intruder.streams().0), (lines(0..3), 0));
 }

@@ -166,8 +166,14 @@ impl Sender {
         while let Some(question) = questions.message().await? {
             let (sender, answers) = (self.clone(), answers.clone());
             tokio::spawn(async move {
-                let piece = Some(sender.answer(&question).await);
-                let _ = answers.send(v1::StreamLogsRequest { piece, ..Default::default() }).await;
+                let piece = sender.answer(&question).await;
+                let size = piece.data.len() as u64;
+                let answer = v1::StreamLogsRequest { piece: Some(piece), ..Default::default() };
+                // Counted before it can be seen, unless nobody listens any more.
+                if let Ok(place) = answers.reserve().await {
+                    sender.sent.fetch_add(size, Ordering::Relaxed);
+                    place.send(answer);
+                }
             });
         }
         Ok(())
@@ -192,7 +198,6 @@ impl Sender {
         let mut data = &log.data[begin..end];
         let whole = data.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         data = &data[..whole];
-        self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
         v1::LogPiece {
             id: question.id,
             begin: begin as u64,
@@ -259,7 +264,7 @@ impl Tail {
     }
 
     /// Takes everything.
-    pub(crate) async fn to_the_end(&mut self) {
+    pub(crate) async fn read_all(&mut self) {
         while !self.next().await.unwrap() {}
     }
 }

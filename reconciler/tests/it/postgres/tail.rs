@@ -51,7 +51,7 @@ async fn a_log_is_watched_at_another_reconciler_than_its_nodes() {
         Tail::start(other.ask("bob"), v1::TailLogsRequest { offset: here.offset, ..follow }).await.unwrap();
     sender.end();
     for watcher in [&mut there, &mut again, &mut last] {
-        watcher.to_the_end().await;
+        watcher.read_all().await;
     }
     assert!(there.data == lines(0..5100), "no gap and no repeat");
     assert!([&here.data[..], &again.data].concat() == there.data);
