@@ -69,6 +69,8 @@ pub struct Relay {
 struct Newest {
     ring: Ring,
     ended: bool,
+    /// The node has no such log any more.
+    absent: bool,
 }
 
 /// What a watcher finds at its place.
@@ -80,6 +82,8 @@ pub enum Found {
     Nothing,
     /// Nothing, and nothing will come.
     End,
+    /// Nothing: the node has no such log any more.
+    Absent,
     /// It is to be asked for, at most so many bytes of it.
     Behind(u32),
 }
@@ -170,7 +174,7 @@ impl Relay {
     /// What is at a place of the newest part.
     pub fn at(&self, place: u64) -> Found {
         let newest = lock(&self.newest);
-        let Some(Newest { ring, ended }) = &*newest else { return Found::Behind(MOST) };
+        let Some(Newest { ring, ended, absent }) = &*newest else { return Found::Behind(MOST) };
         if let Some(lines) = ring.at(place) {
             return Found::Lines(lines);
         }
@@ -178,14 +182,18 @@ impl Relay {
             let bytes = u32::try_from(ring.begin() - place).unwrap_or(MOST);
             return Found::Behind(bytes.min(MOST));
         }
-        if *ended { Found::End } else { Found::Nothing }
+        match (ended, absent) {
+            (true, _) => Found::End,
+            (false, true) => Found::Absent,
+            (false, false) => Found::Nothing,
+        }
     }
 
     /// Somebody has come to the end of what there is: what comes from there on is asked for once, for all.
     pub fn go_on(self: &Arc<Self>, place: u64) {
         let mut newest = lock(&self.newest);
         if newest.is_none() {
-            *newest = Some(Newest { ring: Ring::new(place, RING), ended: false });
+            *newest = Some(Newest { ring: Ring::new(place, RING), ended: false, absent: false });
             tokio::spawn(Arc::clone(self).follow());
         }
     }
@@ -201,12 +209,15 @@ impl Relay {
                 piece = self.ask(question) => piece,
             };
             match piece {
-                Ok(piece) if !piece.absent => {
+                Ok(piece) => {
+                    let absent = piece.absent;
                     if self.take(piece) {
                         return;
                     }
+                    if absent {
+                        sleep(PAUSE).await;
+                    }
                 }
-                Ok(_) => sleep(PAUSE).await,
                 Err(Away) => self.wait().await,
             }
         }
@@ -216,10 +227,11 @@ impl Relay {
     fn take(&self, piece: Piece) -> bool {
         let mut newest = lock(&self.newest);
         let Some(newest) = &mut *newest else { return true };
+        let was_absent = std::mem::replace(&mut newest.absent, piece.absent);
         newest.ended = piece.ended;
         if !piece.data.is_empty() || piece.begin > newest.ring.end() {
             newest.ring.push(piece.begin, piece.data);
-        } else if !piece.ended {
+        } else if !piece.ended && was_absent == piece.absent {
             return false;
         }
         self.news.send_replace(());

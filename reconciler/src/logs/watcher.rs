@@ -125,6 +125,10 @@ impl Watcher {
                     None => Err(End::Wrong(Status::failed_precondition(no_log(&run)))),
                 };
             }
+            let is_new = run.state.phase == Phase::Deploying;
+            if is_new && self.follow {
+                self.tell(self.why_nothing(&run), &mut told).await?;
+            }
             let relay = match &watching {
                 Some(watching) => Arc::clone(&watching.relay),
                 None => {
@@ -135,10 +139,12 @@ impl Watcher {
                 }
             };
             match self.ask(&relay, &mut progress).await? {
-                Asked::Ended => return Ok(()),
+                Asked::Ended if self.follow || !is_new || progress.from != self.from => return Ok(()),
+                // It may have a folder already, and nothing in it.
+                Asked::Ended => return Err(End::Wrong(Status::failed_precondition(self.why_nothing(&run)))),
                 Asked::Elsewhere => {}
             }
-            if relay.heard().elapsed() < SILENCE && run.state.phase != Phase::Deploying {
+            if relay.heard().elapsed() < SILENCE && !is_new {
                 self.unless_gone(sleep(PAUSE)).await?;
                 continue;
             }
@@ -146,15 +152,14 @@ impl Watcher {
             if !self.follow && begun.elapsed() >= PATIENCE {
                 return Err(End::Wrong(Status::unavailable(why)));
             }
-            if !self.follow && run.state.phase == Phase::Deploying {
+            if !self.follow && is_new {
                 return Err(End::Wrong(Status::failed_precondition(why)));
             }
             // One who does not follow is told at the end of his patience.
-            if self.follow && told != why {
-                self.send(v1::TailLogsResponse { waiting: why.clone(), ..Default::default() }).await?;
-                told = why;
+            if self.follow {
+                self.tell(why, &mut told).await?;
             }
-            let pause = if run.state.phase == Phase::Deploying { PAUSE } else { LOOK };
+            let pause = if is_new { PAUSE } else { LOOK };
             self.unless_gone(sleep(pause)).await?;
         }
     }
@@ -177,6 +182,7 @@ impl Watcher {
                             continue;
                         }
                         Found::End => return Ok(Asked::Ended),
+                        Found::Absent => return Ok(Asked::Elsewhere),
                         Found::Nothing if self.follow => {
                             let quiet = sleep(WAIT.max(SILENCE));
                             tokio::select! {
@@ -276,6 +282,15 @@ impl Watcher {
             self.send(answer(part, left_out)).await?;
         }
         Ok(())
+    }
+
+    /// Says why nothing comes, once.
+    async fn tell(&self, why: String, told: &mut String) -> Result<(), End> {
+        if *told == why {
+            return Ok(());
+        }
+        told.clone_from(&why);
+        self.send(v1::TailLogsResponse { waiting: why, ..Default::default() }).await
     }
 
     async fn send(&self, answer: v1::TailLogsResponse) -> Result<(), End> {

@@ -198,6 +198,22 @@ async fn a_run_that_has_not_begun_and_a_node_that_is_silent_are_waited_for() {
     assert_eq!(waiting.data, lines(0..3));
 }
 
+/// An agent that was killed before it sent the end, and has stored and removed the log since.
+#[tokio::test]
+async fn a_log_that_its_node_has_not_any_more_is_followed_from_the_store() {
+    let testbed = Testbed::with_jobs().await;
+    let (run, sender) = running(&testbed).await;
+    sender.write(&lines(0..5));
+    let mut watcher = watch(&testbed, follow(&run)).await;
+    watcher.until(5 * SIZE).await;
+    sender.remove();
+    // It is not stored for a moment.
+    testbed.beat("london-01", "", 0).await;
+    store(&testbed, &run, &lines(0..8)).await;
+    watcher.read_all().await;
+    assert_eq!(watcher.data, lines(0..8));
+}
+
 #[tokio::test]
 async fn a_run_that_ends_without_its_node_is_followed_from_the_store() {
     let testbed = Testbed::with_jobs().await;

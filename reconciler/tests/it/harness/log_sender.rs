@@ -39,6 +39,7 @@ struct Log {
     /// What lies before is not kept.
     kept_from: usize,
     ended: bool,
+    absent: bool,
 }
 
 /// A node's agent, as far as one log is concerned. It connects again by itself.
@@ -80,6 +81,11 @@ impl LogSender {
     /// The run ends.
     pub(crate) fn end(&self) {
         self.log.send_modify(|log| log.ended = true);
+    }
+
+    /// The log is removed, as it is once it is stored.
+    pub(crate) fn remove(&self) {
+        self.log.send_modify(|log| log.absent = true);
     }
 
     /// How many streams were opened, and how many are open.
@@ -191,8 +197,11 @@ impl Sender {
             }
         };
         let wait = question.wait.map_or(Duration::ZERO, |wait| wait.try_into().unwrap());
-        let _ = timeout(wait, log.wait_for(|log| log.data.len() > from || log.ended)).await;
+        let _ = timeout(wait, log.wait_for(|log| log.data.len() > from || log.ended || log.absent)).await;
         let log = log.borrow();
+        if log.absent {
+            return v1::LogPiece { id: question.id, absent: true, ..Default::default() };
+        }
         let begin = from.max(log.kept_from).min(log.data.len());
         let end = log.data.len().min(begin + question.max_bytes as usize);
         let mut data = &log.data[begin..end];
