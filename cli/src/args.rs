@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
+use almanac_proto::log::Stream;
 use almanac_schemas::{Duration, JobName, NodeName, Phase, PrincipalName, RunRole, UserName, When};
 
 use crate::{output::Format, settings::Given};
@@ -224,13 +225,11 @@ pub enum Runs {
         no_wait: bool,
     },
     /// Print what a run wrote to its standard output and error
-    Logs {
-        /// Its id, or the beginning of it (4 characters or more)
-        id: String,
-        /// Which part of the job
-        #[arg(long, value_parser = role(), default_value = "client")]
-        role: RunRole,
-    },
+    ///
+    /// What it wrote to its standard output goes to standard output, byte by byte, and what it wrote to its standard
+    /// error to standard error. While the run goes on it is what its node has so far. What is left out of a long log is
+    /// said on standard error. With `-o json`, each line is an object of time, stream and text.
+    Logs(Logs),
     /// Download what runs left: their logs and artifacts
     ///
     /// Each run's files go to a folder that is named after its id. A file that is already there and whole is
@@ -239,6 +238,31 @@ pub enum Runs {
         override_usage = "almanac runs download [OPTIONS] <ID>...\n       almanac runs download [OPTIONS] <--node|--job|--user|--phase|--since|--until>..."
     )]
     Download(Download),
+}
+
+/// Which log to print, and how much of it.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The run's id, or the beginning of it (4 characters or more)
+    pub id: String,
+    /// Go on as the run does, until it ends; wait for one that has not begun, and for a node that is offline
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only lines from this time on: RFC 3339, a date, `today`; `10m` or `-10m` for ten minutes ago
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since)]
+    pub since: Option<When>,
+    /// Only the last so many lines, and with `-f` what comes after them
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub tail: Option<u32>,
+    /// Begin each line with when it was written
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Only what was written to this one
+    #[arg(long, value_name = "STREAM", value_parser = stream())]
+    pub stream: Option<Stream>,
+    /// Which part of the job
+    #[arg(long, value_parser = role(), default_value = "client")]
+    pub role: RunRole,
 }
 
 /// Which runs to download, and where to.
@@ -411,6 +435,19 @@ fn length(text: &str) -> Result<Duration, String> {
         Ok(length) if length.is_zero() => Err("it would be over at once".to_owned()),
         length => length.map_err(|error| error.to_string()),
     }
+}
+
+/// A time; a duration without a sign is ago, as nothing was written ahead.
+fn since(text: &str) -> Result<When, String> {
+    match text.parse::<Duration>() {
+        Ok(ago) => Ok(When::Before(ago)),
+        Err(_) => text.parse::<When>().map_err(|error| error.to_string()),
+    }
+}
+
+fn stream() -> impl TypedValueParser<Value = Stream> {
+    PossibleValuesParser::new([Stream::Stdout, Stream::Stderr].map(Stream::as_str))
+        .map(|word| if word == Stream::Stderr.as_str() { Stream::Stderr } else { Stream::Stdout })
 }
 
 fn role() -> impl TypedValueParser<Value = RunRole> {

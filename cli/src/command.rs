@@ -4,6 +4,7 @@ mod completions;
 mod download;
 mod history;
 mod jobs;
+mod logs;
 mod nodes;
 mod runs;
 mod schedule;

@@ -28,9 +28,6 @@ pub enum Failure {
     /// A file did not arrive.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// There is no log.
-    #[error("{0}")]
-    NoLog(String),
     /// A download covered several runs, and some failed. Each was told about already.
     #[error("{0} of {1} runs could not be downloaded")]
     Incomplete(usize, usize),
@@ -58,7 +55,7 @@ impl Failure {
             Self::Settings(_) | Self::Connect(_) => Exit::Usage,
             Self::Call(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
-            Self::NoLog(_) | Self::NotApplied(_) => Exit::Negative,
+            Self::NotApplied(_) => Exit::Negative,
             // Whoever reads has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Output(_) | Self::Incomplete(..) => Exit::Failed,
@@ -83,7 +80,7 @@ impl Failure {
                 .to_owned(),
             ),
             Self::Incomplete(..) => Some("the same command again goes on where this one stopped".to_owned()),
-            Self::NoLog(_) | Self::Output(_) => None,
+            Self::Output(_) => None,
         }
     }
 

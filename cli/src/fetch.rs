@@ -39,9 +39,6 @@ pub enum FetchError {
     /// Something on this machine does not work.
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
-    /// The reader is gone, or standard output does not take what is written.
-    #[error("cannot write to standard output")]
-    Output(#[source] io::Error),
     /// The file ended early or went on for too long.
     #[error("{name} has {found} bytes, and {expected} were announced")]
     Size {
@@ -72,7 +69,6 @@ impl FetchError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Call(error) => error.exit(),
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             _ => Exit::Failed,
         }
     }
@@ -88,7 +84,7 @@ impl FetchError {
             Self::Checksum { .. } => {
                 "what arrived was thrown away; if it happens again, the stored file is damaged"
             }
-            Self::Name(_) | Self::Read(..) | Self::Output(_) | Self::Unpack(..) => return None,
+            Self::Name(_) | Self::Read(..) | Self::Unpack(..) => return None,
         };
         Some(help.to_owned())
     }
@@ -152,17 +148,6 @@ impl Stored<'_> {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Writes the file to standard output, and says afterwards whether it was whole.
-    ///
-    /// # Errors
-    ///
-    /// When it does not arrive whole.
-    pub async fn print(&self, caller: &Caller, out: &mut dyn Write) -> Result<(), FetchError> {
-        let bar = ProgressBar::hidden();
-        let progress = self.stream(caller, Progress::default(), out, &bar).await?;
-        self.check(progress.map_err(FetchError::Output)?)
     }
 
     /// Fetches what is missing. The inner error is that of the writer.

@@ -7,7 +7,7 @@
 //! - [`args`]: what may be typed; [`settings`]: what is configured elsewhere.
 //! - [`call`]: the connection, and what its failures mean; [`pages`]: lists that come in pages.
 //! - [`command`]: one module per command; [`view`]: one per thing that is shown, as a table and as JSON.
-//! - [`fetch`] and [`extract`]: files of runs.
+//! - [`fetch`] and [`extract`]: files of runs; [`log`](mod@log): what they write.
 //! - [`exit`]: exit codes; [`reference`](mod@reference): the text of `docs/cli.md`.
 //!
 //! There are no long-lived tasks: a call runs to its end, and an interrupt ends the process at once.
@@ -21,6 +21,7 @@ pub mod extract;
 pub mod failure;
 pub mod fetch;
 pub mod invocation;
+pub mod log;
 pub mod output;
 pub mod pages;
 pub mod reference;

@@ -13,7 +13,7 @@ use almanac_proto::client::EndpointError;
 
 use crate::{
     clock,
-    connection::{self, Held},
+    connection::{self, Held, Listeners},
     contact::Contact,
     container::ContainerName,
     dispatcher::{self, Dispatcher, OnStop},
@@ -25,7 +25,7 @@ use crate::{
     housekeeping::{self, Housekeeper},
     journal::{Journal, JournalError},
     link::Link,
-    local,
+    local, logs,
     point::Points,
     report::{self, Reporter},
     run::{RunKey, Tools},
@@ -120,6 +120,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     let (messages, there) = mpsc::channel(connection::MESSAGES);
     let (words, here) = mpsc::channel(1);
     let (contact, contacts) = watch::channel(Contact::default());
+    let (watched, watched_logs) = watch::channel(Vec::new());
     let policy = Arc::new(settings.policy);
     let (link, online) = Link::new(settings.name.clone(), connection);
     let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), policy.clone(), held)
@@ -134,10 +135,17 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         link.clone(),
         online,
         held_receiver.clone(),
-        messages,
+        Listeners { messages, logs: watched },
         contact,
         stop.clone(),
     ));
+    let sender = logs::stream::Sender {
+        link: link.clone(),
+        state_dir: state_dir.clone(),
+        log_limit: settings.log_limit,
+        traffic: tools.traffic.clone(),
+    };
+    tasks.spawn(logs::stream::send(sender, watched_logs, stop.clone()));
     let (clock_offset, clock_offsets) = watch::channel(None);
     let watch = Watch {
         node: settings.name,

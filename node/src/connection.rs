@@ -19,6 +19,7 @@ use crate::{
     forecast::Outlook,
     heartbeat,
     link::{Link, Online, advice, settled},
+    logs::stream::{self, Wanted},
 };
 
 /// How many messages may wait for the dispatcher. It takes each at once; one is kept in hand.
@@ -51,12 +52,21 @@ impl Held {
     }
 }
 
+/// Who hears what the reconciler says.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The dispatcher.
+    pub messages: mpsc::Sender<v1::WatchDesiredStateResponse>,
+    /// Who sends logs.
+    pub logs: watch::Sender<Wanted>,
+}
+
 /// Keeps the stream open until the agent stops, and hands on what comes.
 pub async fn watch_desired_state(
     mut link: Link,
     online: Online,
     held: watch::Receiver<Held>,
-    messages: mpsc::Sender<v1::WatchDesiredStateResponse>,
+    listeners: Listeners,
     contact: watch::Sender<Contact>,
     stop: CancellationToken,
 ) {
@@ -65,7 +75,7 @@ pub async fn watch_desired_state(
         let ended = tokio::select! {
             // Cancel-safe: the stream is dropped as a whole, and the next one begins with a snapshot.
             () = stop.cancelled() => return,
-            ended = follow(&link, &online, &held, &messages, &contact, &mut backoff) => ended,
+            ended = follow(&link, &online, &held, &listeners, &contact, &mut backoff) => ended,
         };
         match ended {
             Ok(()) => continue,
@@ -93,7 +103,7 @@ async fn follow(
     link: &Link,
     online: &Online,
     held: &watch::Receiver<Held>,
-    messages: &mpsc::Sender<v1::WatchDesiredStateResponse>,
+    listeners: &Listeners,
     contact: &watch::Sender<Contact>,
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
@@ -138,11 +148,14 @@ async fn follow(
                 continue;
             }
         };
-        let Some(message) = message else {
+        let Some(mut message) = message else {
             return Err(Status::new(Code::Unavailable, "the reconciler ended the stream"));
         };
         backoff.reset();
-        if messages.send(message).await.is_err() {
+        if let Some(requests) = message.logs.take() {
+            listeners.logs.send_replace(stream::wanted(&requests));
+        }
+        if listeners.messages.send(message).await.is_err() {
             // The dispatcher has stopped, and this task is told next.
             return std::future::pending().await;
         }

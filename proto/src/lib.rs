@@ -6,6 +6,7 @@
 //! - [`identity`]: a principal's private key, and the token that it makes for each call.
 //! - [`client`]: a connection to a reconciler.
 //! - [`limits`]: sizes and times that both ends agree on.
+//! - [`log`]: the format of what runs write.
 
 mod eddsa;
 
@@ -13,6 +14,7 @@ pub mod client;
 pub mod convert;
 pub mod identity;
 pub mod limits;
+pub mod log;
 pub mod token;
 
 pub use client::{Connection, Endpoint};

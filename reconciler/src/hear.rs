@@ -9,14 +9,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     causes::chain,
-    store::{CHANNEL, Engine, Store, StoreError},
+    store::{CHANNEL, Engine, LETTERS, Store, StoreError},
 };
 
 /// How long to wait before listening again when that failed.
@@ -58,7 +58,7 @@ impl Heard {
 }
 
 /// What was heard and nobody acted upon yet: each once, however often it was said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ears {
     /// The repository is to be looked at.
     pub nudge: Notify,
@@ -66,9 +66,15 @@ pub struct Ears {
     pub news: Notify,
     /// Somebody said something to a node.
     pub instructions: Notify,
+    letters: mpsc::Sender<String>,
 }
 
 impl Ears {
+    /// Nothing was heard yet. Letters about logs go to whoever reads them.
+    pub fn new(letters: mpsc::Sender<String>) -> Self {
+        Self { nudge: Notify::new(), news: Notify::new(), instructions: Notify::new(), letters }
+    }
+
     fn hear(&self, said: Heard) {
         match said {
             Heard::Nudge => self.nudge.notify_one(),
@@ -107,7 +113,7 @@ async fn hear(options: &PgConnectOptions, store: &Store, ears: &Ears) -> Result<
     let pool = timeout(PATIENCE, one.connect_with(options.clone())).await??;
     let mut listener = timeout(PATIENCE, PgListener::connect_with(&pool)).await??;
     listener.eager_reconnect(false);
-    timeout(PATIENCE, listener.listen(CHANNEL)).await??;
+    timeout(PATIENCE, listener.listen_all([CHANNEL, LETTERS])).await??;
     if let Some(away) = store.found() {
         tracing::info!(seconds = away.as_secs(), "the database is reached again");
     }
@@ -120,6 +126,11 @@ async fn hear(options: &PgConnectOptions, store: &Store, ears: &Ears) -> Result<
         }
         // Cancel-safe: what was received in part is kept by the connection.
         said = match timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(letter))) if letter.channel() == LETTERS => {
+                // What does not fit is asked for again.
+                let _ = ears.letters.try_send(letter.payload().to_owned());
+                None
+            }
             Ok(Ok(Some(said))) => Heard::from_word(said.payload()),
             Ok(Ok(None)) => {
                 return Err(sqlx::Error::from(io::Error::from(io::ErrorKind::ConnectionAborted)).into());

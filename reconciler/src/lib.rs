@@ -19,6 +19,8 @@
 //! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
 //! | [`routes::end_health`] | [`serve`] | | the end of every watch of the health | at `stop` |
 //! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when newer streams take its place, when its key is revoked |
+//! | one per log that is watched, and one per watcher ([`logs`]) | the call of a watcher | pieces, from its node's stream, from another reconciler or from the store | lines (bounded channels) | when nobody watches any more, at `stop` |
+//! | [`logs::post::send`], [`logs::post::receive`] | [`serve`] | letters about logs (bounded channels) | letters to other reconcilers; answers | at `stop` |
 //! | the signal task | [`serve`] | SIGTERM, SIGINT | `stop` | with the program |
 //!
 //! All of them are waited for. What has not ended [`serve::GRACE`] after `stop` is given up.
@@ -44,6 +46,7 @@ pub mod instructions;
 pub mod intent;
 pub mod lead;
 pub mod limits;
+pub mod logs;
 pub mod metrics;
 pub mod notify;
 pub mod occurrences;

@@ -60,6 +60,11 @@ pub enum Action<'a> {
         /// The node.
         node: &'a NodeName,
     },
+    /// Read what a run writes, while it goes on and after.
+    TailLogs {
+        /// The owner of its job.
+        owner: &'a UserName,
+    },
     /// Fetch the files of a run.
     Download {
         /// The owner of its job.
@@ -137,6 +142,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                     | Action::ListRunsOf(owner)
                     | Action::Cancel { owner }
                     | Action::SetMode { owner, .. }
+                    | Action::TailLogs { owner }
                     | Action::Download { owner },
                     role,
                 ) => *role == Admin || side(owner) == Own,
@@ -151,6 +157,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
             Action::ReadSyncs
             | Action::ListRunsOf(_)
             | Action::Cancel { .. }
+            | Action::TailLogs { .. }
             | Action::Download { .. }
             | Action::SyncNow
             | Action::Steer(_) => false,
@@ -161,9 +168,11 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
 impl Action<'_> {
     fn remedy(self) -> &'static str {
         match self {
-            Self::ReadRun { .. } | Self::ListRunsOf(_) | Self::Download { .. } | Self::Cancel { .. } => {
-                "the owner of the job and admins may"
-            }
+            Self::ReadRun { .. }
+            | Self::ListRunsOf(_)
+            | Self::TailLogs { .. }
+            | Self::Download { .. }
+            | Self::Cancel { .. } => "the owner of the job and admins may",
             Self::SetMode { .. } => "the owner of the node and admins may",
             Self::SyncNow => "admins may, and a push is noticed by itself",
             Self::Steer(_) => "admins may",
@@ -184,6 +193,7 @@ impl std::fmt::Display for Action<'_> {
             Self::ListRunsOf(owner) => write!(f, "see the runs of `{owner}`"),
             Self::Cancel { owner } => write!(f, "cancel this run of a job of `{owner}`"),
             Self::SetMode { node, .. } => write!(f, "say whether runs start on `{node}`"),
+            Self::TailLogs { owner } => write!(f, "read logs of a job of `{owner}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
             Self::SyncNow => f.write_str("start a sync"),
             Self::Steer(deed @ (Deed::Suspend | Deed::Resume)) => write!(f, "{deed} the syncs"),
@@ -218,7 +228,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 11] = [
+        let table: [(Action<'_>, [u8; 8]); 12] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -228,6 +238,7 @@ mod tests {
                                                      [1, 0,    1, 0,    1, 1,    1, 0]),
             (Action::ListRunsOf(&alice),             [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::Download { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
+            (Action::TailLogs { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::Cancel { owner: &alice },       [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::SetMode { owner: &alice, node: &london },
                                                      [1, 0,    1, 0,    1, 1,    1, 0]),

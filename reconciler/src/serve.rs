@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::{
     net::TcpSocket,
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
     task::JoinSet,
     time::timeout,
 };
@@ -25,12 +26,16 @@ use crate::{
     instructions::Instructions,
     lead::Lead,
     limits::{StreamKind, Streams},
+    logs::{
+        Hub,
+        post::{self, Post},
+    },
     metrics::Metrics,
     notify::{About, Announcer, Deliver},
     routes,
     services::Context,
     source::Repository,
-    store::Store,
+    store::{Engine, Store},
     sync::Reconciler,
     tls::Certificate,
     webhooks::Hooks,
@@ -84,7 +89,12 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let (declared, in_force) = (applied.clone(), applied.clone());
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
     let leading = leadership.clone();
-    let ears = Arc::new(Ears::default());
+    let (letters, heard) = mpsc::channel(post::INCOMING);
+    let ears = Arc::new(Ears::new(letters));
+    // Nobody but this one serves a file.
+    let post = matches!(store.engine(), Engine::Postgres { .. }).then(Post::new);
+    let (post, outgoing) = post.unzip();
+    let logs = Hub::new(post);
     let (follow, follower) = Follow::new(follow::Parts {
         reconciler,
         store: store.clone(),
@@ -106,6 +116,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         follower,
         heartbeats: heartbeats.clone(),
         instructions: instructions.clone(),
+        logs: logs.clone(),
         uploads,
         authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
         streams: streams(StreamKind::Watch),
@@ -134,6 +145,10 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     tasks.spawn(lead.run());
     tasks.spawn(instructions.run(store.clone(), Arc::clone(&ears), in_force, stop.clone()));
     tasks.spawn(hear::listen(store.clone(), ears, stop.clone()));
+    if let Some(outgoing) = outgoing {
+        tasks.spawn(post::send(store.clone(), outgoing, stop.clone()));
+    }
+    tasks.spawn(post::receive(logs, heard, stop.clone()));
     tasks.spawn(deliver.run());
     tasks.spawn(routes::end_health(health, stop.clone()));
     tasks.spawn(heartbeats.run(store.clone(), declared, metrics, stop.clone()));

@@ -14,6 +14,7 @@ use crate::{
     auth, clock, desired,
     instructions::{Instructions, Said},
     limits::Streams,
+    logs::{LogKey, hub::Wanted},
     rights::Caller,
 };
 
@@ -42,6 +43,7 @@ pub struct Asking {
 pub fn desired_states(
     applied: watch::Receiver<Arc<Applied>>,
     instructions: Instructions,
+    logs: watch::Receiver<Arc<Wanted>>,
     asking: Asking,
     streams: Streams,
     stop: CancellationToken,
@@ -52,7 +54,7 @@ pub fn desired_states(
         let place = streams.open(node.clone());
         // Cancel-safe: whichever ends the stream, what was not sent yet is not wanted any more.
         let end = tokio::select! {
-            end = follow(applied, &instructions, asking, &sender) => end,
+            end = follow(applied, &instructions, logs, asking, &sender) => end,
             () = stop.cancelled() => Some(stopping()),
             () = place.replaced.cancelled() => Some(streams.replaced(&node)),
         };
@@ -68,10 +70,11 @@ pub fn desired_states(
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
     instructions: &Instructions,
+    mut logs: watch::Receiver<Arc<Wanted>>,
     Asking { node, caller, held }: Asking,
     sender: &mpsc::Sender<Item>,
 ) -> Option<Status> {
-    let (mut held, mut sent, mut told) = (Some(held), None, None);
+    let (mut held, mut sent, mut told, mut watched) = (Some(held), None, None, None);
     let mut said = instructions.subscribe();
     loop {
         let now = Arc::clone(&applied.borrow_and_update());
@@ -88,10 +91,17 @@ async fn follow(
         drop(now);
         said.mark_unchanged();
         let to_node = Some(instructions.to(&node)).filter(|to_node| told.as_ref() != Some(to_node));
-        if snapshot.is_some() || to_node.is_some() {
+        let wanted = logs.borrow_and_update().get(&node).cloned().unwrap_or_default();
+        // Said at the beginning, too: the agent may be sending a log that nobody watches any more.
+        let wanted = Some(wanted).filter(|wanted| watched.as_ref() != Some(wanted));
+        if snapshot.is_some() || to_node.is_some() || wanted.is_some() {
             let instructions = to_node.as_ref().map(Said::message);
-            sender.send(Ok(v1::WatchDesiredStateResponse { snapshot, instructions, renewal })).await.ok()?;
-            (sent, told) = (Some(current), to_node.or(told));
+            let logs = wanted
+                .as_ref()
+                .map(|wanted| v1::LogRequests { logs: wanted.iter().map(LogKey::message).collect() });
+            let message = v1::WatchDesiredStateResponse { snapshot, instructions, renewal, logs };
+            sender.send(Ok(message)).await.ok()?;
+            (sent, told, watched) = (Some(current), to_node.or(told), wanted.or(watched));
         }
         // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
         // closed.
@@ -104,6 +114,7 @@ async fn follow(
             }
             // What is said goes on being said for as long as anybody serves.
             _ = said.changed() => {}
+            _ = logs.changed() => {}
             () = sender.closed() => return None,
         }
     }

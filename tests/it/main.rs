@@ -13,3 +13,4 @@ mod isolation;
 mod schedule;
 mod soak;
 mod steering;
+mod tail;

@@ -209,11 +209,16 @@ impl Testbed {
 
     /// Runs `almanac` as a user.
     pub fn almanac(&self, user: &str, args: &[&str]) -> Output {
+        self.almanac_command(user, &self.server()).args(args).output().unwrap()
+    }
+
+    /// The command line of `almanac` as a user, who finds the reconciler at an address.
+    pub fn almanac_command(&self, user: &str, server: &str) -> Command {
         let mut command = Command::new(binaries::path("almanac"));
-        command.args(["--server", &self.server(), "--user", user, "--key"]).arg(self.key(user));
+        command.args(["--server", server, "--user", user, "--key"]).arg(self.key(user));
         // Nothing of the machine's own settings.
         command.env_remove("ALMANAC_SERVER").env("XDG_CONFIG_HOME", self.folder());
-        command.args(args).output().unwrap()
+        command
     }
 
     /// Runs `almanac -o json` as a user. `None` when it failed.

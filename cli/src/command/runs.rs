@@ -4,25 +4,19 @@ use std::time;
 
 use chrono::{DateTime, Utc};
 
-use almanac_proto::{
-    convert::{self, FieldError},
-    v1,
-};
-use almanac_schemas::RunRole;
-
 use crate::{
     args::{Limit, RunFilter, Runs},
     call::{CallError, Caller, request},
     failure::Failure,
-    fetch::Stored,
     invocation::World,
     output::{Listing, Output},
     pages,
     view::{Run, RunDetail},
 };
-
-/// The name under which a run's standard output and error are stored.
-const LOG: &str = "run.log";
+use almanac_proto::{
+    convert::{self, FieldError},
+    v1,
+};
 
 pub(super) async fn run(
     command: Runs,
@@ -37,7 +31,7 @@ pub(super) async fn run(
         }
         Runs::Show { id } => output.one(&get(&id, caller).await?)?,
         Runs::Cancel { id, reason, no_wait } => cancel(id, reason, no_wait, caller, output).await?,
-        Runs::Logs { id, role } => logs(&get(&id, caller).await?, role, caller, output).await?,
+        Runs::Logs(wanted) => super::logs::run(wanted, caller, output).await?,
         Runs::Download(wanted) => super::download::run(&wanted, caller, world, output).await?,
     }
     Ok(())
@@ -107,30 +101,4 @@ async fn cancel(
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-async fn logs(
-    detail: &RunDetail,
-    role: RunRole,
-    caller: &Caller,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let RunDetail { run, artifacts, .. } = detail;
-    let log = artifacts.iter().find(|artifact| artifact.name == LOG && artifact.role == role);
-    let Some(artifact) = log else { return Err(Failure::NoLog(no_log(run, role))) };
-    Ok(Stored { run: run.id, artifact }.print(caller, output.out).await?)
-}
-
-fn no_log(run: &Run, role: RunRole) -> String {
-    let whose = match role {
-        RunRole::Client => "no log".to_owned(),
-        RunRole::Server => "no log of its server".to_owned(),
-    };
-    let Run { id, phase, .. } = run;
-    if !phase.is_terminal() {
-        return format!("run {id} is {phase} and has {whose} yet: it is stored when the run ends");
-    }
-    let reason = run.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-    let message = run.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
-    format!("run {id} ended {phase}{reason} and left {whose}{message}")
 }

@@ -1,6 +1,7 @@
 //! Every command's output, as a table, as JSON and as YAML.
 
 use almanac_cli::Exit;
+use almanac_proto::log::{self, Stream};
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
@@ -154,6 +155,44 @@ async fn logs_are_printed_as_they_are() {
         let said = desk.type_(&format!("runs logs {run}")).await;
         insta::assert_snapshot!(named(&format!("runs logs {run}")), said);
     }
+}
+
+#[tokio::test]
+async fn a_log_goes_on_where_a_lost_connection_stopped() {
+    let line = |stream, text: &str| {
+        let mut line = Vec::new();
+        log::encode(&mut line, "2027-01-10T11:45:00.000000000Z", stream, text.as_bytes());
+        line
+    };
+    let content =
+        [line(Stream::Stdout, "one\n"), line(Stream::Stderr, "oh\n"), line(Stream::Stdout, "two\nno end")]
+            .concat();
+    for options in ["", " -f", " -f --stream stdout", " --timestamps", " -o json"] {
+        let files = vec![File::new("run.log", &content)];
+        // Before anything comes a failure is one; afterwards it is not, however often.
+        let desk = Desk::new(State { files, breaks: [1, 0, 2].into(), ..State::default() }).await;
+        let said = desk.type_(&format!("runs logs {COMPLETED}{options}")).await;
+        insta::assert_snapshot!(named(&format!("runs logs 8d86{options}")), said);
+        let offsets: Vec<_> = desk
+            .reconciler
+            .asked()
+            .iter()
+            .map(|question| {
+                question.split("offset: ").nth(1).unwrap().split(", follow").next().unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(offsets, ["None", "Some(44)", "Some(44)", "Some(131)"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wanted_of_a_log_is_asked_for() {
+    let desk = Desk::new(State { files: files(), ..State::default() }).await;
+    desk.type_(&format!("runs logs {COMPLETED} -f --since 10m -n 5 --stream stderr")).await;
+    desk.type_(&format!("runs logs {COMPLETED} --since 2027-01-10T11:00:00Z --role client")).await;
+    insta::assert_snapshot!("log_questions", desk.reconciler.asked().join("\n"));
+    let said = desk.type_(&format!("runs logs {COMPLETED} -n 100001")).await;
+    assert_eq!(said.exit, Exit::Usage);
 }
 
 /// What may be typed that ends with a look at the repository.

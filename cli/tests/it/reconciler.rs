@@ -686,6 +686,40 @@ impl TestbedService for Reconciler {
         Ok(Response::new(Box::pin(iter(parts.chain(end).collect::<Vec<_>>()))))
     }
 
+    type TailLogsStream = Pin<Box<dyn Stream<Item = Result<v1::TailLogsResponse, Status>> + Send>>;
+
+    async fn tail_logs(&self, request: Request<v1::TailLogsRequest>) -> Answer<Self::TailLogsStream> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let run = runs().into_iter().find(|run| run.id.starts_with(&question.run_id));
+        let run = run.ok_or_else(|| Status::not_found("no such run"))?;
+        let mut state = self.state.lock().unwrap();
+        if question.role() == v1::Role::Server {
+            let id = run.id;
+            return Err(Status::not_found(format!("run {id} has no server, and so no log of it")));
+        }
+        if run.id != COMPLETED {
+            let why = if run.id == RUNNING { "it has not begun" } else { "it left no log" };
+            return Err(Status::failed_precondition(format!("run {}: {why}", run.id)));
+        }
+        let breaks = state.breaks.pop_front();
+        let log = state.files.iter().find(|file| file.announced.name == "run.log").unwrap();
+        let plain = !almanac_proto::log::is_stamped(&log.content);
+        let mut offset = 0;
+        let lines = log.content.split_inclusive(|byte| *byte == b'\n').map(|line| {
+            offset += line.len() as u64;
+            let data = Bytes::copy_from_slice(line);
+            v1::TailLogsResponse { data, offset, plain, ..Default::default() }
+        });
+        let begin = question.offset.unwrap_or_default();
+        let lines = lines.filter(|part| part.offset > begin).take(breaks.unwrap_or(usize::MAX)).map(Ok);
+        let end = match breaks {
+            Some(_) => Err(Status::unavailable("the reconciler is stopping")),
+            None => Ok(v1::TailLogsResponse { end: true, ..Default::default() }),
+        };
+        Ok(Response::new(Box::pin(iter(lines.chain([end]).collect::<Vec<_>>()))))
+    }
+
     async fn sync_now(&self, request: Request<v1::SyncNowRequest>) -> Answer<v1::SyncNowResponse> {
         self.ask(&request)?;
         let sync = Some(self.state.lock().unwrap().look());

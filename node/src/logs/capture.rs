@@ -1,20 +1,23 @@
 //! The files of one log. The first half of what is allowed goes to the beginning of `run.log`, the
 //! rest round and round through a file of the other half's size, so that it holds the end. When the
-//! run is over, [`LogFiles::seal`] makes one file of them.
+//! run is over, [`LogFiles::seal`](super::LogFiles::seal) makes one file of them.
 //!
 //! Where a byte goes follows from how many came before it. So a writer that was cut off goes on from
 //! its last mark, and writes the same bytes over what it had written after that mark.
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::place::Place;
+use super::{
+    extent::{self, Counter, Extent},
+    place::Place,
+};
 
 /// A log that is being written.
 #[derive(Debug)]
@@ -22,7 +25,12 @@ pub struct Capture {
     files: LogFiles,
     head: File,
     tail: File,
+    counter: Counter,
     mark: Mark,
+    /// How far it is written, by this writer and by those before it.
+    extent: Extent,
+    /// Whether a writer before this one said how far it came.
+    goes_on: bool,
     /// How many bytes there were at the last mark on the disk.
     marked: u64,
 }
@@ -41,44 +49,42 @@ pub struct LogFiles {
 /// How far the log is written, as it is on the disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Mark {
+pub(super) struct Mark {
     /// All bytes that came, kept or not.
-    written: u64,
+    pub(super) written: u64,
     /// The limit that was in force when the log began.
-    limit: u64,
+    pub(super) limit: u64,
     /// The last of an engine's messages that is among these bytes.
     #[serde(default)]
-    place: Place,
+    pub(super) place: Place,
     /// From which byte on the tail is kept, whatever its size.
     #[serde(default)]
-    broken_at: u64,
+    pub(super) broken_at: u64,
+    /// What is left out of `run.log`, once that is decided.
+    #[serde(default)]
+    pub(super) cut: Option<Cut>,
     /// Whether `run.log` is complete.
     #[serde(default)]
-    sealed: bool,
+    pub(super) sealed: bool,
+}
+
+/// What is left out of a sealed log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Cut {
+    /// From which byte on.
+    pub(super) from: u64,
+    /// Up to which byte.
+    pub(super) to: u64,
+    /// The line that stands in its place.
+    pub(super) notice: String,
 }
 
 impl Mark {
-    const fn head_size(&self) -> u64 {
-        self.limit / 2
-    }
-
-    const fn tail_size(&self) -> u64 {
-        self.limit - self.head_size()
-    }
-
-    /// The first byte that is kept of those after the head.
-    fn tail_start(&self) -> u64 {
-        self.head_size().max(self.written.saturating_sub(self.tail_size())).max(self.broken_at)
-    }
-
-    /// Where a byte after the head lies in the tail's file.
-    const fn in_tail(&self, byte: u64) -> u64 {
-        (byte - self.head_size()) % self.tail_size()
-    }
-
-    /// Bytes that are not kept.
-    fn omitted(&self) -> u64 {
-        if self.written > self.head_size() { self.tail_start() - self.head_size() } else { 0 }
+    /// How far the log is written, where nothing but the mark says so.
+    pub(super) const fn extent(&self) -> Extent {
+        let Self { limit, written, broken_at, .. } = *self;
+        Extent { limit, written, reserved: written, broken_at }
     }
 }
 
@@ -97,56 +103,44 @@ impl LogFiles {
         };
         fs::create_dir_all(&self.folder)?;
         let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path);
+        let (counter, before) = Counter::open(&self.extent_file())?;
+        let before = before.filter(|extent| extent.limit == mark.limit && extent.written >= mark.written);
+        let goes_on = before.is_some();
+        let extent = before.unwrap_or(mark.extent());
+        counter.say(&extent)?;
         let marked = mark.written;
         Ok(Some(Capture {
             head: open(&self.log)?,
             tail: open(&self.tail())?,
             files: self.clone(),
+            counter,
             mark,
+            extent,
+            goes_on,
             marked,
         }))
     }
 
-    /// Makes `run.log` the whole log: its beginning, a notice when something was left out, its end.
-    /// A log that nobody wrote is left as it is. Cut off and done again, it gives the same.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read or written.
-    pub fn seal(&self) -> io::Result<()> {
-        let Some(mark) = self.read_mark()? else { return Ok(()) };
-        if !mark.sealed {
-            let mut log =
-                File::options().create(true).truncate(false).read(true).write(true).open(&self.log)?;
-            let head = mark.written.min(mark.head_size());
-            log.set_len(head)?;
-            log.seek(SeekFrom::Start(head))?;
-            if mark.omitted() > 0 {
-                log.write_all(notice(&log, head, &mark)?.as_bytes())?;
-            }
-            let mut next = mark.tail_start();
-            while next < mark.written {
-                let offset = mark.in_tail(next);
-                let length = (mark.tail_size() - offset).min(mark.written - next);
-                let mut tail = File::open(self.tail())?;
-                tail.seek(SeekFrom::Start(offset))?;
-                io::copy(&mut tail.take(length), &mut log)?;
-                next += length;
-            }
-            log.sync_all()?;
-            self.write_mark(&Mark { sealed: true, ..mark })?;
-        }
-        match fs::remove_file(self.tail()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    fn tail(&self) -> PathBuf {
+    pub(super) fn tail(&self) -> PathBuf {
         self.folder.join("tail")
     }
 
-    fn read_mark(&self) -> io::Result<Option<Mark>> {
+    fn extent_file(&self) -> PathBuf {
+        self.folder.join("extent")
+    }
+
+    /// How far a log is written that is not sealed; `None` when nobody has begun it.
+    pub(super) fn extent(&self, mark: Option<&Mark>) -> io::Result<Option<Extent>> {
+        let counted = extent::read(&self.extent_file())?;
+        let marked = mark.map(Mark::extent);
+        Ok(match (counted, marked) {
+            // Agents of before wrote marks alone.
+            (Some(counted), Some(marked)) if counted.written < marked.written => Some(marked),
+            (counted, marked) => counted.or(marked),
+        })
+    }
+
+    pub(super) fn read_mark(&self) -> io::Result<Option<Mark>> {
         match fs::read(self.folder.join("mark.json")) {
             Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -154,7 +148,7 @@ impl LogFiles {
         }
     }
 
-    fn write_mark(&self, mark: &Mark) -> io::Result<()> {
+    pub(super) fn write_mark(&self, mark: &Mark) -> io::Result<()> {
         let unfinished = self.folder.join("mark.json.new");
         let mut file = File::create(&unfinished)?;
         file.write_all(&serde_json::to_vec(mark)?)?;
@@ -164,42 +158,45 @@ impl LogFiles {
     }
 }
 
-/// The line between beginning and end. It starts a line of its own, and what follows does too.
-fn notice(log: &File, head: u64, mark: &Mark) -> io::Result<String> {
-    let mut last = [b'\n'];
-    if head > 0 {
-        log.read_exact_at(&mut last, head - 1)?;
-    }
-    let start = if last == [b'\n'] { "" } else { "\n" };
-    let (omitted, limit) = (mark.omitted(), mark.limit);
-    // What the engine threw away is counted nowhere.
-    let least = if mark.broken_at > 0 { "at least " } else { "" };
-    Ok(format!(
-        "{start}[almanac: {least}{omitted} bytes are left out here; of a log, {limit} bytes are kept]\n"
-    ))
-}
-
 impl Capture {
-    /// Adds to the log.
+    /// Adds whole lines to the log.
     ///
     /// # Errors
     ///
     /// When a file cannot be written. The log can be opened again, and then goes on from its last
     /// mark.
-    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let begin = self.mark.written;
+        self.put(bytes).inspect_err(|_| {
+            // Half a line would spoil the next one, too: that is written over it.
+            self.mark.written = begin;
+        })
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        // Said first, so that whoever reads the tail knows what is about to be gone.
+        let end = self.mark.written + bytes.len() as u64;
+        if end > self.extent.reserved {
+            self.extent.reserved = end;
+            self.counter.say(&self.extent)?;
+        }
         while !bytes.is_empty() {
-            let Mark { written, .. } = self.mark;
-            let (file, offset, room) = match self.mark.head_size().checked_sub(written) {
+            let written = self.mark.written;
+            let (file, offset, room) = match self.extent.head_size().checked_sub(written) {
                 Some(room) if room > 0 => (&self.head, written, room),
                 _ => {
-                    let offset = self.mark.in_tail(written);
-                    (&self.tail, offset, self.mark.tail_size() - offset)
+                    let offset = self.extent.in_tail(written);
+                    (&self.tail, offset, self.extent.tail_size() - offset)
                 }
             };
             let length = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
             file.write_all_at(&bytes[..length], offset)?;
             self.mark.written += length as u64;
             bytes = &bytes[length..];
+        }
+        if self.mark.written > self.extent.written {
+            self.extent.written = self.mark.written;
+            self.counter.say(&self.extent)?;
         }
         Ok(())
     }
@@ -232,16 +229,22 @@ impl Capture {
         Ok(())
     }
 
-    /// What comes next does not continue what is here: something is missing in between, and `notice`
-    /// says so. Then the bytes of the tail may be mixed with ones that were written after the last
-    /// mark by a writer before this one, and are given up.
+    /// What comes next does not continue what is here: something is missing in between, and `notice`, whole lines,
+    /// says so. What a writer before this one wrote after the last mark stays, since somebody may have read it.
+    /// Where the host was booted meanwhile, nobody knows how far that one came; then the bytes of the tail may be
+    /// mixed with its ones, and are given up.
     ///
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn break_off(&mut self, notice: &str) -> io::Result<()> {
-        self.mark.broken_at = self.mark.written;
-        self.write(notice.as_bytes())
+    pub fn break_off(&mut self, notice: &[u8]) -> io::Result<()> {
+        self.mark.written = self.extent.written;
+        if !self.goes_on {
+            self.mark.broken_at = self.mark.written;
+            self.extent.broken_at = self.mark.broken_at;
+            self.counter.say(&self.extent)?;
+        }
+        self.write(notice)
     }
 }
 

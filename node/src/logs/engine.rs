@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, io, time::Duration};
 
+use almanac_proto::log::{self, Stream};
 use bollard::{container::LogOutput, models::HostConfigLogConfig, query_parameters::LogsOptionsBuilder};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,7 +18,7 @@ use crate::{clock, container::ContainerName};
 
 use super::{
     Capture, LogFiles, Reading,
-    place::{Place, Search, Stream},
+    place::{Place, Search},
 };
 
 /// How much is written at once, unless the engine has no more. One of its messages more may come on top.
@@ -30,7 +31,7 @@ const MARK_TIME: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// What is said in the log where the engine threw something away before it was read.
-const GAP: &str = "\n[almanac: the engine kept no more of the log; some of it is missing here]\n";
+const GAP: &str = "the engine kept no more of the log; some of it is missing here";
 
 /// The most that an engine writes to a log in a nanosecond, in bytes. No disk is that fast.
 const BYTES_PER_NANO: u64 = 1;
@@ -94,7 +95,9 @@ pub async fn read(
         if reading == Reading::Now || !place.is_start() {
             let read = reader.pass(Reading::Now, Search::new(&place)).await?;
             if read == Pass::NotFound {
-                reader.write(|capture| capture.break_off(GAP)).await?;
+                let mut notice = Vec::new();
+                log::say(&mut notice, &log::stamp(clock::now()), GAP);
+                reader.write(move |capture| capture.break_off(&notice)).await?;
                 reader.pass(Reading::Now, Search::new(&Place::default())).await?;
             }
         }
@@ -161,10 +164,10 @@ impl Reader<'_> {
                             break;
                         }
                         let Message { stream, stamp, content } = message;
-                        if self.capture()?.place().take(stream, &stamp, &content) {
-                            bytes.push(b'\n');
+                        if let Some(before) = self.capture()?.place().take(stream, &stamp, &content) {
+                            log::encode(&mut bytes, &exact(&before), stream, b"\n");
                         }
-                        bytes.extend_from_slice(&content);
+                        log::encode(&mut bytes, &exact(&stamp), stream, &content);
                     }
                     Ok(_) => {}
                     Err(error) => {
@@ -297,6 +300,11 @@ impl Message {
     fn at(&self) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(&self.stamp).map_or(DateTime::<Utc>::MIN_UTC, |at| at.to_utc())
     }
+}
+
+/// An engine's stamp in the one form that logs have. One that says no instant is as old as can be.
+fn exact(stamp: &str) -> String {
+    log::stamp(DateTime::parse_from_rfc3339(stamp).map_or(DateTime::UNIX_EPOCH, |at| at.to_utc()))
 }
 
 #[cfg(test)]

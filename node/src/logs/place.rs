@@ -6,6 +6,7 @@
 //! clock may be set. The pieces of a line that is longer than the engine's buffer all have one stamp, and
 //! pieces of the other stream may lie in between; hence a count for each stream.
 
+use almanac_proto::log::Stream;
 use serde::{Deserialize, Serialize};
 
 /// The last message that was taken.
@@ -15,16 +16,6 @@ pub struct Place {
     last: Option<Stream>,
     stdout: Stamp,
     stderr: Stamp,
-}
-
-/// A stream of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Stream {
-    /// Standard output, or that of a terminal.
-    Stdout,
-    /// Standard error.
-    Stderr,
 }
 
 /// The newest stamp of a stream, as the engine wrote it, and how many messages with it were taken.
@@ -42,10 +33,10 @@ impl Place {
         self.last.is_none()
     }
 
-    /// A message is taken. Answers whether a newline is to be put before it: the driver `local` of some
-    /// engines forgets the one after a line that it kept in pieces. The pieces of one line have one
-    /// stamp, so that what comes with another begins a line.
-    pub fn take(&mut self, stream: Stream, text: &str, content: &[u8]) -> bool {
+    /// A message is taken. Answers whether the end of a line is to be put before it, and the stamp of that line: the
+    /// driver `local` of some engines forgets the newline after a line that it kept in pieces. The pieces of one
+    /// line have one stamp, so that what comes with another begins a line.
+    pub fn take(&mut self, stream: Stream, text: &str, content: &[u8]) -> Option<String> {
         self.last = Some(stream);
         let stamp = match stream {
             Stream::Stdout => &mut self.stdout,
@@ -55,11 +46,11 @@ impl Place {
         stamp.is_open = !content.ends_with(b"\n");
         if stamp.text == text {
             stamp.count += 1;
-            return false;
+            return None;
         }
-        text.clone_into(&mut stamp.text);
+        let before = std::mem::replace(&mut stamp.text, text.to_owned());
         stamp.count = 1;
-        was_open
+        was_open.then_some(before)
     }
 }
 
@@ -141,13 +132,14 @@ mod tests {
     #[test]
     fn a_forgotten_newline_is_put_back() {
         let mut place = Place::default();
-        assert!(!place.take(Stdout, "1", b"a long "));
-        assert!(!place.take(Stderr, "2", b"other\n"));
-        assert!(!place.take(Stdout, "1", b"line"));
-        assert!(!place.take(Stderr, "3", b"other\n"));
-        assert!(place.take(Stdout, "4", b"a long "));
-        assert!(!place.take(Stdout, "4", b"line\n"), "not forgotten");
-        assert!(!place.take(Stdout, "5", b"next"));
+        let none = None::<String>;
+        assert_eq!(place.take(Stdout, "1", b"a long "), none);
+        assert_eq!(place.take(Stderr, "2", b"other\n"), none);
+        assert_eq!(place.take(Stdout, "1", b"line"), none);
+        assert_eq!(place.take(Stderr, "3", b"other\n"), none);
+        assert_eq!(place.take(Stdout, "4", b"a long "), Some("1".to_owned()));
+        assert_eq!(place.take(Stdout, "4", b"line\n"), none, "not forgotten");
+        assert_eq!(place.take(Stdout, "5", b"next"), none);
     }
 
     #[test]

@@ -265,7 +265,7 @@ const CLAIM_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
 fn start(notes: &Notes, log: &LogFiles) -> io::Result<()> {
     let plan = notes.plan()?.ok_or(io::ErrorKind::NotFound)?;
     let run = notes.0.parent().ok_or(io::ErrorKind::NotFound)?;
-    let log = pump::start(log)?;
+    let [out, err] = pump::start(log)?;
     let mut child = Command::new("/bin/sh");
     child
         .args(["-c", WRAPPER, "almanac"])
@@ -274,8 +274,8 @@ fn start(notes: &Notes, log: &LogFiles) -> io::Result<()> {
         .envs(plan.env)
         .current_dir(run.join("artifacts"))
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
+        .stdout(out)
+        .stderr(err)
         .process_group(0);
     // Tokio's child is reaped when it has ended, also after it was dropped.
     tokio::process::Command::from(child).spawn().map(drop)

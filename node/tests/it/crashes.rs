@@ -23,7 +23,7 @@ fn assert_whole(world: &World, run: &Run) {
     assert_eq!(run.end(), Some((Phase::Failed, Reason::ExitCode)), "{run:#?}");
     assert_eq!(run.phases(), [Phase::Deploying, Phase::Running, Phase::Uploading, Phase::Failed]);
     assert_eq!(run.last().exit_code, Some(3));
-    assert_eq!(world.text(run, "run.log"), "one\ntwo\n");
+    assert_eq!(world.log(run), "one\ntwo\n");
     let files = crate::harness::unpack(&world.file(run, "artifacts.tar.zst").unwrap());
     assert_eq!(files[0].0, "file");
 }

@@ -160,7 +160,7 @@ fn a_killed_agent_finds_its_container_again_and_the_log_is_whole() {
     let run = world.wait_end("long");
     assert_eq!(run.last().exit_code, Some(6));
     let expected: String = (1..=200).map(|i| format!("{i}\n")).collect();
-    assert_eq!(world.text(&run, "run.log"), expected);
+    assert_eq!(world.log(&run), expected);
     assert_eq!(unpack(&world.file(&run, "artifacts.tar.zst").unwrap()).len(), 1);
     world.wait_tidy();
 }
@@ -178,7 +178,7 @@ fn a_container_that_ends_while_no_agent_runs_is_delivered_by_the_next() {
     world.start();
     let run = world.wait_end("short");
     assert_eq!(run.last().exit_code, Some(8));
-    assert_eq!(world.text(&run, "run.log"), "one\ntwo\n");
+    assert_eq!(world.log(&run), "one\ntwo\n");
     assert!(run.at(Phase::Uploading) <= ended, "the instant of its end is that of its end");
     world.wait_tidy();
 }

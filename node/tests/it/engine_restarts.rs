@@ -42,7 +42,7 @@ fn restarts(ending: Ending) {
     for name in ["ready", "later"] {
         let run = world.wait_end(name);
         assert_eq!(run.end(), Some((Phase::Completed, Reason::ExitCode)), "{ending:?}: {run:#?}");
-        assert_eq!(world.text(&run, "run.log"), "done\n", "{ending:?}: it ran once");
+        assert_eq!(world.log(&run), "done\n", "{ending:?}: it ran once");
         let files = crate::harness::unpack(&world.file(&run, "artifacts.tar.zst").unwrap());
         assert_eq!(files[0].2.as_deref(), Some(&b"ran\n"[..]), "{ending:?}: it ran once");
     }

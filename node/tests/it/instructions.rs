@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use almanac_proto::{
-    convert,
+    convert, log,
     v1::{Cancellation, Cordon, Instructions},
 };
 use almanac_schemas::{Phase, Reason};
@@ -52,8 +52,8 @@ fn wait_listening(world: &mut World) {
 /// The log of a run that goes on.
 fn log(world: &World) -> String {
     let runs = fs::read_dir(world.state_dir().join("runs")).into_iter().flatten().filter_map(Result::ok);
-    runs.map(|run| fs::read_to_string(run.path().join("outbox").join("run.log")).unwrap_or_default())
-        .collect()
+    let read = |path| String::from_utf8(log::plain(&fs::read(path).unwrap_or_default())).unwrap();
+    runs.map(|run| read(run.path().join("outbox").join("run.log"))).collect()
 }
 
 /// A long run that holds up nobody else's files.
@@ -89,7 +89,7 @@ fn a_cancelled_run_is_stopped_and_what_it_left_is_kept() {
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
     assert_eq!(ended.last().message, "alice cancelled it: wrong host");
-    assert!(world.text(&ended, "run.log").ends_with("stopped\n"));
+    assert!(world.log(&ended).ends_with("stopped\n"));
     assert!(!world.processes().is_empty(), "the other goes on");
 }
 
@@ -259,7 +259,7 @@ fn a_container_that_is_held_or_runs_is_stopped() {
     world.reconciler.instruct(&cancel(&run));
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
-    assert_eq!(world.text(&ended, "run.log"), "up\nstopped\n");
+    assert_eq!(world.log(&ended), "up\nstopped\n");
     // One that is made ready for later is withdrawn when no new run starts.
     world.wait("its container", |world| (!world.containers().is_empty()).then_some(()));
     world.reconciler.instruct(&cordon(None));

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use almanac_proto::log::{self, Line, Omission, Stream};
 use almanac_schemas::{Phase, Reason};
 
 use crate::harness::{Job, World, docker};
@@ -13,14 +14,28 @@ fn numbered(last: usize) -> String {
     (1..=last).map(|line| format!("{line:07}\n")).collect()
 }
 
-/// What is kept of a log by a limit.
-fn bounded(all: &[u8], limit: usize) -> Vec<u8> {
-    let (head, tail) = (&all[..limit / 2], &all[all.len() - limit / 2..]);
-    let omitted = all.len() - limit;
-    let start = if head.ends_with(b"\n") { "" } else { "\n" };
-    let notice =
-        format!("{start}[almanac: {omitted} bytes are left out here; of a log, {limit} bytes are kept]\n");
-    [head, notice.as_bytes(), tail].concat()
+/// Looks whether the beginning and the end of everything are kept, in whole lines and within the limit, and the
+/// notice in between says how much is missing.
+fn assert_bounded(file: &[u8], all: &[u8], limit: usize) {
+    let mut at = 0;
+    let mut found = None;
+    for raw in file.split_inclusive(|byte| *byte == b'\n') {
+        let line = Line::parse(raw).unwrap_or_else(|| panic!("no line: {}", String::from_utf8_lossy(raw)));
+        if let Some(omission) = Omission::parse(&line, at as u64) {
+            assert!(found.replace((omission, at, at + raw.len())).is_none(), "two notices");
+        }
+        at += raw.len();
+    }
+    let (omission, end, begin) = found.expect("a notice");
+    let (head, tail) = (&file[..end], &file[begin..]);
+    let (first, last) = (log::plain(head), log::plain(tail));
+    assert_log(&first, &all[..first.len()]);
+    assert_log(&last, &all[all.len() - last.len()..]);
+    for (part, room) in [(head, limit / 2), (tail, limit - limit / 2)] {
+        assert!(part.len() <= room && part.len() + 2 * log::LINE > room, "{} of {room}", part.len());
+    }
+    let missing = (all.len() - first.len() - last.len()) as u64;
+    assert!(omission.bytes > missing && omission.limit == limit as u64, "{omission:?} for {missing}");
 }
 
 /// Compares without printing megabytes.
@@ -49,7 +64,7 @@ fn a_process_that_writes_too_much_keeps_its_beginning_and_its_end() {
     let run = world.wait_end("loud");
     assert_eq!(run.end(), DONE);
     let all = [numbered(100_000).as_bytes(), b"\xff\0end"].concat();
-    assert_log(&world.file(&run, "run.log").unwrap(), &bounded(&all, 64 << 10));
+    assert_bounded(&world.file(&run, "run.log").unwrap(), &all, 64 << 10);
     world.wait_tidy();
 }
 
@@ -81,8 +96,35 @@ fn a_process_that_writes_while_no_agent_runs_is_held_to_the_bound_too() {
     world.start();
     let run = world.wait_end("loud");
     let all = format!("first\n{}last", numbered(100_000));
-    assert_log(&world.file(&run, "run.log").unwrap(), &bounded(all.as_bytes(), 64 << 10));
+    assert_bounded(&world.file(&run, "run.log").unwrap(), all.as_bytes(), 64 << 10);
     world.wait_tidy();
+}
+
+#[test]
+fn what_a_process_writes_is_told_apart_and_stamped() {
+    let mut world = World::new();
+    // Standard output in two pieces of one line, and a last line without an end.
+    let script =
+        "printf one; sleep 0.3; echo ' more'; sleep 0.3; echo oh >&2; sleep 0.3; printf 'a\\r\\000\\377'";
+    world.declare([Job::soon("two").length("1m").sh(script)]);
+    world.start();
+    let run = world.wait_end("two");
+    assert_eq!(run.end(), DONE);
+    let file = world.file(&run, "run.log").unwrap();
+    let lines: Vec<Line<'_>> =
+        file.split_inclusive(|byte| *byte == b'\n').map(|raw| Line::parse(raw).unwrap()).collect();
+    let said: Vec<_> = lines.iter().map(|line| (line.stream, line.is_end, line.text)).collect();
+    let expected: [(Stream, bool, &[u8]); 4] = [
+        (Stream::Stdout, false, b"one"),
+        (Stream::Stdout, true, b" more"),
+        (Stream::Stderr, true, b"oh"),
+        (Stream::Stdout, false, b"a\r\0\xff"),
+    ];
+    assert_eq!(said, expected);
+    let at: Vec<_> = lines.iter().map(|line| line.at().unwrap()).collect();
+    for pair in at.windows(2) {
+        assert!(pair[1] - pair[0] >= chrono::TimeDelta::milliseconds(250), "{at:?}");
+    }
 }
 
 #[test]
@@ -113,7 +155,7 @@ fn a_container_that_writes_too_much_keeps_its_beginning_and_its_end() {
     assert_eq!(run.end(), DONE);
     let mut all: String = (1..=4000).map(|line| format!("{line}{:01000}\n", 0)).collect();
     all.push_str("end");
-    assert_log(&world.file(&run, "run.log").unwrap(), &bounded(all.as_bytes(), 1 << 20));
+    assert_bounded(&world.file(&run, "run.log").unwrap(), all.as_bytes(), 1 << 20);
     world.wait_tidy();
 }
 
@@ -126,7 +168,8 @@ fn a_container_that_writes_faster_than_anybody_reads_misses_nothing_silently() {
     world.start();
     let run = world.wait_end("loud");
     assert_eq!(run.end(), DONE);
-    let log = world.text(&run, "run.log");
+    let size = world.file(&run, "run.log").unwrap().len();
+    let log = world.log(&run);
     assert!(log.starts_with("1000000\n1000001\n") && log.ends_with("1799999\n1800000\n"));
     let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
     for pair in lines.windows(2) {
@@ -139,7 +182,7 @@ fn a_container_that_writes_faster_than_anybody_reads_misses_nothing_silently() {
             );
         }
     }
-    assert!(log.len() <= 513 << 10);
+    assert!(size <= 513 << 10);
     world.wait_tidy();
 }
 
@@ -158,7 +201,7 @@ fn a_container_may_write_any_bytes() {
     assert_eq!(run.end(), DONE);
     let every: Vec<u8> = (0..=255).collect();
     let all = [&every[..], b"\n\n", &vec![0; 100_000], b"\n\xc3("].concat();
-    assert_log(&world.file(&run, "run.log").unwrap(), &all);
+    assert_log(&log::plain(&world.file(&run, "run.log").unwrap()), &all);
     world.wait_tidy();
 }
 
@@ -179,16 +222,35 @@ fn a_long_log_is_taken_up_where_a_killed_agent_left_it() {
     let run = world.wait_end("long");
     assert_eq!(run.end(), DONE);
     let log = world.file(&run, "run.log").unwrap();
-    let notice = b"[almanac: ";
-    let at = log.windows(notice.len()).position(|window| window == notice).unwrap();
-    let line = String::from_utf8_lossy(&log[at..at + 60]).into_owned();
+    let mut at = 0;
+    let notice = log.split_inclusive(|byte| *byte == b'\n').find_map(|raw| {
+        let omission = Omission::parse(&Line::parse(raw)?, at);
+        at += raw.len() as u64;
+        omission
+    });
+    // Each line and each piece takes as much room besides its text, and the engine cuts where it always does.
+    let line = |text: usize| log::HEAD + text + 1;
+    // Some engines forget the newline after such a line, which then is a line of its own.
+    let forgets =
+        log.split(|byte| *byte == b'\n').any(|raw| Line::parse(raw).is_some_and(|line| line.text.is_empty()));
+    let newline = if forgets { line(0) } else { 0 };
     let all: usize = (1..=150_usize)
         .map(|i| {
-            let numbers: usize = (i * 1000..=i * 1000 + 200).map(|number| number.to_string().len() + 1).sum();
-            numbers + 20_000 + format!("err {i}\n").len()
+            let numbers: usize =
+                (i * 1000..=i * 1000 + 200).map(|number| line(number.to_string().len())).sum();
+            // 20,000 bytes without a newline, and the first number of the next round behind them.
+            let next = if i < 150 { ((i + 1) * 1000).to_string().len() } else { 0 };
+            let first = if i == 1 { 0 } else { line((i * 1000).to_string().len()) };
+            numbers - first
+                + line(16 << 10)
+                + line(20_000 - (16 << 10) + next)
+                + if i < 150 { newline } else { 0 }
+                + line(format!("err {i}").len())
         })
         .sum();
-    assert!(line.contains(&format!("{} bytes are left out", all - (1 << 20))), "{line} of {all} bytes");
+    let notice = notice.unwrap();
+    let kept = log.len() - notice.line("2026-11-26T04:00:00.000000000Z").len();
+    assert_eq!(notice.bytes, (all - kept) as u64, "of {all} bytes");
     assert!(!log.windows(6).any(|window| window == b"engine"), "no gap");
     world.wait_tidy();
 }
@@ -208,8 +270,8 @@ fn what_the_engine_threw_away_while_no_agent_ran_is_said() {
     world.wait("its last line", |_| docker(&["logs", "--tail", "1", &name]).contains("last").then_some(()));
     world.start();
     let run = world.wait_end("loud");
-    let log = world.text(&run, "run.log");
+    let log = world.log(&run);
     assert!(log.ends_with("1199999\n1200000\nlast\n"), "{}", &log[log.len().saturating_sub(200)..]);
-    assert!(log.starts_with("first\n\n[almanac: the engine kept no more of the log"), "{}", &log[..200]);
-    assert!(log.len() < 300 << 10);
+    assert!(log.starts_with("first\n[almanac: the engine kept no more of the log"), "{}", &log[..200]);
+    assert!(world.file(&run, "run.log").unwrap().len() < 300 << 10);
 }

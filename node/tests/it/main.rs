@@ -41,4 +41,5 @@ mod snapshots;
 mod spool;
 mod startup;
 mod status;
+mod tail;
 mod uploads;

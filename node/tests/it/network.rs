@@ -50,7 +50,7 @@ fn all_come_home(world: &mut World) {
             .map(|event| event.sequence)
             .collect();
         assert_eq!(arrived, [1, 2, 3, 4], "each once and in order");
-        assert_eq!(world.text(run, "run.log"), format!("{}\n", run.key.0));
+        assert_eq!(world.log(run), format!("{}\n", run.key.0));
         for name in ["artifacts.tar.zst", "run.json"] {
             assert!(world.file(run, name).is_some(), "{name} of {run:#?}");
         }

@@ -32,7 +32,7 @@ fn it_runs_its_schedule_from_the_disk_and_delivers_everything_later() {
         assert_eq!(ran.iter().filter(|other| *other == id).count(), 1, "{id} ran more than once");
         let run = runs.iter().find(|run| run.key.0 == *id).unwrap();
         assert_eq!(run.end(), DONE);
-        assert_eq!(world.text(run, "run.log"), "out\n");
+        assert_eq!(world.log(run), "out\n");
         assert!(world.file(run, "artifacts.tar.zst").is_some());
     }
     // In the order in which it happened.
@@ -77,6 +77,6 @@ fn a_run_that_began_before_and_ended_without_it_is_delivered_whole() {
     world.reconciler.come_back();
     let run = world.wait_end("long");
     assert_eq!(run.end(), DONE);
-    assert_eq!(world.text(&run, "run.log"), "one\ntwo\n");
+    assert_eq!(world.log(&run), "one\ntwo\n");
     world.wait_tidy();
 }

@@ -48,7 +48,7 @@ fn survives(mut world: World, point: Point) {
         "{point:?}: {run:#?}"
     );
     assert_eq!(run.last().exit_code, Some(3), "{point:?}");
-    assert_eq!(world.text(&run, "run.log"), "one\ntwo\n", "{point:?}");
+    assert_eq!(world.log(&run), "one\ntwo\n", "{point:?}");
     let files = unpack(&world.file(&run, "artifacts.tar.zst").unwrap());
     assert_eq!(files[0].2.as_deref(), Some(&b"ran\n"[..]), "{point:?}: it ran once");
     let skew = run.at(Phase::Running) - at;

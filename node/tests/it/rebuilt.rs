@@ -152,7 +152,7 @@ fn assert_accounted(
 ) {
     match run.end().unwrap() {
         (Phase::Completed, Reason::ExitCode) => {
-            assert_eq!(world.text(run, "run.log"), "one\ntwo\n", "{how:?}");
+            assert_eq!(world.log(run), "one\ntwo\n", "{how:?}");
             let files = unpack(&world.file(run, "artifacts.tar.zst").unwrap());
             assert_eq!(files[0].2.as_deref(), Some(&b"ran\n"[..]), "{how:?}: it ran once");
         }

@@ -44,7 +44,7 @@ fn cordoning_leaves_what_runs_alone() {
     world.wait_followed();
     let run = world.wait_end("long");
     assert_eq!(run.end(), Some((Phase::Completed, Reason::ExitCode)));
-    assert_eq!(world.text(&run, "run.log"), "one\ntwo\n");
+    assert_eq!(world.log(&run), "one\ntwo\n");
 }
 
 #[test]

@@ -83,5 +83,5 @@ fn a_container_reads_its_files_whatever_the_mask_of_the_agent_is() {
     world.agent = Some(Agent::spawn(command, &world.path("agent.log")));
     let run = world.wait_end("strict");
     assert_eq!(run.end(), Some((Phase::Completed, Reason::ExitCode)), "{:?}", run.last());
-    assert!(world.text(&run, "run.log").contains("greeting: hello"));
+    assert!(world.log(&run).contains("greeting: hello"));
 }

@@ -25,7 +25,7 @@ fn it_ends_within_seconds_and_the_run_is_finished_by_the_next_agent() {
     let run = world.wait_end("long");
     assert_eq!(run.end(), Some((Phase::Failed, Reason::ExitCode)));
     assert_eq!(run.last().exit_code, Some(5));
-    assert_eq!(world.text(&run, "run.log"), "one\ntwo\n");
+    assert_eq!(world.log(&run), "one\ntwo\n");
     world.wait_tidy();
 }
 

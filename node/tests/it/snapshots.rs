@@ -52,7 +52,7 @@ fn a_run_is_not_disturbed_when_its_job_is_removed() {
     world.wait_followed();
     let run = world.wait_end("long");
     assert_eq!(run.end(), DONE);
-    assert_eq!(world.text(&run, "run.log"), "one\ntwo\n");
+    assert_eq!(world.log(&run), "one\ntwo\n");
     assert_eq!(run.last().commit, format!("{:040x}", 1), "it follows the manifest that it began with");
 }
 
@@ -70,10 +70,10 @@ fn a_changed_job_changes_the_next_run_and_not_the_present_one() {
     let second = world.wait_told("a run of the new manifest", |record| {
         record.runs("tick").into_iter().find(|run| run.events[0].commit == new && run.end().is_some())
     });
-    assert_eq!(world.text(&second, "run.log"), "new\n");
+    assert_eq!(world.log(&second), "new\n");
     std::fs::write(&gate, "").unwrap();
     let first = world.wait_end("tick");
-    assert_eq!(world.text(&first, "run.log"), "old\nstill old\n");
+    assert_eq!(world.log(&first), "old\nstill old\n");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn artifacts_of_the_oldest_runs_go_when_there_are_too_many() {
     for run in &ends[..2] {
         assert_eq!(run.end(), Some((Phase::Failed, Reason::Artifacts)));
         assert_eq!(run.last().exit_code, Some(0), "its own end is known all the same");
-        assert_eq!(world.text(run, "run.log"), "out\n");
+        assert_eq!(world.log(run), "out\n");
         assert!(world.file(run, "artifacts.tar.zst").is_none());
     }
     let messages: Vec<&str> = ends.iter().map(|run| run.last().message.as_str()).collect();

@@ -29,7 +29,7 @@ fn assert_whole(world: &World, run: &crate::harness::Run) {
     assert_eq!(data.len() as u64, 6 * MIB);
     let hash: String =
         <sha2::Sha256 as sha2::Digest>::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(world.text(run, "run.log").starts_with(&hash));
+    assert!(world.log(run).starts_with(&hash));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn one_that_is_refused_for_a_while_holds_up_no_run() {
         world.reconciler.faults().refuse_uploads = None;
         for run in world.wait_ended("tick", 3) {
             assert_eq!(run.end(), DONE, "after {code:?}");
-            assert_eq!(world.text(&run, "run.log"), format!("{}\n", run.key.0));
+            assert_eq!(world.log(&run), format!("{}\n", run.key.0));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     heartbeats::Heartbeats,
     instructions::Instructions,
     limits::Streams,
+    logs::Hub,
     metrics::Metrics,
     request,
     rights::{Action, Caller},
@@ -38,6 +39,8 @@ pub struct Context {
     pub heartbeats: Heartbeats,
     /// What people said to nodes.
     pub instructions: Instructions,
+    /// Who watches which log.
+    pub logs: Hub,
     /// Files of runs.
     pub uploads: Uploads,
     /// Who tells who calls.
@@ -93,7 +96,7 @@ impl Context {
     }
 
     /// Asks the database something, which is measured. One that is known to be away is not waited for.
-    pub(super) async fn database<T>(
+    pub(crate) async fn database<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,

@@ -4,9 +4,10 @@
 mod context;
 mod heartbeat;
 mod instruct;
+mod logs;
 mod message;
 mod node;
-mod refuse;
+pub(crate) mod refuse;
 mod runs;
 mod steer;
 mod syncs;

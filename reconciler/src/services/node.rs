@@ -23,7 +23,7 @@ use crate::{
     watch,
 };
 
-use super::{Context, context::within, heartbeat, message, refuse};
+use super::{Context, context::within, heartbeat, logs, message, refuse};
 
 /// How long an upload may be silent. What has arrived is kept, and the agent goes on from there.
 const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
@@ -94,12 +94,12 @@ impl NodeService for NodeCalls {
         request: Request<v1::WatchDesiredStateRequest>,
     ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
-        let Context { applied, instructions, streams, stop, .. } = &self.0;
-        let (applied, instructions) = (applied.clone(), instructions.clone());
+        let Context { applied, instructions, logs, streams, stop, .. } = &self.0;
+        let (applied, instructions, logs) = (applied.clone(), instructions.clone(), logs.wanted());
         let (streams, stop) = (streams.clone(), stop.clone());
         let v1::WatchDesiredStateRequest { epoch, generation, .. } = request.into_inner();
         let asking = watch::Asking { node, caller, held: (epoch, generation) };
-        let states = watch::desired_states(applied, instructions, asking, streams, stop);
+        let states = watch::desired_states(applied, instructions, logs, asking, streams, stop);
         Ok(Response::new(Box::pin(ReceiverStream::new(states))))
     }
 
@@ -197,6 +197,20 @@ impl NodeService for NodeCalls {
         // No deadline: hashing and storing take as long as the file is large.
         let row = self.0.uploads.commit(&node, id, settings, clock::now()).await.map_err(refuse::upload)?;
         Ok(Response::new(v1::CommitUploadResponse { artifact: Some(message::artifact(&row)) }))
+    }
+
+    type StreamLogsStream = logs::Asking;
+
+    async fn stream_logs(
+        &self,
+        request: Request<Streaming<v1::StreamLogsRequest>>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let (metadata, _, mut pieces) = request.into_parts();
+        // Whoever is not known is not waited for.
+        self.0.known(&metadata)?;
+        let first = logs::first(&self.0, &mut pieces).await?;
+        let (node, caller) = self.node(&metadata, &first.node)?;
+        logs::stream(&self.0, &node, caller, &first, pieces).map(Response::new)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 /// The header by which gRPC says when to try again (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-pub(super) fn unauthenticated(error: &AuthError, metrics: &Metrics) -> Status {
+pub(crate) fn unauthenticated(error: &AuthError, metrics: &Metrics) -> Status {
     let AuthError::TooMany(error) = error else { return Status::unauthenticated(chain(error)) };
     metrics.rate_limited();
     let mut status = Status::resource_exhausted(error.to_string());
@@ -30,19 +30,19 @@ pub(super) fn unauthenticated(error: &AuthError, metrics: &Metrics) -> Status {
     status
 }
 
-pub(super) fn forbidden(error: &Forbidden) -> Status {
+pub(crate) fn forbidden(error: &Forbidden) -> Status {
     Status::permission_denied(error.to_string())
 }
 
-pub(super) fn no_node(name: &NodeName) -> Status {
+pub(crate) fn no_node(name: &NodeName) -> Status {
     Status::not_found(format!("there is no node `{name}`; ListNodes lists those that there are"))
 }
 
-pub(super) fn field(error: FieldError) -> Status {
+pub(crate) fn field(error: FieldError) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-pub(super) fn store(error: StoreError) -> Status {
+pub(crate) fn store(error: StoreError) -> Status {
     if let StoreError::Lost = error {
         // That is said once, and not for each of those who call meanwhile.
         tracing::debug!(error = chain(&error), "a call failed");
@@ -62,7 +62,7 @@ pub(super) fn store(error: StoreError) -> Status {
     }
 }
 
-pub(super) fn upload(error: UploadError) -> Status {
+pub(crate) fn upload(error: UploadError) -> Status {
     let text = error.to_string();
     match error {
         UploadError::UnknownRun(_) | UploadError::UnknownUpload(_) => Status::not_found(text),
@@ -80,7 +80,7 @@ pub(super) fn upload(error: UploadError) -> Status {
     }
 }
 
-pub(super) fn object(error: ObjectError) -> Status {
+pub(crate) fn object(error: ObjectError) -> Status {
     match error {
         ObjectError::Full(_) => Status::resource_exhausted(error.to_string()),
         ObjectError::NotFound { .. } => Status::not_found(error.to_string()),
@@ -88,14 +88,14 @@ pub(super) fn object(error: ObjectError) -> Status {
     }
 }
 
-pub(super) fn ask(error: AskError) -> Status {
+pub(crate) fn ask(error: AskError) -> Status {
     match error {
         AskError::Busy => Status::resource_exhausted("many wait for a sync already; try again in a moment"),
         AskError::Stopping => Status::unavailable("the reconciler is stopping; try again in a moment"),
     }
 }
 
-pub(super) fn find(error: RoundError) -> Status {
+pub(crate) fn find(error: RoundError) -> Status {
     match error {
         RoundError::Look(error) => {
             let text = chain(&error);

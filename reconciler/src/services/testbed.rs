@@ -20,7 +20,7 @@ use crate::{
     store::DeletedJobFilter,
 };
 
-use super::{Context, context::within, instruct, message, refuse, runs, steer, syncs};
+use super::{Context, context::within, instruct, logs, message, refuse, runs, steer, syncs};
 
 /// The longest time that occurrences are listed for.
 const MAX_SPAN: TimeDelta = TimeDelta::days(92);
@@ -351,6 +351,16 @@ impl TestbedService for TestbedCalls {
             team,
             key: caller.key,
         }))
+    }
+
+    type TailLogsStream = logs::Tail;
+
+    async fn tail_logs(
+        &self,
+        request: Request<v1::TailLogsRequest>,
+    ) -> Result<Response<Self::TailLogsStream>, Status> {
+        let tail = logs::tail(&self.0, request.metadata(), request.get_ref());
+        within(tail).await.map(Response::new)
     }
 }
 

@@ -21,6 +21,9 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 /// The channel of PostgreSQL on which reconcilers tell each other.
 pub const CHANNEL: &str = "almanac";
 
+/// The channel on which they write to each other about logs that somebody watches.
+pub const LETTERS: &str = "almanac_logs";
+
 /// How long a writer waits for another one, be it another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -39,7 +39,7 @@ pub use actions::ActionRow;
 pub use apply::{Apply, Base, Effect};
 pub use artifacts::{ArtifactRow, UploadRow};
 pub use changes::{ChangeRow, HistoryRow};
-pub use engine::{CHANNEL, Engine};
+pub use engine::{CHANNEL, Engine, LETTERS};
 pub use error::{OpenError, StoreError};
 pub use findings::FindingRow;
 pub use heartbeats::HeartbeatRow;
@@ -66,6 +66,18 @@ impl Store {
     /// Which database it is.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Writes a letter of at most 7,999 bytes to the other reconcilers of this database, which is kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn write_letter(&self, text: &str) -> Result<(), StoreError> {
+        if let Engine::Postgres { .. } = self.engine {
+            sqlx::query("SELECT pg_notify($1, $2)").bind(LETTERS).bind(text).execute(&self.pool).await?;
+        }
+        Ok(())
     }
 
     /// Begins a change.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use almanac_reconciler::{
     clock,
     follow::{self, Follow, Intervals},
+    hear::Ears,
     intent::Deed,
     lead::Leadership,
     metrics::Metrics,
@@ -14,7 +15,11 @@ use almanac_reconciler::{
     store::{ActionRow, LookRow, Store, StoreError, SyncOutcome},
     sync::{Reconciler, Round, RoundError},
 };
-use tokio::{runtime::Handle, sync::watch, task::block_in_place};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::block_in_place,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::bed::{Bed, job};
@@ -140,7 +145,7 @@ async fn a_round_that_is_under_way_ends_before_the_task_does() {
         watched: None,
         intervals: Intervals { poll: hour, drift: hour },
         leadership,
-        ears: Arc::default(),
+        ears: Arc::new(Ears::new(mpsc::channel(1).0)),
         metrics: Metrics::default(),
         stop: stop.clone(),
     });

@@ -41,6 +41,7 @@ mod server;
 mod signatures;
 mod startup;
 mod steering;
+mod tail;
 mod tls;
 mod traces;
 mod transfers;

@@ -27,6 +27,7 @@ enum Call {
     GetRunOfCarol,
     ListArtifacts,
     Download,
+    TailLogs,
     CancelRun,
     CordonNode,
     UncordonNode,
@@ -48,6 +49,7 @@ enum Call {
     Report,
     BeginUpload,
     Upload,
+    StreamLogs,
     CommitUpload,
 }
 
@@ -145,6 +147,9 @@ impl Wire {
                 name: name("run.log"),
                 offset: 0,
             })),
+            Call::TailLogs => {
+                ask!(people.tail_logs(v1::TailLogsRequest { run_id: bobs, ..Default::default() }))
+            }
             Call::CancelRun => {
                 ask!(people.cancel_run(v1::CancelRunRequest { id: bobs, reason: String::new() }))
             }
@@ -202,6 +207,12 @@ impl Wire {
                 data: Default::default(),
                 crc32: None,
             }]))),
+            Call::StreamLogs => ask!(agents.stream_logs(tokio_stream::iter([v1::StreamLogsRequest {
+                node: name("london-01"),
+                run_id: bobs,
+                role: v1::Role::Client.into(),
+                piece: None,
+            }]))),
             Call::CommitUpload => {
                 ask!(agents.commit_upload(v1::CommitUploadRequest { upload_id: self.upload.clone() }))
             }
@@ -247,6 +258,7 @@ async fn every_call_by_every_caller() {
         (Call::GetRunOfCarol,    [HI,         HI,    OK,                OK,           HI,     OK]),
         (Call::ListArtifacts,    [OK,         HI,    HI,                OK,           OK,     HI]),
         (Call::Download,         [OK,         HI,    HI,                OK,           NO,     HI]),
+        (Call::TailLogs,         [OK,         HI,    HI,                OK,           NO,     HI]),
         (Call::CancelRun,        [NF,         HI,    HI,                NF,           NO,     HI]),
         (Call::CordonNode,       [NO,         NO,    NO,                IN,           IN,     NO]),
         (Call::UncordonNode,     [NO,         NO,    NO,                OK,           OK,     NO]),
@@ -268,6 +280,7 @@ async fn every_call_by_every_caller() {
         (Call::Report,           [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::BeginUpload,      [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::Upload,           [NO,         NO,    NO,                NO,           OK,     NO]),
+        (Call::StreamLogs,       [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::CommitUpload,     [NO,         NO,    NO,                NO,           OK,     NO]),
     ];
     let audience = limits::DEFAULT_AUDIENCE;

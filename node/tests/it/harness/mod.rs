@@ -11,6 +11,7 @@ mod reconciler;
 mod record;
 pub(crate) mod registry;
 mod service;
+mod tail;
 mod wait;
 mod world;
 

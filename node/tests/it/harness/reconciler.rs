@@ -16,7 +16,10 @@ use tonic::{
 
 use almanac_proto::{
     convert,
-    v1::{Instructions, Snapshot, WatchDesiredStateResponse, node_service_server::NodeServiceServer},
+    v1::{
+        Instructions, LogPiece, LogRequest, LogRequests, Snapshot, StreamLogsResponse,
+        WatchDesiredStateResponse, node_service_server::NodeServiceServer,
+    },
 };
 use almanac_schemas::{NodeName, PublicKey};
 
@@ -91,6 +94,8 @@ impl Reconciler {
             heartbeat_interval: Mutex::new(Duration::from_secs(30)),
             faults: Mutex::default(),
             record: Mutex::default(),
+            logs: Mutex::default(),
+            lines: Arc::default(),
         });
         let (server, address) = serve(&shared, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         Self { shared, address, server: Some(server) }
@@ -154,6 +159,28 @@ impl Reconciler {
             let instructions = Some(instructions.clone());
             let _ = watcher.try_send(Ok(WatchDesiredStateResponse { instructions, ..Default::default() }));
         }
+    }
+
+    /// Which logs are watched, which replaces what was said before.
+    pub(crate) fn watch_logs(&self, logs: &[(String, i32)]) {
+        let watchers = self.shared.watchers.lock().unwrap();
+        let request = |(run_id, role): &(String, i32)| LogRequest { run_id: run_id.clone(), role: *role };
+        let logs = LogRequests { logs: logs.iter().map(request).collect() };
+        *self.shared.logs.lock().unwrap() = logs.clone();
+        for watcher in watchers.iter() {
+            let logs = Some(logs.clone());
+            let _ = watcher.try_send(Ok(WatchDesiredStateResponse { logs, ..Default::default() }));
+        }
+    }
+
+    /// Asks the agent for a part of a log; nothing when it does not send that log, or does not answer.
+    pub(crate) fn ask_log(&self, run: &(String, i32), question: StreamLogsResponse) -> Option<LogPiece> {
+        self.shared.lines.ask(run, question)
+    }
+
+    /// How often the agent has opened a stream for a log.
+    pub(crate) fn log_streams(&self, run: &(String, i32)) -> usize {
+        self.shared.lines.opened(run)
     }
 
     /// How often heartbeats are to come.

@@ -18,9 +18,9 @@ use almanac_proto::{
     convert, limits, token,
     v1::{
         Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
-        HeartbeatRequest, HeartbeatResponse, Instructions, Phase, Renewal, ReportRunsRequest,
-        ReportRunsResponse, Snapshot, UploadRequest, UploadResponse, WatchDesiredStateRequest,
-        WatchDesiredStateResponse, node_service_server::NodeService,
+        HeartbeatRequest, HeartbeatResponse, Instructions, LogRequests, Phase, Renewal, ReportRunsRequest,
+        ReportRunsResponse, Snapshot, StreamLogsRequest, UploadRequest, UploadResponse,
+        WatchDesiredStateRequest, WatchDesiredStateResponse, node_service_server::NodeService,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -29,6 +29,7 @@ use super::{
     Record,
     network::Handle,
     record::{Beat, File, RunKey},
+    tail,
 };
 
 /// What goes wrong.
@@ -71,6 +72,8 @@ pub(super) struct Shared {
     pub(super) heartbeat_interval: Mutex<Duration>,
     pub(super) faults: Mutex<Faults>,
     pub(super) record: Mutex<Record>,
+    pub(super) logs: Mutex<LogRequests>,
+    pub(super) lines: Arc<tail::Lines>,
 }
 
 impl Shared {
@@ -170,6 +173,7 @@ impl NodeService for Service {
                 snapshot: (!is_held).then_some(snapshot),
                 instructions,
                 renewal: is_held.then_some(Renewal { valid_until, server_time }),
+                logs: Some(self.0.logs.lock().unwrap().clone()),
             };
             sender.try_send(Ok(first)).unwrap();
         }
@@ -304,6 +308,20 @@ impl NodeService for Service {
         }
         self.0.answer("upload");
         Ok(Response::new(UploadResponse { offset }))
+    }
+
+    type StreamLogsStream = tail::Asking;
+
+    async fn stream_logs(
+        &self,
+        request: Request<Streaming<StreamLogsRequest>>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        self.0.enter("logs", &request).await?;
+        let mut pieces = request.into_inner();
+        let first = pieces.message().await?.ok_or_else(unknown)?;
+        self.0.is_node(&first.node)?;
+        let (lines, key) = (Arc::clone(&self.0.lines), (first.run_id, first.role));
+        Ok(Response::new(tail::asking(lines, key, pieces)))
     }
 
     async fn commit_upload(

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use almanac_node::point::Point;
-use almanac_proto::{identity, v1::RunEvent};
+use almanac_proto::{identity, log, v1::RunEvent};
 use almanac_schemas::NodeName;
 
 use super::{
@@ -197,7 +197,7 @@ impl World {
             self.start();
         }
         let run = self.wait_end(name);
-        let log = self.text(&run, "run.log");
+        let log = self.log(&run);
         (run, log)
     }
 
@@ -209,6 +209,11 @@ impl World {
     /// A stored text of a run; empty when there is none.
     pub(crate) fn text(&self, run: &Run, name: &str) -> String {
         String::from_utf8(self.file(run, name).unwrap_or_default()).unwrap()
+    }
+
+    /// What a run wrote to both streams, as far as it is stored.
+    pub(crate) fn log(&self, run: &Run) -> String {
+        String::from_utf8(log::plain(&self.file(run, "run.log").unwrap_or_default())).unwrap()
     }
 
     /// All events so far, in the order of their arrival.

@@ -3,4 +3,5 @@
 
 mod failover;
 mod outage;
+mod tail;
 mod together;
