@@ -129,7 +129,7 @@ fn what_is_read_while_it_is_written_over_is_in_order_or_left_out() {
         let mut next = 0;
         loop {
             let piece = files.read(From::Offset(next), 100 * usize::try_from(SIZE).unwrap()).unwrap();
-            assert!(piece.begin >= next && piece.begin % SIZE == 0);
+            assert!(piece.begin >= next && piece.begin.is_multiple_of(SIZE));
             let first = u32::try_from(piece.begin / SIZE).unwrap();
             let count = u32::try_from(piece.data.len() as u64 / SIZE).unwrap();
             assert_eq!(piece.data, lines(first..first + count));
