@@ -1,4 +1,4 @@
-//! What a run wrote: [`tail`] gets it and goes on where a lost connection stopped, [`print`] shows it.
+//! What a run wrote: [`tail`] gets it and goes on where a lost connection stopped, [`mod@print`] shows it.
 
 pub mod print;
 pub mod tail;
