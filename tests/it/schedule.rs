@@ -34,8 +34,8 @@ fn a_pushed_commit_runs_and_its_artifact_downloads_byte_for_byte(runtime: Runtim
     assert_eq!(phases, ["DEPLOYING", "RUNNING", "UPLOADING", "COMPLETED"]);
 
     let logs = testbed.almanac("bob", &["runs", "logs", id]);
-    let logs = String::from_utf8(logs.stdout).unwrap();
-    assert!(logs.contains("measuring") && logs.contains("done"), "{logs}");
+    let [out, err] = [logs.stdout, logs.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!((out.as_str(), err.as_str()), ("measuring\n", "done\n"), "each on its own stream");
 
     let to = testbed.folder().join("downloads");
     let output = testbed.almanac("bob", &["runs", "download", id, "--extract", "--to", to.to_str().unwrap()]);
