@@ -90,6 +90,11 @@ impl Testbed {
         self.folder().join("artifacts")
     }
 
+    /// The folder in which uploads arrive.
+    pub fn uploads(&self) -> PathBuf {
+        self.folder().join("almanac.db.uploads")
+    }
+
     /// The reconciler's command line, without a subcommand.
     pub fn reconciler_command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(binaries::path("almanac-reconciler"));
