@@ -89,7 +89,7 @@ fn a_cancelled_run_is_stopped_and_what_it_left_is_kept() {
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
     assert_eq!(ended.last().message, "alice cancelled it: wrong host");
-    assert!(world.log(&ended).ends_with("stopped\n"));
+    assert!(world.stdout(&ended).ends_with("stopped\n"));
     assert!(!world.processes().is_empty(), "the other goes on");
 }
 
@@ -259,7 +259,7 @@ fn a_container_that_is_held_or_runs_is_stopped() {
     world.reconciler.instruct(&cancel(&run));
     let ended = world.wait_end("long");
     assert_eq!(ended.end(), Some((Phase::Aborted, Reason::Cancelled)));
-    assert_eq!(world.log(&ended), "up\nstopped\n");
+    assert_eq!(world.stdout(&ended), "up\nstopped\n");
     // One that is made ready for later is withdrawn when no new run starts.
     world.wait("its container", |world| (!world.containers().is_empty()).then_some(()));
     world.reconciler.instruct(&cordon(None));

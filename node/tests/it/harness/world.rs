@@ -12,7 +12,11 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use almanac_node::point::Point;
-use almanac_proto::{identity, log, v1::RunEvent};
+use almanac_proto::{
+    identity,
+    log::{self, Line, Stream},
+    v1::RunEvent,
+};
 use almanac_schemas::NodeName;
 
 use super::{
@@ -214,6 +218,15 @@ impl World {
     /// What a run wrote to both streams, as far as it is stored.
     pub(crate) fn log(&self, run: &Run) -> String {
         String::from_utf8(log::plain(&self.file(run, "run.log").unwrap_or_default())).unwrap()
+    }
+
+    /// What a run wrote to its standard output, as far as it is stored. A shell may say on the other stream that a command of
+    /// its was terminated, sooner or later than that.
+    pub(crate) fn stdout(&self, run: &Run) -> String {
+        let log = self.file(run, "run.log").unwrap_or_default();
+        let is_stdout = |line: &&[u8]| Line::parse(line).is_some_and(|line| line.stream == Stream::Stdout);
+        let lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').filter(is_stdout).collect();
+        String::from_utf8(log::plain(&lines.concat())).unwrap()
     }
 
     /// All events so far, in the order of their arrival.
