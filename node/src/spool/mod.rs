@@ -60,7 +60,7 @@ impl Spool {
         self.limit
     }
 
-    /// Drops files that are tried in vain, and others until it is within its bound, but none that is on its way.
+    /// Drops files until it is within its bound, but none that is on its way.
     ///
     /// # Errors
     ///
@@ -71,12 +71,6 @@ impl Spool {
         state_dir: &StateDir,
         is_under_way: impl Fn(i64) -> bool,
     ) -> Result<(), JournalError> {
-        for upload in journal.failing_uploads(ATTEMPTS, clock::now() - PATIENCE).await? {
-            if !is_under_way(upload.id) {
-                let why = format!("it was tried in vain for {} days", PATIENCE.num_days());
-                drop_file(journal, state_dir, &upload, &why).await?;
-            }
-        }
         if journal.waiting_bytes().await? <= self.limit.as_bytes() {
             return Ok(());
         }
@@ -88,6 +82,26 @@ impl Spool {
         }
         Ok(())
     }
+}
+
+/// Drops files that were tried in vain for long enough, but none that is on its way. There is nothing to find but after a
+/// try has failed.
+///
+/// # Errors
+///
+/// When the journal cannot be read or written.
+pub async fn end_vain_tries(
+    journal: &Journal,
+    state_dir: &StateDir,
+    is_under_way: impl Fn(i64) -> bool,
+) -> Result<(), JournalError> {
+    for upload in journal.failing_uploads(ATTEMPTS, clock::now() - PATIENCE).await? {
+        if !is_under_way(upload.id) {
+            let why = format!("it was tried in vain for {} days", PATIENCE.num_days());
+            drop_file(journal, state_dir, &upload, &why).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Drops a file, and records it with its run.

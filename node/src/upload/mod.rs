@@ -28,7 +28,7 @@ use crate::{
     point::{Point, Points},
     run::{Observation, RunKey},
     runtime::chain,
-    spool::Spool,
+    spool::{self, Spool},
     state_dir::StateDir,
     traffic::Traffic,
 };
@@ -109,6 +109,8 @@ impl Uploads {
             Event::Waited(backoff) => {
                 self.backoff = backoff;
                 self.retry = None;
+                let (Uploader { journal, state_dir, .. }, flight) = (&self.uploader, &self.flight);
+                spool::end_vain_tries(journal, state_dir, |id| flight.holds(id)).await?;
                 self.look_around().await?;
             }
             Event::Landed(Ok((pending, sent))) => {

@@ -10,20 +10,25 @@ const AT: &str = "2030-01-01T12:00:00Z";
 
 const SIZE: usize = 48;
 
-#[tokio::test]
-#[ignore = "needs postgres"]
-async fn a_log_is_watched_at_another_reconciler_than_its_nodes() {
-    let testbed = Testbed::prepare_on_postgres();
+/// Two reconcilers, and a run that goes on, on a node that is connected to the first.
+async fn two_replicas(testbed: &Testbed) -> (Replica<'_>, Replica<'_>, String) {
     testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
     let commit = testbed.repository.push("users, nodes and a job");
-    let one = Replica::start(&testbed, "one").await;
+    let one = Replica::start(testbed, "one").await;
     one.serves(&commit).await;
-    let other = Replica::start(&testbed, "two").await;
+    let other = Replica::start(testbed, "two").await;
     other.serves(&commit).await;
     let events = whole_run("ping", "london-01", instant(AT))[..2].to_vec();
     let report = v1::ReportRunsRequest { node: "london-01".to_owned(), events };
     one.agent("london-01").report_runs(report).await.unwrap();
-    let run = run_id("ping", "london-01", instant(AT));
+    (one, other, run_id("ping", "london-01", instant(AT)))
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn a_log_is_watched_at_another_reconciler_than_its_nodes() {
+    let testbed = Testbed::prepare_on_postgres();
+    let (one, other, run) = two_replicas(&testbed).await;
     let sender = LogSender::start(one.agent("london-01"), "london-01", &run);
     // More than goes into one letter, or one answer.
     sender.write(&lines(0..5000));
@@ -65,16 +70,7 @@ async fn a_log_is_watched_at_another_reconciler_than_its_nodes() {
 #[ignore = "needs postgres"]
 async fn a_reconciler_that_is_killed_is_forgotten() {
     let testbed = Testbed::prepare_on_postgres();
-    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
-    let commit = testbed.repository.push("users, nodes and a job");
-    let one = Replica::start(&testbed, "one").await;
-    one.serves(&commit).await;
-    let other = Replica::start(&testbed, "two").await;
-    other.serves(&commit).await;
-    let events = whole_run("ping", "london-01", instant(AT))[..2].to_vec();
-    let report = v1::ReportRunsRequest { node: "london-01".to_owned(), events };
-    one.agent("london-01").report_runs(report).await.unwrap();
-    let run = run_id("ping", "london-01", instant(AT));
+    let (one, other, run) = two_replicas(&testbed).await;
     let sender = LogSender::start(one.agent("london-01"), "london-01", &run);
     sender.write(&lines(0..5));
     let follow = v1::TailLogsRequest { run_id: run, follow: true, ..Default::default() };
