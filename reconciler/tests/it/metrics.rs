@@ -135,7 +135,12 @@ async fn a_source_that_fails_makes_the_program_unready() {
     let commit = testbed.repository.push("users and nodes");
     testbed.serve_with("http", &["--listen", "127.0.0.1:0", "--poll-interval", "1s"]).await;
     testbed.wait_applied(&commit).await;
-    assert_eq!(testbed.get("/readyz").await, (200, "ok\n".to_owned()));
+    // A commit is in force before the look that found it has ended.
+    testbed
+        .wait_for("the first look", async || {
+            (testbed.get("/readyz").await == (200, "ok\n".to_owned())).then_some(())
+        })
+        .await;
     let (status, text) = testbed.get("/readyz?verbose").await;
     assert_eq!(
         (status, &*text),
