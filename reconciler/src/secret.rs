@@ -75,6 +75,11 @@ impl SecretSource {
 }
 
 impl Secret {
+    /// A part of a secret.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The secret itself.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -8,6 +8,7 @@ use crate::{
     manifest::{Envelope, Metadata, constant_kind},
     name::ConfigName,
     secret::SecretRef,
+    store_credentials::StoreCredentials,
 };
 
 constant_kind!(
@@ -52,7 +53,18 @@ pub struct ArtifactStore {
     /// beside the reconciler's database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
-    /// What the store asks for.
+    /// The address of the store's service, such as `https://minio.example.org:9000`, where it is not that of Azure or
+    /// Amazon. Nodes send files to it, too, so it must be one that they reach. For `az://` the account is part of
+    /// it: of the host's name, or else the whole path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region of an S3 bucket. Absent: that of the reconciler's environment, and else `us-east-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Whether the store may be reached without TLS. Over loopback it always may.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_http: bool,
+    /// What the store asks for. Absent: what the reconciler's environment or its machine has for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<StoreCredentials>,
     /// How long artifacts are kept where a job does not say.
@@ -61,16 +73,15 @@ pub struct ArtifactStore {
 
 impl Default for ArtifactStore {
     fn default() -> Self {
-        Self { store: None, credentials: None, retention: Duration::from_secs(180 * 86_400) }
+        Self {
+            store: None,
+            endpoint: None,
+            region: None,
+            allow_http: false,
+            credentials: None,
+            retention: Duration::from_secs(180 * 86_400),
+        }
     }
-}
-
-/// What a store asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct StoreCredentials {
-    /// A connection string, as Azure gives it.
-    pub connection_string: SecretRef,
 }
 
 /// How often agents report, and when silence means something.

@@ -31,6 +31,7 @@ pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod size;
+pub mod store_credentials;
 pub mod timetable;
 pub mod timezone;
 pub mod user;

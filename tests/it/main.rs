@@ -13,4 +13,5 @@ mod isolation;
 mod schedule;
 mod soak;
 mod steering;
+mod stores;
 mod tail;

@@ -30,6 +30,11 @@ impl Daemon {
         Self { name: name.to_owned(), child, log: log.to_owned() }
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that it printed.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

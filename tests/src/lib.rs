@@ -10,6 +10,7 @@ mod binaries;
 mod daemon;
 pub mod engine;
 pub mod manifest;
+pub mod object_store;
 mod repository;
 mod testbed;
 mod wait;

@@ -31,6 +31,8 @@ pub struct Testbed {
     reconciler: Option<Daemon>,
     agents: BTreeMap<String, Daemon>,
     runtime: Runtime,
+    /// Whether the reconciler's command line names the store.
+    names_store: bool,
     /// The last to be dropped: the daemons' logs are in it.
     folder: TempDir,
 }
@@ -43,6 +45,18 @@ impl Testbed {
     pub fn start(runtime: Runtime) -> Self {
         let mut testbed = Self::prepare(runtime);
         let commit = testbed.repository.push("users and nodes");
+        testbed.start_reconciler();
+        testbed.wait_applied(&commit);
+        testbed
+    }
+
+    /// As [`Testbed::start`], with these lines below `artifacts` in the settings.
+    pub fn with_store(runtime: Runtime, artifacts: impl FnOnce(&Self) -> String) -> Self {
+        let mut testbed = Self::prepare(runtime);
+        testbed.names_store = false;
+        let lines: String = artifacts(&testbed).lines().map(|line| format!("    {line}\n")).collect();
+        testbed.repository.write("config.yaml", manifest::config() + "  artifacts:\n" + &lines);
+        let commit = testbed.repository.push("users, nodes and settings");
         testbed.start_reconciler();
         testbed.wait_applied(&commit);
         testbed
@@ -67,7 +81,15 @@ impl Testbed {
             repository.write(&format!("nodes/{name}.yaml"), manifest::node(name, &key(name)));
         }
         repository.write("config.yaml", manifest::config());
-        Self { repository, port, reconciler: None, agents: BTreeMap::new(), runtime, folder }
+        Self {
+            repository,
+            port,
+            reconciler: None,
+            agents: BTreeMap::new(),
+            runtime,
+            names_store: true,
+            folder,
+        }
     }
 
     /// The folder that everything is in.
@@ -101,7 +123,9 @@ impl Testbed {
         command.arg(subcommand);
         command.arg("--repo").arg(self.repository.path()).args(["--branch", "main"]);
         command.arg("--database").arg(format!("sqlite://{}", self.folder().join("almanac.db").display()));
-        command.arg("--artifacts").arg(self.store());
+        if self.names_store {
+            command.arg("--artifacts").arg(self.store());
+        }
         command
     }
 
@@ -174,6 +198,16 @@ impl Testbed {
     /// Takes a node's agent, to end it in one way or another.
     pub fn take_agent(&mut self, node: &str) -> Daemon {
         self.agents.remove(node).unwrap()
+    }
+
+    /// The id of an agent's process.
+    pub fn agent_id(&self, node: &str) -> u32 {
+        self.agents[node].id()
+    }
+
+    /// The id of the reconciler's process.
+    pub fn reconciler_id(&self) -> u32 {
+        self.reconciler.as_ref().unwrap().id()
     }
 
     /// What an agent printed.

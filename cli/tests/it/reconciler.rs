@@ -720,6 +720,14 @@ impl TestbedService for Reconciler {
         Ok(Response::new(Box::pin(iter(lines.chain([end]).collect::<Vec<_>>()))))
     }
 
+    async fn grant_download(
+        &self,
+        request: Request<v1::GrantDownloadRequest>,
+    ) -> Answer<v1::GrantDownloadResponse> {
+        self.ask(&request)?;
+        Err(Status::unimplemented("the store is a folder"))
+    }
+
     async fn sync_now(&self, request: Request<v1::SyncNowRequest>) -> Answer<v1::SyncNowResponse> {
         self.ask(&request)?;
         let sync = Some(self.state.lock().unwrap().look());

@@ -2,11 +2,14 @@
 //! none while an exclusive run goes on. A run has finished when the reconciler has all of them; only then are they
 //! removed here.
 
+mod direct;
 mod flight;
 mod part;
+mod put;
 mod send;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,6 +37,7 @@ use crate::{
 };
 
 use flight::Flight;
+use put::Putter;
 use send::UploadError;
 
 /// What the uploader works with.
@@ -59,6 +63,8 @@ pub struct Uploader {
 /// Uploads until the agent stops.
 pub async fn upload(uploader: Uploader, stop: CancellationToken) {
     let mut uploads = Uploads {
+        store: Putter::default(),
+        broken: BTreeMap::new(),
         flight: Flight::default(),
         tasks: JoinSet::new(),
         retry: None,
@@ -95,6 +101,10 @@ enum Event {
 /// What is on its way. All that is recorded of it is recorded here, one after the other; the tasks do nothing but send.
 struct Uploads {
     uploader: Uploader,
+    /// What makes requests to stores.
+    store: Putter,
+    /// How often files arrived broken since the agent started.
+    broken: BTreeMap<i64, u32>,
     flight: Flight,
     tasks: JoinSet<(PendingUpload, Result<(), UploadError>)>,
     /// The wait after a failure. Nothing new begins during it.
@@ -140,9 +150,9 @@ impl Uploads {
             let waiting = self.uploader.journal.next_uploads(lane, Flight::reach(lane)).await?;
             for pending in self.flight.board(lane, waiting) {
                 let (link, traffic) = (self.uploader.link.clone(), self.uploader.traffic.clone());
-                let path = self.uploader.path(&pending);
+                let (path, store) = (self.uploader.path(&pending), self.store.clone());
                 self.tasks.spawn(async move {
-                    let sent = send::send(&link, &traffic, &pending, &path).await;
+                    let sent = send::send(&link, &traffic, &store, &pending, &path).await;
                     (pending, sent)
                 });
             }
@@ -156,6 +166,7 @@ impl Uploads {
         pending: &PendingUpload,
         sent: Result<(), UploadError>,
     ) -> Result<(), JournalError> {
+        let sent = self.counted(pending, sent);
         let Uploader { link, journal, points, .. } = &self.uploader;
         let (run, file) = (pending.key, &pending.file);
         match sent {
@@ -196,6 +207,29 @@ impl Uploads {
         Ok(())
     }
 
+    /// Counts how often a file arrived broken. One that always does is on a disk that gives another content each time, or
+    /// on a way that cannot be trusted.
+    fn counted(&mut self, pending: &PendingUpload, sent: Result<(), UploadError>) -> Result<(), UploadError> {
+        match sent {
+            Err(UploadError::Call(status)) if status.code() == Code::DataLoss => {
+                let count = self.broken.entry(pending.id).or_default();
+                *count += 1;
+                if *count < MAX_BROKEN {
+                    return Err(UploadError::Call(status));
+                }
+                let count = *count;
+                self.broken.remove(&pending.id);
+                Err(UploadError::Broken(count))
+            }
+            sent => {
+                if sent.is_ok() {
+                    self.broken.remove(&pending.id);
+                }
+                sent
+            }
+        }
+    }
+
     /// Others that fail meanwhile, for the same reason, are not a reason to wait longer.
     fn wait_a_while(&mut self) {
         if self.retry.is_none() {
@@ -207,6 +241,9 @@ impl Uploads {
         }
     }
 }
+
+/// How often a file may arrive broken.
+const MAX_BROKEN: u32 = 5;
 
 /// Whether the file has nothing to do with it: the reconciler is not reached, or has had too many calls.
 fn is_nobodys_fault(status: &Status) -> bool {

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use almanac_proto::v1;
 
+/// The fewest bytes that are read, and sent, at once.
+pub(super) const CHUNK: usize = 16 << 10;
+
 /// Bytes in one message of a part. What has begun is not taken back when an exclusive run begins, so it is short: the
 /// sixteenth of what the link carries in a second, and at least 16 KiB. On a fast link, more would be lost to the cost of
 /// messages than to the waiting.
 fn message_size(part: usize) -> usize {
-    (part / 16).clamp(16 << 10, 256 << 10)
+    (part / 16).clamp(CHUNK, 256 << 10)
 }
 
 /// How much a part is to hold: as much as the link carries in about a second. Whatever lies in buffers on the way when
@@ -32,6 +35,11 @@ impl PartSize {
     /// How long the next part is of what is left of a file.
     pub(super) fn of(self, left: u64) -> u64 {
         self.0.min(left)
+    }
+
+    /// The same, where a store bounds how short a part may be that is not the last one, and how long.
+    pub(super) fn within(self, bounds: &v1::DirectUpload, left: u64) -> u64 {
+        self.0.min(bounds.most).max(bounds.least).min(left)
     }
 
     /// Learns how long a part took. It doubles at most, since a short part says little.
@@ -69,6 +77,16 @@ mod tests {
         assert_eq!(shape, [(100, SIZE), (100 + SIZE as u64, SIZE), (100 + 2 * SIZE as u64, 3)]);
         assert!(super::messages("u", 0, &bytes::Bytes::new()).is_empty());
         assert_eq!((message_size(1 << 20), message_size(4 << 20)), (64 << 10, 256 << 10));
+    }
+
+    #[test]
+    fn a_store_has_its_bounds() {
+        let bounds = |least, most| v1::DirectUpload { least, most };
+        let size = PartSize::first();
+        assert_eq!(size.within(&bounds(5 << 20, 8 << 20), u64::MAX), 5 << 20);
+        assert_eq!(size.within(&bounds(5 << 20, 8 << 20), 7), 7, "the last part");
+        assert_eq!(size.within(&bounds(1, 8 << 20), u64::MAX), PartSize::FIRST);
+        assert_eq!(size.within(&bounds(1, 1000), u64::MAX), 1000);
     }
 
     #[test]

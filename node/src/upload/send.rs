@@ -23,7 +23,11 @@ use crate::{
     traffic::Traffic,
 };
 
-use super::part::{self, PartSize};
+use super::{
+    direct::Direct,
+    part::{self, PartSize},
+    put::{PutError, Putter},
+};
 
 /// How long a part may take, and a small file: 220 bytes per second. An interrupted part goes on where the reconciler
 /// says.
@@ -38,6 +42,12 @@ pub(super) enum UploadError {
     /// The reconciler is not reached, or refuses it.
     #[error("the reconciler does not take the file")]
     Call(#[from] Status),
+    /// The store that it goes to itself does not take it.
+    #[error("the store does not take the file")]
+    Store(#[source] PutError),
+    /// It arrived broken time and again.
+    #[error("it arrived broken {0} times")]
+    Broken(u32),
     /// The reconciler has a part of it that makes no sense.
     #[error("the reconciler has {found} bytes of a file of {size}")]
     Offset {
@@ -58,7 +68,8 @@ impl UploadError {
             }
             // Not `OutOfRange`: that is a part at a wrong offset, and the next try asks for the right one.
             Self::Call(status) => matches!(status.code(), Code::InvalidArgument | Code::AlreadyExists),
-            Self::Offset { .. } => false,
+            Self::Broken(_) => true,
+            Self::Store(_) | Self::Offset { .. } => false,
         }
     }
 }
@@ -71,6 +82,7 @@ impl UploadError {
 pub(super) async fn send(
     link: &Link,
     traffic: &Traffic,
+    store: &Putter,
     pending: &PendingUpload,
     path: &Path,
 ) -> Result<(), UploadError> {
@@ -89,6 +101,11 @@ pub(super) async fn send(
     }
     // A large file, or a reconciler that is older than content in announcements.
     let (upload_id, mut offset) = (begun.upload_id, begun.offset);
+    if let Some(bounds) = begun.direct {
+        let sent = Direct { link, traffic, store, path, size }.send(&upload_id, offset, bounds).await?;
+        client.commit_upload(request(v1::CommitUploadRequest { upload_id, sent })).await?;
+        return Ok(());
+    }
     let mut part_size = PartSize::first();
     while offset < size {
         traffic.free().await;
@@ -106,7 +123,7 @@ pub(super) async fn send(
         return Err(UploadError::Offset { found: offset, size });
     }
     // No deadline but that of a part: hashing and storing take as long as the file is large.
-    client.commit_upload(request(v1::CommitUploadRequest { upload_id })).await?;
+    client.commit_upload(request(v1::CommitUploadRequest { upload_id, sent: None })).await?;
     Ok(())
 }
 
@@ -122,6 +139,7 @@ fn announcement(
         name: pending.file.name.clone(),
         size: pending.file.size,
         sha256: bytes::Bytes::copy_from_slice(&pending.file.sha256),
+        direct: content.is_none(),
         content,
     }
 }
@@ -155,6 +173,26 @@ fn paced(messages: Vec<v1::UploadRequest>, traffic: Traffic) -> impl Stream<Item
             Some((message, messages))
         }
     })
+}
+
+/// Reads a part of a file, piece by piece.
+pub(super) async fn each_chunk(
+    path: &Path,
+    offset: u64,
+    length: u64,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let mut file = File::open(path).await?;
+    file.seek(io::SeekFrom::Start(offset)).await?;
+    let mut piece = vec![0; part::CHUNK];
+    let mut left = length;
+    while left > 0 {
+        let count = usize::try_from(left).unwrap_or(part::CHUNK).min(part::CHUNK);
+        file.read_exact(&mut piece[..count]).await?;
+        take(&piece[..count]);
+        left -= count as u64;
+    }
+    Ok(())
 }
 
 /// Reads a part of a file.

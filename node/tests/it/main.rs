@@ -15,6 +15,7 @@ mod commands;
 mod confinement;
 mod connection;
 mod crashes;
+mod direct;
 mod docker;
 mod doctor;
 mod engine_restarts;

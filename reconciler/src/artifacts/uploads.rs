@@ -15,17 +15,19 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{
-    FileName, FileNameError, ObjectError, Staging, StagingError, StoreUrl, StoreUrlError, path, staging::Part,
+    Bounds, FileName, FileNameError, ObjectError, Part, Staging, StagingError, StoreUrl, StoreUrlError,
+    Stores, path, staging, stores::Opened,
 };
 use crate::{
     hex,
-    store::{ArtifactRow, RunRow, Store, StoreError, UploadRow},
+    store::{ArtifactRow, DirectRow, RunRow, Store, StoreError, UploadRow},
 };
 
 /// The uploads under way and the store that they go to. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Uploads {
-    store: Store,
+    pub(super) store: Store,
+    pub(super) stores: Stores,
     staging: Staging,
     /// Where files go whatever the testbed's settings say.
     fixed: Option<StoreUrl>,
@@ -47,6 +49,19 @@ pub struct Announcement {
     pub size: u64,
     /// Its SHA-256.
     pub sha256: [u8; 32],
+    /// Whether the node can send it to the store itself.
+    pub direct: bool,
+}
+
+/// An upload that was announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The id under which the file is sent.
+    pub id: Uuid,
+    /// How much of it is there.
+    pub offset: u64,
+    /// How it is cut, where it goes to the store itself.
+    pub direct: Option<Bounds>,
 }
 
 /// Why an upload is refused.
@@ -75,6 +90,12 @@ pub enum UploadError {
         "the SHA-256 of what arrived is {found}, and {expected} was announced; what arrived is discarded, begin again"
     )]
     Hash { found: String, expected: String },
+    #[error("this upload goes through the reconciler; send it with Upload")]
+    Through,
+    #[error("this upload goes to the store itself; ask for each part with GrantPart")]
+    Direct,
+    #[error("a part of {found} bytes is refused: expected from {} to {}, or the {left} that are left", .bounds.least, .bounds.most)]
+    Length { found: u64, left: u64, bounds: Bounds },
     #[error(transparent)]
     Name(#[from] FileNameError),
     #[error(transparent)]
@@ -91,7 +112,7 @@ pub enum UploadError {
 #[derive(Debug)]
 pub struct Sending {
     row: UploadRow,
-    part: Part,
+    part: staging::Part,
     _claim: Claim,
 }
 
@@ -100,10 +121,10 @@ impl Uploads {
     /// or to a folder beside the database.
     pub fn new(store: Store, staging: Staging, fixed: Option<StoreUrl>, default: PathBuf) -> Self {
         let default = StoreUrl::folder(default);
-        Self { store, staging, fixed, default, busy: Arc::default() }
+        Self { store, stores: Stores::default(), staging, fixed, default, busy: Arc::default() }
     }
 
-    /// Announces a file, and says under which id it is sent and how much of it is there.
+    /// Announces a file, and says under which id it is sent, how, and how much of it is there.
     ///
     /// # Errors
     ///
@@ -112,10 +133,11 @@ impl Uploads {
         &self,
         node: &NodeName,
         file: Announcement,
+        settings: &ArtifactStore,
         now: DateTime<Utc>,
-    ) -> Result<(Uuid, u64), UploadError> {
-        let Announcement { run, role, name, size, sha256 } = file;
-        self.run_of(node, run, role).await?;
+    ) -> Result<Begun, UploadError> {
+        let Announcement { run, role, name, size, sha256, direct } = file;
+        let of_run = self.run_of(node, run, role).await?;
         let sha256 = hex::encode(sha256);
         let stored = self.store.unless_lost(self.store.artifact(run, role, name.as_str())).await?;
         if let Some(stored) = &stored
@@ -123,18 +145,41 @@ impl Uploads {
         {
             return Err(UploadError::Different { run, name: name.to_string() });
         }
+        // What is stored already goes nowhere, and needs no store that can be used.
+        let opened = match direct && stored.is_none() {
+            true => Some(self.stores.open(&self.url(settings)?, settings)?),
+            false => None,
+        };
+        let to = opened.as_ref().and_then(|opened| Some((opened, opened.bounds(size)?)));
+        let bounds = to.map(|(_, bounds)| bounds);
         let earlier = self.store.unless_lost(self.store.upload_of(run, role, name.as_str())).await?;
         if let Some(earlier) = earlier {
-            if earlier.sha256 == sha256 && earlier.size == size {
-                let length = if stored.is_some() { size } else { self.staging.length(earlier.id).await? };
-                return Ok((earlier.id, length));
+            let goes_to = to.map(|(opened, _)| opened.url().to_string());
+            let same_way =
+                stored.is_some() || earlier.direct.as_ref().map(|direct| &direct.store) == goes_to.as_ref();
+            if earlier.sha256 == sha256 && earlier.size == size && same_way {
+                let offset = match (&stored, bounds) {
+                    (Some(_), _) => size,
+                    (None, Some(_)) => self.store.unless_lost(self.store.arrived(earlier.id)).await?.1,
+                    (None, None) => self.staging.length(earlier.id).await?,
+                };
+                return Ok(Begun { id: earlier.id, offset, direct: bounds });
             }
             self.staging.discard(earlier.id).await;
+            self.forget_parts(&earlier, settings).await;
         }
         let id = Uuid::new_v4();
-        let row = UploadRow { id, run, role, name: name.to_string(), size, sha256, begun_at: now };
+        let direct = match to {
+            None => None,
+            Some((opened, _)) => {
+                let path = path::of(&of_run, &name);
+                let multipart = opened.begin_parts(&path).await?;
+                Some(DirectRow { store: opened.url().to_string(), path, multipart })
+            }
+        };
+        let row = UploadRow { id, run, role, name: name.to_string(), size, sha256, begun_at: now, direct };
         self.store.unless_lost(self.store.put_upload(&row)).await?;
-        Ok((id, if stored.is_some() { size } else { 0 }))
+        Ok(Begun { id, offset: if stored.is_some() { size } else { 0 }, direct: bounds })
     }
 
     /// Opens an announced file to add to it.
@@ -144,12 +189,15 @@ impl Uploads {
     /// When it is not the node's, or another call is adding to it.
     pub async fn open(&self, node: &NodeName, id: Uuid) -> Result<Sending, UploadError> {
         let row = self.upload_of(node, id).await?;
+        if row.direct.is_some() {
+            return Err(UploadError::Direct);
+        }
         let claim = self.claim(id)?;
         let part = self.staging.open(id).await?;
         Ok(Sending { row, part, _claim: claim })
     }
 
-    /// Verifies a file that has arrived and puts it into the store. Doing it twice is doing it once.
+    /// Verifies a file that has arrived, with `sent` for its last part, and puts it into the store. Doing it twice is doing it once.
     ///
     /// # Errors
     ///
@@ -158,16 +206,21 @@ impl Uploads {
         &self,
         node: &NodeName,
         id: Uuid,
+        sent: Option<&Part>,
         settings: &ArtifactStore,
         now: DateTime<Utc>,
     ) -> Result<ArtifactRow, UploadError> {
         let upload = self.upload_of(node, id).await?;
-        let _claim = self.claim(id)?;
+        let claim = self.claim(id)?;
         if let Some(stored) =
             self.store.unless_lost(self.store.artifact(upload.run, upload.role, &upload.name)).await?
         {
             self.staging.discard(id).await;
             return Ok(stored);
+        }
+        if let Some(direct) = &upload.direct {
+            self.confirm(&upload, sent).await?;
+            return self.commit_direct(&upload, direct, claim, settings, now).await;
         }
         let length = self.staging.length(id).await?;
         if length < upload.size {
@@ -185,7 +238,7 @@ impl Uploads {
         let run = self.run_of(node, upload.run, upload.role).await?;
         let url = self.url(settings)?;
         let path = path::of(&run, &upload.name.parse()?);
-        url.put(&path, &self.staging.path(id)).await?;
+        self.stores.open(&url, settings)?.put(&path, &self.staging.path(id)).await?;
         let row = ArtifactRow {
             run: upload.run,
             role: upload.role,
@@ -214,7 +267,7 @@ impl Uploads {
         settings: &ArtifactStore,
         now: DateTime<Utc>,
     ) -> Result<ArtifactRow, UploadError> {
-        let Announcement { run: id, role, name, size, sha256 } = file;
+        let Announcement { run: id, role, name, size, sha256, direct: _ } = file;
         let run = self.run_of(node, id, role).await?;
         // Two of them with different contents must not meet between the look and the store.
         let _claim = self.claim(Uuid::new_v5(id.as_uuid(), format!("{role}/{name}").as_bytes()))?;
@@ -231,15 +284,25 @@ impl Uploads {
         }
         let url = self.url(settings)?;
         let path = path::of(&run, &name);
-        url.put_at_once(&path, content).await?;
+        self.stores.open(&url, settings)?.put_at_once(&path, content).await?;
         let (name, store) = (name.to_string(), url.to_string());
         let row = ArtifactRow { run: id, role, name, size, sha256, store, path, stored_at: now };
         self.store.unless_lost(self.store.put_artifact(&row)).await?;
         // It may have been announced before, and have arrived in part.
         if let Some(earlier) = self.store.unless_lost(self.store.upload_of(id, role, &row.name)).await? {
             self.staging.discard(earlier.id).await;
+            self.forget_parts(&earlier, settings).await;
         }
         Ok(row)
+    }
+
+    /// Opens the store that a stored file is in.
+    ///
+    /// # Errors
+    ///
+    /// When its address or the settings make no sense.
+    pub fn store_of(&self, row: &ArtifactRow, settings: &ArtifactStore) -> Result<Arc<Opened>, UploadError> {
+        Ok(self.stores.open(&row.store.parse()?, settings)?)
     }
 
     /// Where files go.
@@ -257,7 +320,7 @@ impl Uploads {
         if row.node == *node { Ok(row) } else { Err(UploadError::OtherNode { run, node: node.clone() }) }
     }
 
-    async fn upload_of(&self, node: &NodeName, id: Uuid) -> Result<UploadRow, UploadError> {
+    pub(super) async fn upload_of(&self, node: &NodeName, id: Uuid) -> Result<UploadRow, UploadError> {
         let upload =
             self.store.unless_lost(self.store.upload(id)).await?.ok_or(UploadError::UnknownUpload(id))?;
         self.run_of(node, upload.run, upload.role).await?;
@@ -307,7 +370,7 @@ impl Sending {
 
 /// The exclusive right to an upload, given back when it goes out of scope.
 #[derive(Debug)]
-struct Claim {
+pub(super) struct Claim {
     busy: Arc<Mutex<BTreeSet<Uuid>>>,
     id: Uuid,
 }

@@ -382,7 +382,7 @@ mod tests {
         for wrong in [
             ["--listen", "7600"],
             ["--poll-interval", "0s"],
-            ["--artifacts", "az://a/b"],
+            ["--artifacts", "ftp://a/b"],
             ["--log", "loud=very"],
             ["--log-format", "xml"],
             ["--max-connections", "0"],

@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use almanac_proto::{convert::parse, v1};
+use almanac_proto::v1;
 use almanac_schemas::Phase;
 use bytes::Bytes;
 use tokio::{
@@ -12,7 +12,6 @@ use tokio::{
 use tonic::Status;
 
 use crate::{
-    artifacts::StoreUrl,
     clock,
     heartbeats::Liveness,
     services::{Context, refuse},
@@ -261,19 +260,21 @@ impl Watcher {
     }
 
     async fn send_stored(&self, row: &ArtifactRow, from: From) -> Result<(), End> {
-        let url: StoreUrl = parse("store", &row.store).map_err(refuse::field)?;
+        let applied = self.context.applied();
+        let settings = &applied.testbed.config.artifacts;
+        let store = self.context.uploads.store_of(row, settings).map_err(refuse::upload)?;
         let place = match from {
             From::Offset(place) => place,
             From::Lines { .. } if row.size == 0 => 0,
             From::Lines { .. } => {
-                let file = url.get(&row.path, 0).await.map_err(refuse::object)?;
+                let file = store.get(&row.path, 0).await.map_err(refuse::object)?;
                 self.unless_gone(stored::find(file, from)).await?.map_err(refuse::object)?
             }
         };
         if row.size == 0 {
             return Ok(());
         }
-        let file = url.get(&row.path, 0).await.map_err(refuse::object)?;
+        let file = store.get(&row.path, 0).await.map_err(refuse::object)?;
         let mut next = Some(place).filter(|_| matches!(from, From::Offset(_)));
         let mut parts = stored::Parts::new(file, place);
         while let Some(part) = parts.next().await.map_err(refuse::object)? {

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     applied::{Applied, JobOrigin},
+    artifacts::Grant,
     conditions::{self, Condition, NodeConditions},
     desired::json,
     follow::{Answer, Looked},
@@ -93,6 +94,16 @@ pub(super) fn artifact(row: &ArtifactRow) -> v1::Artifact {
         sha256: hex::decode(&row.sha256).unwrap_or_default().into(),
         path: row.path.clone(),
         stored_at: Some(timestamp(row.stored_at)),
+    }
+}
+
+/// What only its holder should see.
+pub(super) fn signed_request(grant: Grant) -> v1::SignedRequest {
+    v1::SignedRequest {
+        method: grant.method.to_owned(),
+        url: grant.url,
+        headers: grant.headers.into_iter().collect(),
+        expires_at: Some(timestamp(grant.expires_at)),
     }
 }
 

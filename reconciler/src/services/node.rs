@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 use uuid::Uuid;
 
 use crate::{
-    artifacts::{Announcement, Sending},
+    artifacts::{Announcement, Asked, Begun, Bounds, Granted, Part, Sending},
     clock,
     rights::{Action, Caller},
     run::{RunEvent, RunStep},
@@ -156,16 +156,17 @@ impl NodeService for NodeCalls {
         let file = announcement(&request).map_err(refuse::field)?;
         let uploads = &self.0.uploads;
         let begin = async {
-            let Some(content) = request.content else {
-                let (id, offset) = uploads.begin(&node, file, clock::now()).await?;
-                let upload_id = id.to_string();
-                return Ok(v1::BeginUploadResponse { upload_id, offset, artifact: None });
-            };
             let applied = self.0.applied();
             let settings = &applied.testbed.config.artifacts;
+            let Some(content) = request.content else {
+                let Begun { id, offset, direct } = uploads.begin(&node, file, settings, clock::now()).await?;
+                let direct = direct.map(|Bounds { least, most }| v1::DirectUpload { least, most });
+                let upload_id = id.to_string();
+                return Ok(v1::BeginUploadResponse { upload_id, offset, artifact: None, direct });
+            };
             let row = uploads.store_at_once(&node, file, content, settings, clock::now()).await?;
             let artifact = Some(message::artifact(&row));
-            Ok(v1::BeginUploadResponse { upload_id: String::new(), offset: row.size, artifact })
+            Ok(v1::BeginUploadResponse { upload_id: String::new(), offset: row.size, artifact, direct: None })
         };
         within(async { begin.await.map_err(refuse::upload) }).await.map(Response::new)
     }
@@ -195,7 +196,9 @@ impl NodeService for NodeCalls {
         let applied = self.0.applied();
         let settings = &applied.testbed.config.artifacts;
         // No deadline: hashing and storing take as long as the file is large.
-        let row = self.0.uploads.commit(&node, id, settings, clock::now()).await.map_err(refuse::upload)?;
+        let sent = request.into_inner().sent.map(sent);
+        let row = self.0.uploads.commit(&node, id, sent.as_ref(), settings, clock::now());
+        let row = row.await.map_err(refuse::upload)?;
         Ok(Response::new(v1::CommitUploadResponse { artifact: Some(message::artifact(&row)) }))
     }
 
@@ -212,6 +215,32 @@ impl NodeService for NodeCalls {
         let (node, caller) = self.node(&metadata, &first.node)?;
         logs::stream(&self.0, &node, caller, &first, pieces).map(Response::new)
     }
+
+    async fn grant_part(
+        &self,
+        request: Request<v1::GrantPartRequest>,
+    ) -> Result<Response<v1::GrantPartResponse>, Status> {
+        let node = self.calling_node(request.metadata())?;
+        let request = request.into_inner();
+        let id: Uuid = parse("upload_id", &request.upload_id).map_err(refuse::field)?;
+        let md5 = <[u8; 16]>::try_from(&request.md5[..])
+            .map_err(|_| refuse::field(FieldError::invalid("md5", "expected 16 bytes")))?;
+        let (start, length) = (request.offset, request.length);
+        let asked = Asked { start, length, md5, sent: request.sent.map(sent) };
+        let applied = self.0.applied();
+        let settings = &applied.testbed.config.artifacts;
+        let grant = async {
+            let granted = self.0.uploads.grant_part(&node, id, asked, settings, clock::now()).await;
+            granted.map_err(refuse::upload)
+        };
+        let Granted { offset, grant } = within(grant).await?;
+        let request = grant.map(message::signed_request);
+        Ok(Response::new(v1::GrantPartResponse { offset, request }))
+    }
+}
+
+fn sent(v1::SentPart { offset, length, etag }: v1::SentPart) -> Part {
+    Part { start: offset, length, etag: shortened(etag) }
 }
 
 fn announcement(request: &v1::BeginUploadRequest) -> Result<Announcement, FieldError> {
@@ -233,6 +262,7 @@ fn announcement(request: &v1::BeginUploadRequest) -> Result<Announcement, FieldE
             .filter(|size| i64::try_from(*size).is_ok())
             .ok_or_else(|| FieldError::invalid("size", "it is larger than any file"))?,
         sha256: sha256.map_err(|_| FieldError::invalid("sha256", "expected 32 bytes"))?,
+        direct: request.direct,
     })
 }
 

@@ -70,7 +70,10 @@ pub(crate) fn upload(error: UploadError) -> Status {
         UploadError::Different { .. } => Status::already_exists(text),
         UploadError::Busy(_) => Status::aborted(text),
         UploadError::Offset { .. } | UploadError::TooLong { .. } => Status::out_of_range(text),
-        UploadError::Incomplete { .. } | UploadError::Url(_) => Status::failed_precondition(text),
+        UploadError::Incomplete { .. } | UploadError::Url(_) | UploadError::Through | UploadError::Direct => {
+            Status::failed_precondition(text)
+        }
+        UploadError::Length { .. } => Status::out_of_range(text),
         UploadError::Hash { .. } | UploadError::Damaged { .. } => Status::data_loss(text),
         UploadError::Name(_) => Status::invalid_argument(text),
         UploadError::Staging(StagingError::Full(_)) => Status::resource_exhausted(text),
@@ -84,7 +87,12 @@ pub(crate) fn object(error: ObjectError) -> Status {
     match error {
         ObjectError::Full(_) => Status::resource_exhausted(error.to_string()),
         ObjectError::NotFound { .. } => Status::not_found(error.to_string()),
-        ObjectError::Store(..) | ObjectError::Read(..) => internal(&error),
+        // Whoever asks tries again: settings and stores are put right without them.
+        ObjectError::Access(..) | ObjectError::Refused(..) | ObjectError::Clock(_) => {
+            Status::failed_precondition(logged(&error))
+        }
+        ObjectError::Store(..) => Status::unavailable(logged(&error)),
+        ObjectError::Read(..) => internal(&error),
     }
 }
 
@@ -112,7 +120,12 @@ pub(crate) fn find(error: RoundError) -> Status {
 }
 
 fn internal(error: &dyn std::error::Error) -> Status {
+    Status::internal(logged(error))
+}
+
+/// What is told is for those who run the reconciler as well.
+fn logged(error: &dyn std::error::Error) -> String {
     let text = chain(error);
     tracing::error!(error = text, "a call failed");
-    Status::internal(text)
+    text
 }

@@ -3,8 +3,10 @@
 //! A run that a caller may not see is answered like one that does not exist, so that ids cannot be
 //! probed. Where a caller names somebody else's runs outright, the answer says that they may not.
 
+use std::sync::Arc;
+
 use almanac_proto::{
-    convert::{FieldError, instant, parse, parse_optional},
+    convert::{FieldError, instant, parse_optional},
     limits, v1,
 };
 use almanac_schemas::{NodeName, Phase, RunRole, UserName, UserRole};
@@ -13,10 +15,10 @@ use futures::{Stream, StreamExt, stream};
 use tonic::Status;
 
 use crate::{
-    artifacts::StoreUrl,
-    page,
+    artifacts::Opened,
+    clock, page,
     rights::{Action, Caller, Principal},
-    store::{RunFilter, RunKey, RunRow},
+    store::{ArtifactRow, RunFilter, RunKey, RunRow},
 };
 
 use super::{Context, message, refuse};
@@ -133,17 +135,7 @@ pub(super) async fn download(
     caller: &Caller,
     request: &v1::DownloadArtifactRequest,
 ) -> Result<impl Stream<Item = Result<v1::DownloadArtifactResponse, Status>> + use<>, Status> {
-    let rows = find(context, caller, &request.run_id).await?;
-    let run = &rows[0];
-    caller.may(Action::Download { owner: &run.owner }).map_err(|error| refuse::forbidden(&error))?;
-    let role = RunRole::try_from(request.role()).map_err(refuse::field)?;
-    let row = context.database("artifact", context.store.artifact(run.id, role, &request.name)).await?;
-    let row = row.ok_or_else(|| {
-        Status::not_found(format!(
-            "run {} has no file `{}`; ListArtifacts lists its files",
-            run.id, request.name
-        ))
-    })?;
+    let row = downloadable(context, caller, &request.run_id, request.role(), &request.name).await?;
     if request.offset > row.size {
         return Err(Status::out_of_range(format!(
             "`{}` has {} bytes, and {} is beyond its end",
@@ -153,14 +145,57 @@ pub(super) async fn download(
     let content = if request.offset == row.size {
         stream::empty().boxed()
     } else {
-        let url: StoreUrl = parse("store", &row.store).map_err(refuse::field)?;
-        url.get(&row.path, request.offset).await.map_err(refuse::object)?
+        let store = store_of(context, &row)?;
+        store.get(&row.path, request.offset).await.map_err(refuse::object)?
     };
     let messages = content.flat_map(|part| match part {
         Ok(bytes) => stream::iter(chunks(bytes).map(Ok)).left_stream(),
         Err(error) => stream::iter([Err(refuse::object(error))]).right_stream(),
     });
     Ok(messages.take_until(context.stop.clone().cancelled_owned()))
+}
+
+/// How a file is fetched from its store without the reconciler.
+pub(super) async fn grant_download(
+    context: &Context,
+    caller: &Caller,
+    request: &v1::GrantDownloadRequest,
+) -> Result<v1::GrantDownloadResponse, Status> {
+    let row = downloadable(context, caller, &request.run_id, request.role(), &request.name).await?;
+    let grant = store_of(context, &row)?.grant_get(&row.path, clock::now()).await.map_err(refuse::object)?;
+    let grant = grant.ok_or_else(|| {
+        Status::unimplemented(format!(
+            "`{}` lies in {}, which serves nobody itself; DownloadArtifact serves the file",
+            row.name, row.store
+        ))
+    })?;
+    Ok(v1::GrantDownloadResponse {
+        request: Some(message::signed_request(grant)),
+        artifact: Some(message::artifact(&row)),
+    })
+}
+
+fn store_of(context: &Context, row: &ArtifactRow) -> Result<Arc<Opened>, Status> {
+    let applied = context.applied();
+    context.uploads.store_of(row, &applied.testbed.config.artifacts).map_err(refuse::upload)
+}
+
+/// A stored file, when the caller may fetch it.
+async fn downloadable(
+    context: &Context,
+    caller: &Caller,
+    id: &str,
+    role: v1::Role,
+    name: &str,
+) -> Result<ArtifactRow, Status> {
+    let rows = find(context, caller, id).await?;
+    let run = &rows[0];
+    caller.may(Action::Download { owner: &run.owner }).map_err(|error| refuse::forbidden(&error))?;
+    let role = RunRole::try_from(role).map_err(refuse::field)?;
+    let row = context.database("artifact", context.store.artifact(run.id, role, name)).await?;
+    row.ok_or_else(|| {
+        Status::not_found(format!("run {} has no file `{name}`; ListArtifacts lists its files", run.id))
+    })
 }
 
 /// A store may give larger pieces than a message carries.

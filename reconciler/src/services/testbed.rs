@@ -236,6 +236,14 @@ impl TestbedService for TestbedCalls {
         Ok(Response::new(Box::pin(content)))
     }
 
+    async fn grant_download(
+        &self,
+        request: Request<v1::GrantDownloadRequest>,
+    ) -> Result<Response<v1::GrantDownloadResponse>, Status> {
+        let caller = self.0.caller(request.metadata())?;
+        within(runs::grant_download(&self.0, &caller, request.get_ref())).await.map(Response::new)
+    }
+
     async fn sync_now(
         &self,
         request: Request<v1::SyncNowRequest>,

@@ -23,6 +23,30 @@ pub struct UploadRow {
     pub sha256: String,
     /// When it was announced.
     pub begun_at: DateTime<Utc>,
+    /// Where it goes by itself; absent for one that goes through the reconciler.
+    pub direct: Option<DirectRow>,
+}
+
+/// Where a file goes that a node sends to the store itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectRow {
+    /// The store.
+    pub store: String,
+    /// Where the file is to lie in it.
+    pub path: String,
+    /// What the store calls the upload; empty where it does not.
+    pub multipart: String,
+}
+
+/// A part of such a file that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRow {
+    /// Where it begins.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// What the store calls its content; empty where it does not say.
+    pub etag: String,
 }
 
 /// A file of a run that is in a store.
@@ -46,14 +70,14 @@ pub struct ArtifactRow {
     pub stored_at: DateTime<Utc>,
 }
 
-type UploadColumns = (String, String, String, String, i64, String, i64);
+type UploadColumns = (String, String, String, String, i64, String, i64, String, String, String);
 type ArtifactColumns = (String, String, String, i64, String, String, String, i64);
 
 impl TryFrom<UploadColumns> for UploadRow {
     type Error = StoreError;
 
     fn try_from(row: UploadColumns) -> Result<Self, StoreError> {
-        let (id, run, role, name, size, sha256, begun_at) = row;
+        let (id, run, role, name, size, sha256, begun_at, store, path, multipart) = row;
         Ok(Self {
             id: word("upload id", &id)?,
             run: word("run id", &run)?,
@@ -62,6 +86,7 @@ impl TryFrom<UploadColumns> for UploadRow {
             size: size.cast_unsigned(),
             sha256,
             begun_at: instant(begun_at),
+            direct: (!store.is_empty()).then_some(DirectRow { store, path, multipart }),
         })
     }
 }
@@ -91,12 +116,27 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn put_upload(&self, row: &UploadRow) -> Result<(), StoreError> {
+        let DirectRow { store, path, multipart } = match &row.direct {
+            Some(direct) => direct,
+            None => &DirectRow { store: String::new(), path: String::new(), multipart: String::new() },
+        };
+        let mut change = self.write().await?;
         sqlx::query(
-            "INSERT INTO uploads (id, run_id, role, name, size, sha256, begun_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
+            "DELETE FROM upload_parts WHERE upload_id IN
+             (SELECT id FROM uploads WHERE run_id = $1 AND role = $2 AND name = $3)",
+        )
+        .bind(row.run.to_string())
+        .bind(row.role.as_str())
+        .bind(&row.name)
+        .execute(&mut *change)
+        .await?;
+        sqlx::query(
+            "INSERT INTO uploads (id, run_id, role, name, size, sha256, begun_at, store, path, multipart)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (run_id, role, name) DO UPDATE
              SET id = excluded.id, size = excluded.size, sha256 = excluded.sha256,
-                 begun_at = excluded.begun_at",
+                 begun_at = excluded.begun_at, store = excluded.store, path = excluded.path,
+                 multipart = excluded.multipart",
         )
         .bind(row.id.to_string())
         .bind(row.run.to_string())
@@ -105,9 +145,12 @@ impl Store {
         .bind(row.size.cast_signed())
         .bind(&row.sha256)
         .bind(micros(row.begun_at))
-        .execute(&self.pool)
+        .bind(store)
+        .bind(path)
+        .bind(multipart)
+        .execute(&mut *change)
         .await?;
-        Ok(())
+        Ok(change.commit().await?)
     }
 
     /// An announced file by its id.
@@ -117,7 +160,8 @@ impl Store {
     /// When the database fails.
     pub async fn upload(&self, id: Uuid) -> Result<Option<UploadRow>, StoreError> {
         let row: Option<UploadColumns> = sqlx::query_as(
-            "SELECT id, run_id, role, name, size, sha256, begun_at FROM uploads WHERE id = $1",
+            "SELECT id, run_id, role, name, size, sha256, begun_at, store, path, multipart FROM uploads
+             WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(&self.pool)
@@ -137,7 +181,7 @@ impl Store {
         name: &str,
     ) -> Result<Option<UploadRow>, StoreError> {
         let row: Option<UploadColumns> = sqlx::query_as(
-            "SELECT id, run_id, role, name, size, sha256, begun_at FROM uploads
+            "SELECT id, run_id, role, name, size, sha256, begun_at, store, path, multipart FROM uploads
              WHERE run_id = $1 AND role = $2 AND name = $3",
         )
         .bind(run.to_string())
@@ -146,6 +190,90 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.map(UploadRow::try_from).transpose()
+    }
+
+    /// Forgets an announced file, with its parts.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn forget_upload(&self, id: Uuid) -> Result<(), StoreError> {
+        let mut change = self.write().await?;
+        for statement in
+            ["DELETE FROM upload_parts WHERE upload_id = $1", "DELETE FROM uploads WHERE id = $1"]
+        {
+            sqlx::query(statement).bind(id.to_string()).execute(&mut *change).await?;
+        }
+        Ok(change.commit().await?)
+    }
+
+    /// Forgets the parts of a file that is stored.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn forget_parts(&self, id: Uuid) -> Result<(), StoreError> {
+        let forget = sqlx::query("DELETE FROM upload_parts WHERE upload_id = $1").bind(id.to_string());
+        forget.execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Records a part that is there, unless it does not follow those that are. Recording it twice is recording it once.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn put_part(&self, id: Uuid, part: &PartRow) -> Result<(), StoreError> {
+        // Two calls with the same part, at two replicas, have the same number.
+        sqlx::query(
+            "INSERT INTO upload_parts (upload_id, number, start, length, etag)
+             SELECT id, (SELECT COUNT(*) FROM upload_parts WHERE upload_id = $1) + 1, $2, $3, $4 FROM uploads
+             WHERE id = $1 AND $2 =
+             (SELECT COALESCE(MAX(start + length), 0) FROM upload_parts WHERE upload_id = $1)
+             ON CONFLICT (upload_id, number) DO NOTHING",
+        )
+        .bind(id.to_string())
+        .bind(part.start.cast_signed())
+        .bind(part.length.cast_signed())
+        .bind(&part.etag)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// How many parts of a file are there, and how many bytes they have together.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn arrived(&self, id: Uuid) -> Result<(u64, u64), StoreError> {
+        let (count, bytes): (i64, i64) = sqlx::query_as(
+            "SELECT COUNT(*), COALESCE(MAX(start + length), 0) FROM upload_parts WHERE upload_id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((count.cast_unsigned(), bytes.cast_unsigned()))
+    }
+
+    /// The parts of a file that are there, in their order: 50,000 at most.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn parts(&self, id: Uuid) -> Result<Vec<PartRow>, StoreError> {
+        let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+            "SELECT start, length, etag FROM upload_parts WHERE upload_id = $1 ORDER BY number",
+        )
+        .bind(id.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        let row = |(start, length, etag): (i64, i64, String)| PartRow {
+            start: start.cast_unsigned(),
+            length: length.cast_unsigned(),
+            etag,
+        };
+        Ok(rows.into_iter().map(row).collect())
     }
 
     /// Records that a file is stored. Recording it twice is recording it once.

@@ -10,7 +10,7 @@
 //! people ask for: they are kept, and grow with what people commit and what runs. A look that finds nothing new
 //! records nothing. Users, nodes and jobs that were removed stay as one row each, since their runs and generations do.
 //! Everything else is as large as what is declared now: a heartbeat and a cordon go with their node, and a notice when it is
-//! delivered, a week old, or for a target that is not configured any more.
+//! delivered, a week old, or for a target that is not configured any more. The parts of an upload go when its file is stored.
 
 mod actions;
 mod apply;
@@ -37,7 +37,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use actions::ActionRow;
 pub use apply::{Apply, Base, Effect};
-pub use artifacts::{ArtifactRow, UploadRow};
+pub use artifacts::{ArtifactRow, DirectRow, PartRow, UploadRow};
 pub use changes::{ChangeRow, HistoryRow};
 pub use engine::{CHANNEL, Engine, LETTERS};
 pub use error::{OpenError, StoreError};

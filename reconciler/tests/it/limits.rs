@@ -267,6 +267,7 @@ async fn with_artifact(testbed: &Testbed) -> v1::DownloadArtifactRequest {
         size: 24 << 20,
         sha256: hash.finalize().to_vec().into(),
         content: None,
+        direct: false,
     };
     let id = agent.begin_upload(begin).await.unwrap().into_inner().upload_id;
     let parts: Vec<_> = (0..24)
@@ -278,7 +279,7 @@ async fn with_artifact(testbed: &Testbed) -> v1::DownloadArtifactRequest {
         })
         .collect();
     agent.upload(tokio_stream::iter(parts)).await.unwrap();
-    agent.commit_upload(v1::CommitUploadRequest { upload_id: id }).await.unwrap();
+    agent.commit_upload(v1::CommitUploadRequest { upload_id: id, sent: None }).await.unwrap();
     v1::DownloadArtifactRequest {
         run_id: run_id("ping", "london-01", at),
         role: v1::Role::Client.into(),

@@ -61,6 +61,7 @@ async fn sigterm_ends_everything_within_ten_seconds() {
         size: 1000,
         sha256: vec![0; 32].into(),
         content: None,
+        direct: false,
     };
     let begun = testbed.agent("london-01").begin_upload(announcement.clone()).await.unwrap().into_inner();
     let part =

@@ -41,6 +41,7 @@ mod server;
 mod signatures;
 mod startup;
 mod steering;
+mod stores;
 mod tail;
 mod tls;
 mod traces;

@@ -28,6 +28,7 @@ enum Call {
     ListArtifacts,
     Download,
     TailLogs,
+    GrantDownload,
     CancelRun,
     CordonNode,
     UncordonNode,
@@ -50,6 +51,7 @@ enum Call {
     BeginUpload,
     Upload,
     StreamLogs,
+    GrantPart,
     CommitUpload,
 }
 
@@ -85,6 +87,7 @@ fn announcement(run: &str) -> v1::BeginUploadRequest {
         size: FILE.len() as u64,
         sha256: sha2::Sha256::digest(FILE).to_vec().into(),
         content: None,
+        direct: false,
     }
 }
 
@@ -99,7 +102,10 @@ impl Wire {
         let part =
             v1::UploadRequest { upload_id: upload_id.clone(), offset: 0, data: FILE.into(), crc32: None };
         london.upload(tokio_stream::iter([part])).await.unwrap();
-        london.commit_upload(v1::CommitUploadRequest { upload_id: upload_id.clone() }).await.unwrap();
+        london
+            .commit_upload(v1::CommitUploadRequest { upload_id: upload_id.clone(), sent: None })
+            .await
+            .unwrap();
         let channel = Channel::from_shared(testbed.address().to_owned()).unwrap().connect_lazy();
         Self {
             people: TestbedServiceClient::new(channel.clone()),
@@ -150,6 +156,11 @@ impl Wire {
             Call::TailLogs => {
                 ask!(people.tail_logs(v1::TailLogsRequest { run_id: bobs, ..Default::default() }))
             }
+            Call::GrantDownload => ask!(people.grant_download(v1::GrantDownloadRequest {
+                run_id: bobs,
+                role: v1::Role::Client.into(),
+                name: name("run.log"),
+            })),
             Call::CancelRun => {
                 ask!(people.cancel_run(v1::CancelRunRequest { id: bobs, reason: String::new() }))
             }
@@ -213,8 +224,20 @@ impl Wire {
                 role: v1::Role::Client.into(),
                 piece: None,
             }]))),
+            Call::GrantPart => {
+                ask!(agents.grant_part(v1::GrantPartRequest {
+                    upload_id: self.upload.clone(),
+                    md5: vec![0; 16].into(),
+                    ..Default::default()
+                }))
+            }
             Call::CommitUpload => {
-                ask!(agents.commit_upload(v1::CommitUploadRequest { upload_id: self.upload.clone() }))
+                ask!(
+                    agents.commit_upload(v1::CommitUploadRequest {
+                        upload_id: self.upload.clone(),
+                        sent: None
+                    })
+                )
             }
         };
         answer.map_or_else(|status| status.code(), |()| Code::Ok)
@@ -233,11 +256,13 @@ mod code {
     pub(super) const IN: Code = Code::InvalidArgument;
     /// They may, and there is nothing to do it to.
     pub(super) const NF: Code = Code::FailedPrecondition;
+    /// They may, and a folder has none.
+    pub(super) const UN: Code = Code::Unimplemented;
 }
 
 #[tokio::test]
 async fn every_call_by_every_caller() {
-    use code::{HI, IN, NF, NO, OK};
+    use code::{HI, IN, NF, NO, OK, UN};
     let testbed = Testbed::with_jobs().await;
     let wire = Wire::prepare(&testbed).await;
     let callers = ["bob", "dave", "carol", "alice", "london-01", "paris-01"];
@@ -259,6 +284,7 @@ async fn every_call_by_every_caller() {
         (Call::ListArtifacts,    [OK,         HI,    HI,                OK,           OK,     HI]),
         (Call::Download,         [OK,         HI,    HI,                OK,           NO,     HI]),
         (Call::TailLogs,         [OK,         HI,    HI,                OK,           NO,     HI]),
+        (Call::GrantDownload,    [UN,         HI,    HI,                UN,           NO,     HI]),
         (Call::CancelRun,        [NF,         HI,    HI,                NF,           NO,     HI]),
         (Call::CordonNode,       [NO,         NO,    NO,                IN,           IN,     NO]),
         (Call::UncordonNode,     [NO,         NO,    NO,                OK,           OK,     NO]),
@@ -281,6 +307,7 @@ async fn every_call_by_every_caller() {
         (Call::BeginUpload,      [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::Upload,           [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::StreamLogs,       [NO,         NO,    NO,                NO,           OK,     NO]),
+        (Call::GrantPart,        [NO,         NO,    NO,                NO,           NF,     NO]),
         (Call::CommitUpload,     [NO,         NO,    NO,                NO,           OK,     NO]),
     ];
     let audience = limits::DEFAULT_AUDIENCE;

@@ -42,6 +42,7 @@ async fn store(testbed: &Testbed, run: &str, content: &[u8]) {
         size: content.len() as u64,
         sha256: Sha256::digest(content).to_vec().into(),
         content: Some(bytes::Bytes::copy_from_slice(content)),
+        direct: false,
     };
     testbed.agent("london-01").begin_upload(request).await.unwrap();
 }

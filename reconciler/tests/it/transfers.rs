@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::harness::{Mount, Testbed, event, instant, manifest, run_id, whole_run};
 
-fn at() -> DateTime<Utc> {
+pub(crate) fn at() -> DateTime<Utc> {
     instant("2030-01-02T23:00:00Z")
 }
 
@@ -21,7 +21,7 @@ struct Upload {
 }
 
 /// Bytes that no two offsets share.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length.div_ceil(32) as u64)
         .flat_map(|block| Sha256::digest(block.to_be_bytes()))
         .take(length)
@@ -42,6 +42,7 @@ impl Upload {
             size: self.content.len() as u64,
             sha256: Sha256::digest(&self.content).to_vec().into(),
             content: None,
+            direct: false,
         }
     }
 
@@ -111,7 +112,7 @@ fn block(id: &str, offset: u64, data: &[u8]) -> v1::UploadRequest {
 }
 
 async fn commit(testbed: &Testbed, id: &str) -> Result<v1::Artifact, Status> {
-    let request = v1::CommitUploadRequest { upload_id: id.to_owned() };
+    let request = v1::CommitUploadRequest { upload_id: id.to_owned(), sent: None };
     let answer = testbed.agent("london-01").commit_upload(request).await?;
     Ok(answer.into_inner().artifact.unwrap())
 }
@@ -247,7 +248,10 @@ async fn an_upload_goes_on_where_it_stopped() {
 
     testbed.crash_and_serve().await;
     let again = file.begin(&testbed).await.unwrap();
-    assert_eq!(again, v1::BeginUploadResponse { upload_id: id.clone(), offset: 700_000, artifact: None });
+    assert_eq!(
+        again,
+        v1::BeginUploadResponse { upload_id: id.clone(), offset: 700_000, artifact: None, direct: None }
+    );
     let early = commit(&testbed, &id).await.unwrap_err();
     assert_eq!(early.code(), Code::FailedPrecondition);
     file.send(&testbed, &id, 700_000, file.content.len()).await.unwrap();

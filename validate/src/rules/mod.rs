@@ -15,6 +15,7 @@ mod resources;
 mod schedule;
 mod settings;
 mod single;
+mod store;
 mod targets;
 
 pub(crate) use context::{Context, Draft, Place};
@@ -28,8 +29,15 @@ pub(crate) struct Known {
 
 /// Applies every rule, as far as it is not known what it finds.
 pub(crate) fn check(context: &Context<'_>, known: &mut Known) -> Vec<Draft> {
-    const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] =
-        &[paths::check, names::check, keys::check, references::check, ranges::check, settings::check];
+    const CHECKS: &[fn(&Context<'_>, &mut Vec<Draft>)] = &[
+        paths::check,
+        names::check,
+        keys::check,
+        references::check,
+        ranges::check,
+        settings::check,
+        store::check,
+    ];
     let Known { sound, quiet } = known;
     sound.enter(context);
     let mut drafts = Vec::new();

@@ -1,7 +1,6 @@
-//! `heartbeat`: a node is stale after more than one heartbeat and offline later than that. `store`:
-//! artifacts go to a store that Almanac knows.
+//! `heartbeat`: a node is stale after more than one heartbeat and offline later than that.
 
-use super::{Context, Draft, Place};
+use super::{Context, Draft};
 use crate::Rule;
 
 pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
@@ -28,27 +27,4 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
         );
         report("offlineAfter", message, "a node is first stale, then offline");
     }
-
-    if let Some(store) = &config.spec.artifacts.store {
-        drafts.extend(unknown_store(store, spec.key("artifacts").key("store")));
-    }
-}
-
-fn unknown_store(store: &str, place: Place) -> Option<Draft> {
-    let bucket = |rest: &str| {
-        let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-    };
-    let message = match store.split_once("://") {
-        Some(("file", path)) if path.starts_with('/') && !path.split('/').any(|part| part == "..") => {
-            return None;
-        }
-        Some(("az" | "s3", rest)) if bucket(rest) => return None,
-        Some(("file", _)) => format!("`{store}` does not name an absolute path without `..`"),
-        Some(("az", _)) => format!("`{store}` does not name a container"),
-        Some(("s3", _)) => format!("`{store}` does not name a bucket"),
-        _ => format!("`{store}` is not the address of a store"),
-    };
-    let help = "write `file:///absolute/path`, `az://container/prefix` or `s3://bucket/prefix`";
-    Some(Draft::new(Rule::Store, place, message).help(help))
 }

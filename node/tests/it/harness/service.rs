@@ -18,9 +18,10 @@ use almanac_proto::{
     convert, limits, token,
     v1::{
         Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
-        HeartbeatRequest, HeartbeatResponse, Instructions, LogRequests, Phase, Renewal, ReportRunsRequest,
-        ReportRunsResponse, Snapshot, StreamLogsRequest, UploadRequest, UploadResponse,
-        WatchDesiredStateRequest, WatchDesiredStateResponse, node_service_server::NodeService,
+        DirectUpload, GrantPartRequest, GrantPartResponse, HeartbeatRequest, HeartbeatResponse, Instructions,
+        LogRequests, Phase, Renewal, ReportRunsRequest, ReportRunsResponse, SentPart, SignedRequest,
+        Snapshot, StreamLogsRequest, UploadRequest, UploadResponse, WatchDesiredStateRequest,
+        WatchDesiredStateResponse, node_service_server::NodeService,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -29,6 +30,7 @@ use super::{
     Record,
     network::Handle,
     record::{Beat, File, RunKey},
+    store::Shelf,
     tail,
 };
 
@@ -51,9 +53,13 @@ pub(crate) struct Faults {
     pub(crate) accept: Option<usize>,
     /// A file arrives with a wrong byte, once.
     pub(crate) corrupt: bool,
+    /// Every large file arrives with a wrong byte.
+    pub(crate) always_corrupt: bool,
     /// The answers to these calls do not arrive, each once: what was said is recorded, and then the connections are
     /// reset.
     pub(crate) lost_answers: Vec<(&'static str, Handle)>,
+    /// Files go to this store themselves.
+    pub(crate) direct: Option<Arc<Mutex<Shelf>>>,
     /// An upload is cut off, once, when this many bytes of a file are there.
     pub(crate) cut_at: Option<u64>,
 }
@@ -265,13 +271,25 @@ impl NodeService for Service {
             self.0.answer("begin");
             let offset = artifact.size;
             let upload_id = String::new();
-            return Ok(Response::new(BeginUploadResponse { upload_id, offset, artifact: Some(artifact) }));
+            return Ok(Response::new(BeginUploadResponse {
+                upload_id,
+                offset,
+                artifact: Some(artifact),
+                direct: None,
+            }));
         }
         let offset = file.data.len() as u64;
+        let direct = self.0.faults().direct.clone().filter(|_| request.direct).map(|shelf| {
+            let (least, most) = shelf.lock().unwrap().bounds;
+            DirectUpload { least, most }
+        });
+        if direct.is_some() {
+            file.begun_at.push(offset);
+        }
         drop(record);
         self.0.answer("begin");
         let upload_id = format!("{}/{}/{}", run.0, run.1, request.name);
-        Ok(Response::new(BeginUploadResponse { upload_id, offset, artifact: None }))
+        Ok(Response::new(BeginUploadResponse { upload_id, offset, artifact: None, direct }))
     }
 
     async fn upload(
@@ -329,7 +347,11 @@ impl NodeService for Service {
         request: Request<CommitUploadRequest>,
     ) -> Result<Response<CommitUploadResponse>, Status> {
         self.0.enter("commit", &request).await?;
-        let place = place(&request.into_inner().upload_id)?;
+        let CommitUploadRequest { upload_id, sent } = request.into_inner();
+        if let Some(shelf) = self.0.faults().direct.clone() {
+            self.confirm(&shelf, &upload_id, sent)?;
+        }
+        let place = place(&upload_id)?;
         let mut record = self.0.record();
         let file = record.files.get_mut(&place).ok_or_else(unknown)?;
         if file.data.len() as u64 != file.size {
@@ -341,11 +363,69 @@ impl NodeService for Service {
         self.0.answer("commit");
         Ok(Response::new(CommitUploadResponse { artifact: Some(artifact) }))
     }
+
+    async fn grant_part(
+        &self,
+        request: Request<GrantPartRequest>,
+    ) -> Result<Response<GrantPartResponse>, Status> {
+        self.0.enter("grant", &request).await?;
+        let request = request.into_inner();
+        let Some(shelf) = self.0.faults().direct.clone() else {
+            return Err(self.0.violation("a grant for a file that goes through the reconciler".to_owned()));
+        };
+        let (offset, size) = self.confirm(&shelf, &request.upload_id, request.sent)?;
+        self.0.answer("grant");
+        if request.offset != offset || offset == size {
+            return Ok(Response::new(GrantPartResponse { offset, request: None }));
+        }
+        let mut shelf = shelf.lock().unwrap();
+        let (least, most) = shelf.bounds;
+        let (length, left) = (request.length, size - offset);
+        if length == 0 || length > most || length > left || (length < least && length < left) {
+            return Err(self.0.violation(format!("a part of {length} bytes, and {left} are left")));
+        }
+        let md5 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &request.md5);
+        let request = SignedRequest {
+            method: "PUT".to_owned(),
+            url: shelf.grant(&request.upload_id, offset, length),
+            headers: [("content-md5".to_owned(), md5)].into(),
+            expires_at: Some(convert::timestamp(Utc::now() + TimeDelta::minutes(10))),
+        };
+        Ok(Response::new(GrantPartResponse { offset, request: Some(request) }))
+    }
+}
+
+impl Service {
+    /// Takes a part from the store, and says how much of the file is there, of how much.
+    fn confirm(
+        &self,
+        shelf: &Mutex<Shelf>,
+        upload: &str,
+        sent: Option<SentPart>,
+    ) -> Result<(u64, u64), Status> {
+        let mut record = self.0.record();
+        let file = record.files.get_mut(&place(upload)?).ok_or_else(unknown)?;
+        let there = file.data.len() as u64;
+        if let Some(sent) = sent.filter(|sent| sent.offset == there) {
+            let shelf = shelf.lock().unwrap();
+            let part = shelf.parts.get(&(upload.to_owned(), there));
+            match part.filter(|part| part.len() as u64 == sent.length && sent.etag == format!("\"{there}\""))
+            {
+                Some(part) => file.data.extend_from_slice(part),
+                None => {
+                    drop(record);
+                    return Err(self.0.violation(format!("the store has not taken {sent:?}")));
+                }
+            }
+        }
+        Ok((file.data.len() as u64, file.size))
+    }
 }
 
 /// Verifies a file that has arrived.
 fn store(file: &mut File, run: &RunKey, name: &str, faults: &mut Faults) -> Result<Artifact, Status> {
-    if !file.data.is_empty() && mem::take(&mut faults.corrupt) {
+    let always = faults.always_corrupt && file.data.len() > limits::MAX_CONTENT;
+    if !file.data.is_empty() && (always || mem::take(&mut faults.corrupt)) {
         file.data[0] ^= 1;
     }
     if Sha256::digest(&file.data).as_slice() != file.sha256 {

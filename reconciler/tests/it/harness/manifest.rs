@@ -37,3 +37,11 @@ pub(crate) fn served_job(name: &str, owner: &str, client: &str, server: &str, sc
             "  server:\n    node: {server}\n    container: {{ image: \"example.org/server:1\", ports: [5201/tcp] }}\n    ready: {{ tcp: 5201, timeout: 60s }}\n"
         )
 }
+
+/// Settings, with these lines below `artifacts`.
+pub(crate) fn config(artifacts: &str) -> String {
+    let lines: String = artifacts.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "apiVersion: almanac/v1\nkind: Config\nmetadata: {{ name: global }}\nspec:\n  artifacts:\n{lines}"
+    )
+}

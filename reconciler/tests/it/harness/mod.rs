@@ -18,6 +18,7 @@ mod ssh_agent;
 mod sshd;
 mod testbed;
 mod tool;
+mod way;
 mod wire;
 
 pub(crate) use certificate::Certificate;
@@ -37,4 +38,5 @@ pub(crate) use ssh_agent::SshAgent;
 pub(crate) use sshd::Sshd;
 pub(crate) use testbed::Testbed;
 pub(crate) use tool::tool;
+pub(crate) use way::{Mood, Way, http};
 pub(crate) use wire::Wire;

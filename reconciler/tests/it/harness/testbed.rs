@@ -24,6 +24,8 @@ pub(crate) struct Testbed {
     address: String,
     pub(crate) repository: Repository,
     database: Database,
+    /// Whether the command line names the store.
+    names_store: bool,
     folder: TempDir,
 }
 
@@ -54,7 +56,8 @@ impl Testbed {
 
     fn prepare_on(database: Database, folder: TempDir) -> Self {
         let repository = Repository::create(folder.path());
-        let testbed = Self { daemon: None, address: String::new(), repository, database, folder };
+        let testbed =
+            Self { daemon: None, address: String::new(), repository, database, names_store: true, folder };
         for (name, role) in [("alice", "admin"), ("bob", "user"), ("carol", "privileged"), ("dave", "user")] {
             let text = manifest::user(name, role, &testbed.make_key(name));
             testbed.repository.write(&format!("users/{name}.yaml"), text);
@@ -82,6 +85,20 @@ impl Testbed {
         testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
         testbed.write_job("trace", "carol", "paris-01", manifest::HOURLY);
         let commit = testbed.repository.push("users, nodes and jobs");
+        testbed.serve().await;
+        testbed.wait_applied(&commit).await;
+        testbed
+    }
+
+    /// As [`Testbed::with_jobs`], with these lines below `artifacts` in the settings.
+    pub(crate) async fn with_store(artifacts: impl FnOnce(&Self) -> String) -> Self {
+        let mut testbed = Self::prepare();
+        testbed.names_store = false;
+        testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+        testbed.write_job("trace", "carol", "paris-01", manifest::HOURLY);
+        let artifacts = artifacts(&testbed);
+        testbed.repository.write("config.yaml", manifest::config(&artifacts));
+        let commit = testbed.repository.push("users, nodes, jobs and settings");
         testbed.serve().await;
         testbed.wait_applied(&commit).await;
         testbed
@@ -135,7 +152,9 @@ impl Testbed {
         // An address with a password is not taken from the command line.
         command.env("ALMANAC_RECONCILER_DATABASE", self.database());
         command.arg("--data-dir").arg(self.folder().join("data"));
-        command.arg("--artifacts").arg(self.store());
+        if self.names_store {
+            command.arg("--artifacts").arg(self.store());
+        }
         command
     }
 
