@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::Typ
 use almanac_proto::log::Stream;
 use almanac_schemas::{Duration, JobName, NodeName, Phase, PrincipalName, RunRole, UserName, When};
 
-use crate::{output::Format, settings::Given};
+use crate::{export::Kind, output::Format, settings::Given};
 
 /// Look at an Almanac testbed: its nodes, jobs, schedule, runs and syncs.
 ///
@@ -230,10 +230,34 @@ pub enum Runs {
     /// error to standard error. While the run goes on it is what its node has so far. What is left out of a long log is
     /// said on standard error. With `-o json`, each line is an object of time, stream and text.
     Logs(Logs),
+    /// Keep the files of a run for good, whatever their retention says
+    ///
+    /// Files are removed when their retention is over, which their job or the testbed's settings declare; records of
+    /// runs stay in any case. The job's owner and admins may.
+    Keep {
+        /// Its id, or the beginning of it (4 characters or more)
+        id: String,
+        /// Why: `runs show` shows it
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Take back that the files of a run are kept
+    ///
+    /// Those whose retention is over are removed within minutes.
+    Unkeep {
+        /// Its id, or the beginning of it (4 characters or more)
+        id: String,
+    },
+    /// Write records of runs as a table for other tools: CSV, JSON or Parquet
+    ///
+    /// One row per run and role, the latest first, with the columns of a download's runs.csv. All runs that the
+    /// filters let through are written, however many there are.
+    Export(Export),
     /// Download what runs left: their logs and artifacts
     ///
-    /// Each run's files go to a folder that is named after its id. A file that is already there and whole is
-    /// not fetched again, and a partial one is continued. Each is checked against its SHA-256.
+    /// Each run's files go to a folder that is named after its id; runs.csv and runs.json list all runs there, also
+    /// those of earlier downloads. A file that is already there and whole is not fetched again, and a partial one is
+    /// continued. Each is checked against its SHA-256.
     #[command(
         override_usage = "almanac runs download [OPTIONS] <ID>...\n       almanac runs download [OPTIONS] <--node|--job|--user|--phase|--since|--until>..."
     )]
@@ -279,12 +303,35 @@ pub struct Download {
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
+    /// Only files of this name, or of a pattern such as `*.json`; several times for several
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub only: Vec<globset::GlobMatcher>,
     /// The folder that the runs' folders are put into
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub to: PathBuf,
     /// Also unpack `artifacts.tar.zst`, into a folder `artifacts` beside it
     #[arg(long)]
     pub extract: bool,
+    /// So many transfers at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub parallel: u8,
+}
+
+/// Which runs to export, and as what.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Which.
+    #[command(flatten)]
+    pub filter: RunFilter,
+    /// What kind of table; `csv` if nothing is said, `json` with `-o json`
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub format: Option<Kind>,
+    /// The file to write; `-` for standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub to: PathBuf,
+    /// How many.
+    #[command(flatten)]
+    pub limit: NoLimit,
 }
 
 /// Which runs are meant. Filters that are not given match everything.
@@ -325,6 +372,20 @@ pub struct Limit {
     /// At most so many; 0 for all
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub limit: usize,
+}
+
+/// How much of a list is wanted, where usually all of it is.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct NoLimit {
+    /// At most so many; 0 for all
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub limit: usize,
+}
+
+impl From<NoLimit> for Limit {
+    fn from(NoLimit { limit }: NoLimit) -> Self {
+        Self { limit }
+    }
 }
 
 /// What is to run when.
@@ -448,6 +509,11 @@ fn since(text: &str) -> Result<When, String> {
 fn stream() -> impl TypedValueParser<Value = Stream> {
     PossibleValuesParser::new([Stream::Stdout, Stream::Stderr].map(Stream::as_str))
         .map(|word| if word == Stream::Stderr.as_str() { Stream::Stderr } else { Stream::Stdout })
+}
+
+fn glob(text: &str) -> Result<globset::GlobMatcher, String> {
+    let glob = globset::GlobBuilder::new(text).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
 }
 
 fn role() -> impl TypedValueParser<Value = RunRole> {

@@ -1,9 +1,14 @@
 //! Calls to the reconciler, and what their failures mean to whoever typed the command.
 
-use std::{error::Error as _, io, path::PathBuf};
+use std::{
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use thiserror::Error;
-use tonic::{Code, Request, Status, TimeoutExpired};
+use tonic::{Code, Request, Response, Status, TimeoutExpired};
 
 use almanac_proto::{
     Endpoint, Identity,
@@ -21,6 +26,7 @@ use crate::{exit::Exit, settings::Settings};
 pub struct Caller {
     client: TestbedServiceClient<Signed>,
     me: Me,
+    ca_file: Option<PathBuf>,
 }
 
 /// Who calls whom; errors tell.
@@ -119,8 +125,9 @@ impl Caller {
     ///
     /// When address, certificates or key cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
-        let endpoint =
-            Endpoint::new(&settings.server, settings.plaintext)?.with_ca_file(settings.ca_file.clone());
+        let endpoint = Endpoint::new(&settings.server, settings.plaintext)?
+            .with_ca_file(settings.ca_file.clone())
+            .with_window(WINDOW);
         let identity = Identity::read(&settings.key, settings.user.clone(), &settings.audience)?;
         let me = Me {
             server: endpoint.to_string().trim_end_matches('/').to_owned(),
@@ -128,12 +135,39 @@ impl Caller {
             key: settings.key.clone(),
             fingerprint: identity.public_key().fingerprint(),
         };
-        Ok(Self { client: endpoint.connect(Some(identity))?.testbed(), me })
+        let client = endpoint.connect(Some(identity))?.testbed();
+        Ok(Self { client, me, ca_file: settings.ca_file.clone() })
     }
 
     /// The client to call with. Clones share the connection.
     pub fn client(&self) -> TestbedServiceClient<Signed> {
         self.client.clone()
+    }
+
+    /// Calls, and again for as long as the reconciler says when it will take the call: whoever fetches many files makes more
+    /// calls than it takes at once.
+    ///
+    /// # Errors
+    ///
+    /// What the failure means, if it is another one.
+    pub async fn patiently<T>(
+        &self,
+        mut call: impl AsyncFnMut(TestbedServiceClient<Signed>) -> Result<Response<T>, Status>,
+    ) -> Result<T, CallError> {
+        loop {
+            match call(self.client()).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) => match pushback(&status) {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(self.explain(&status)),
+                },
+            }
+        }
+    }
+
+    /// The certificates to trust instead of the system's, where some are named.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// What a failed call means.
@@ -174,6 +208,22 @@ impl Caller {
         CallError::Late { server: self.me.server.clone() }
     }
 }
+
+/// When the reconciler takes a call again that it refused because there were too many (gRFC A6).
+fn pushback(status: &Status) -> Option<Duration> {
+    let says = status
+        .metadata()
+        .get("grpc-retry-pushback-ms")
+        .filter(|_| status.code() == Code::ResourceExhausted)?;
+    Some(Duration::from_millis(says.to_str().ok()?.parse().ok()?).min(MAX_PUSHBACK))
+}
+
+/// How many bytes may be on their way. With 64 KiB, which is the default, a link with a round trip of 50 ms carries
+/// 1.3 MB/s at most, and one to a satellite and back less.
+const WINDOW: u32 = 4 << 20;
+
+/// The longest that is waited between two calls that are refused because there were too many.
+const MAX_PUSHBACK: Duration = Duration::from_secs(10);
 
 /// How `rustls` begins when it does not accept a server's certificate.
 const CERTIFICATE: &str = "invalid peer certificate: ";

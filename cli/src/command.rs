@@ -2,10 +2,12 @@
 
 mod completions;
 mod download;
+mod export;
 mod history;
 mod jobs;
 mod logs;
 mod nodes;
+mod run_pages;
 mod runs;
 mod schedule;
 mod sync;

@@ -1,11 +1,12 @@
 //! How a command fails: the sentence, what to do about it, the exit code.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
 use crate::{
     call::{CallError, ConnectError},
+    download::IndexError,
     exit::Exit,
     fetch::FetchError,
     output::Output,
@@ -28,6 +29,15 @@ pub enum Failure {
     /// A file did not arrive.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// There can be no index of what is downloaded.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A file cannot be written that a table is to go to.
+    #[error("cannot write {}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// Bytes that nobody can read are not written to a terminal.
+    #[error("Parquet is not for terminals")]
+    Terminal,
     /// A download covered several runs, and some failed. Each was told about already.
     #[error("{0} of {1} runs could not be downloaded")]
     Incomplete(usize, usize),
@@ -55,10 +65,12 @@ impl Failure {
             Self::Settings(_) | Self::Connect(_) => Exit::Usage,
             Self::Call(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
+            Self::Index(error) => error.exit(),
+            Self::Terminal => Exit::Usage,
             Self::NotApplied(_) => Exit::Negative,
             // Whoever reads has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Output(_) | Self::Incomplete(..) => Exit::Failed,
+            Self::Output(_) | Self::File(..) | Self::Incomplete(..) => Exit::Failed,
         }
     }
 
@@ -68,6 +80,9 @@ impl Failure {
             Self::Connect(error) => error.help(),
             Self::Call(error) => error.help(),
             Self::Fetch(error) => error.help(),
+            Self::Index(error) => error.help(),
+            Self::File(..) => Some("name another with `--to FILE`, or put that right".to_owned()),
+            Self::Terminal => Some("name a file with `--to FILE`, or send it elsewhere with `>`".to_owned()),
             Self::NotApplied(outcome) => Some(
                 match outcome {
                     Outcome::Waiting => "`almanac sync approve` lets it pass",
@@ -79,7 +94,9 @@ impl Failure {
                 }
                 .to_owned(),
             ),
-            Self::Incomplete(..) => Some("the same command again goes on where this one stopped".to_owned()),
+            Self::Incomplete(..) => {
+                Some("the others are there; the same command again asks for what is missing".to_owned())
+            }
             Self::Output(_) => None,
         }
     }

@@ -7,7 +7,8 @@
 //! - [`args`]: what may be typed; [`settings`]: what is configured elsewhere.
 //! - [`call`]: the connection, and what its failures mean; [`pages`]: lists that come in pages.
 //! - [`command`]: one module per command; [`view`]: one per thing that is shown, as a table and as JSON.
-//! - [`fetch`] and [`extract`]: files of runs; [`log`](mod@log): what they write.
+//! - [`download`], [`fetch`] and [`extract`]: files of runs; [`log`](mod@log): what they write.
+//! - [`record`]: a run as a row; [`export`]: tables of them.
 //! - [`exit`]: exit codes; [`reference`](mod@reference): the text of `docs/cli.md`.
 //!
 //! There are no long-lived tasks: a call runs to its end, and an interrupt ends the process at once.
@@ -16,7 +17,9 @@
 pub mod args;
 pub mod call;
 pub mod command;
+pub mod download;
 pub mod exit;
+pub mod export;
 pub mod extract;
 pub mod failure;
 pub mod fetch;
@@ -24,6 +27,7 @@ pub mod invocation;
 pub mod log;
 pub mod output;
 pub mod pages;
+pub mod record;
 pub mod reference;
 pub mod relative;
 pub mod settings;

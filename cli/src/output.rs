@@ -107,6 +107,11 @@ impl Output<'_> {
         Ok(())
     }
 
+    /// Whether data is written for programs.
+    pub fn is_structured(&self) -> bool {
+        self.format != Format::Table
+    }
+
     /// Says something that is no data.
     pub fn note(&mut self, text: &str) {
         // On a terminal it is to stand below what it is about.

@@ -5,11 +5,11 @@ use tonic::Status;
 use crate::{args::Limit, output::Listing};
 
 /// The most that the reconciler puts into one page.
-const LARGEST_PAGE: usize = 1_000;
+pub(crate) const LARGEST_PAGE: usize = 1_000;
 
 impl Limit {
     /// How many items are still wanted when there are so many; `None` when all are.
-    fn left(self, found: usize) -> Option<usize> {
+    pub(crate) fn left(self, found: usize) -> Option<usize> {
         (self.limit > 0).then(|| self.limit.saturating_sub(found))
     }
 }

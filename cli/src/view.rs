@@ -23,7 +23,8 @@ pub use identity::Identity;
 pub use job::Job;
 pub use node::{Liveness, Node};
 pub use occurrence::Occurrence;
-pub use run::{Artifact, Run, RunDetail, Step};
+pub(crate) use run::millis;
+pub use run::{Artifact, Keep, Part, Run, RunDetail, Step};
 pub use saved::{Saved, State};
 pub use status::{LaggingNode, SyncStatus};
 pub use steering::{Hold, Pinned, SyncAction};
@@ -104,6 +105,6 @@ fn spec_text(spec: &Spec) -> String {
 }
 
 /// A size for people, in the largest unit that it has one of.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }

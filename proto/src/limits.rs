@@ -8,8 +8,11 @@ pub const MAX_MESSAGE: usize = 16 << 20;
 /// The most bytes of a file in one message.
 pub const MAX_CHUNK: usize = 1 << 20;
 
-/// The most bytes of a file that comes with its announcement.
+/// The most bytes of a small file: one that comes with its announcement, or with others in one answer.
 pub const MAX_CONTENT: usize = 64 << 10;
+
+/// The most files that one call asks for at once.
+pub const MAX_FILES: usize = 1_000;
 
 /// The most run events in one report.
 pub const MAX_EVENTS: usize = 500;

@@ -14,6 +14,7 @@
 //! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`], and in the [`store::Store`] whether the database is away | at `stop` |
 //! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](backoff::Backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
 //! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
+//! | [`retention::Retention`] | [`serve`] | a tick, [`applied::Applied`] (`watch`), who leads | stores without the files whose time is over, and records of that; a staging folder without what nobody goes on with | at `stop`; what it was at is done again |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory, [`applied::Applied`] (`watch`) | rows | at `stop`, after a last write |
 //! | [`connections::Connections::run`] | [`serve`] | connections | answers, by a task for each connection | at `stop`, when its calls have ended, or after 5 s |
 //! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
@@ -56,6 +57,7 @@ pub mod plan;
 pub mod prune;
 pub mod redact;
 pub mod request;
+pub mod retention;
 pub mod rights;
 pub mod routes;
 pub mod run;

@@ -53,6 +53,11 @@ pub enum Action<'a> {
         /// The owner of its job.
         owner: &'a UserName,
     },
+    /// Keep the files of a run for good, or not any more.
+    Keep {
+        /// The owner of its job.
+        owner: &'a UserName,
+    },
     /// Keep new runs off a node, or let them start.
     SetMode {
         /// The owner of the node.
@@ -141,6 +146,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                     Action::ReadRun { owner, .. }
                     | Action::ListRunsOf(owner)
                     | Action::Cancel { owner }
+                    | Action::Keep { owner }
                     | Action::SetMode { owner, .. }
                     | Action::TailLogs { owner }
                     | Action::Download { owner },
@@ -158,6 +164,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
             | Action::ListRunsOf(_)
             | Action::Cancel { .. }
             | Action::TailLogs { .. }
+            | Action::Keep { .. }
             | Action::Download { .. }
             | Action::SyncNow
             | Action::Steer(_) => false,
@@ -172,7 +179,8 @@ impl Action<'_> {
             | Self::ListRunsOf(_)
             | Self::TailLogs { .. }
             | Self::Download { .. }
-            | Self::Cancel { .. } => "the owner of the job and admins may",
+            | Self::Cancel { .. }
+            | Self::Keep { .. } => "the owner of the job and admins may",
             Self::SetMode { .. } => "the owner of the node and admins may",
             Self::SyncNow => "admins may, and a push is noticed by itself",
             Self::Steer(_) => "admins may",
@@ -192,6 +200,9 @@ impl std::fmt::Display for Action<'_> {
             Self::ReadRun { owner, .. } => write!(f, "see this run of a job of `{owner}`"),
             Self::ListRunsOf(owner) => write!(f, "see the runs of `{owner}`"),
             Self::Cancel { owner } => write!(f, "cancel this run of a job of `{owner}`"),
+            Self::Keep { owner } => {
+                write!(f, "say whether the files of this run of a job of `{owner}` are kept")
+            }
             Self::SetMode { node, .. } => write!(f, "say whether runs start on `{node}`"),
             Self::TailLogs { owner } => write!(f, "read logs of a job of `{owner}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
@@ -228,7 +239,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 12] = [
+        let table: [(Action<'_>, [u8; 8]); 13] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -240,6 +251,7 @@ mod tests {
             (Action::Download { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::TailLogs { owner: &alice },     [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::Cancel { owner: &alice },       [1, 0,    1, 0,    1, 1,    0, 0]),
+            (Action::Keep { owner: &alice },         [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::SetMode { owner: &alice, node: &london },
                                                      [1, 0,    1, 0,    1, 1,    1, 0]),
             (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),

@@ -32,6 +32,7 @@ use crate::{
     },
     metrics::Metrics,
     notify::{About, Announcer, Deliver},
+    retention::Retention,
     routes,
     services::Context,
     source::Repository,
@@ -74,7 +75,9 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     // A repository that is not there is a mistake; one without the branch yet is only new.
     let watched = repository.watched()?;
     let staging = Staging::new(data.uploads())?;
-    let uploads = Uploads::new(store.clone(), staging, common.artifacts.clone(), data.artifacts());
+    let (fixed, default) = (common.artifacts.clone(), data.artifacts());
+    let metrics = Metrics::default();
+    let uploads = Uploads::new(store.clone(), staging, fixed, default, metrics.clone());
     let heartbeats = Heartbeats::load(&store, settings.limits.heartbeats_per_second);
     let heartbeats = heartbeats.await.context("cannot read the database")?;
     let instructions = Instructions::load(&store).await.context("cannot read the database")?;
@@ -82,7 +85,6 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
     let address = listener.local_addr().context("cannot tell the address that is listened on")?;
 
-    let metrics = Metrics::default();
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let reconciler = reconciler.with_trusted(common.trusted_keys.clone());
     let applied = reconciler.applied();
@@ -108,6 +110,14 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     });
     let shown = common.location.to_string();
     let about = About { reconciler: &settings.name, repository: &shown, branch: &common.branch };
+    let retention = Retention::new(
+        store.clone(),
+        uploads.clone(),
+        metrics.clone(),
+        applied.clone(),
+        leading.clone(),
+        stop.clone(),
+    );
     let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
     let streams = |kind| Streams::new(kind, settings.limits.streams_per_node, metrics.clone());
     let context = Context {
@@ -150,6 +160,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     }
     tasks.spawn(post::receive(logs, heard, stop.clone()));
     tasks.spawn(deliver.run());
+    tasks.spawn(retention.run());
     tasks.spawn(routes::end_health(health, stop.clone()));
     tasks.spawn(heartbeats.run(store.clone(), declared, metrics, stop.clone()));
     if let Some(certificate) = certificate {

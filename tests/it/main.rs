@@ -7,6 +7,7 @@ mod bad_commits;
 mod bad_input;
 mod containers;
 mod crashes;
+mod downloads;
 mod experiments;
 mod host;
 mod isolation;

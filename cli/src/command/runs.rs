@@ -11,12 +11,11 @@ use crate::{
     invocation::World,
     output::{Listing, Output},
     pages,
-    view::{Run, RunDetail},
+    view::{Part, Run, RunDetail},
 };
-use almanac_proto::{
-    convert::{self, FieldError},
-    v1,
-};
+use almanac_proto::{convert::FieldError, v1};
+
+use super::run_pages;
 
 pub(super) async fn run(
     command: Runs,
@@ -32,30 +31,32 @@ pub(super) async fn run(
         Runs::Show { id } => output.one(&get(&id, caller).await?)?,
         Runs::Cancel { id, reason, no_wait } => cancel(id, reason, no_wait, caller, output).await?,
         Runs::Logs(wanted) => super::logs::run(wanted, caller, output).await?,
+        Runs::Keep { id, reason } => {
+            let answer = caller.client().keep_run(request(v1::KeepRunRequest { id, reason })).await;
+            let run = answer.map_err(|status| caller.explain(&status))?.into_inner().run;
+            output.one(&detail(run)?)?;
+        }
+        Runs::Unkeep { id } => {
+            let answer = caller.client().unkeep_run(request(v1::UnkeepRunRequest { id })).await;
+            let run = answer.map_err(|status| caller.explain(&status))?.into_inner().run;
+            output.one(&detail(run)?)?;
+        }
+        Runs::Export(wanted) => super::export::run(&wanted, caller, output).await?,
         Runs::Download(wanted) => super::download::run(&wanted, caller, world, output).await?,
     }
     Ok(())
 }
 
 /// The runs that a filter lets through.
-pub(super) async fn list(
+async fn list(
     filter: &RunFilter,
     limit: Limit,
     caller: &Caller,
     now: DateTime<Utc>,
 ) -> Result<Listing<Run>, CallError> {
-    let phases: Vec<i32> = filter.phases.iter().map(|phase| v1::Phase::from(*phase).into()).collect();
+    let question = run_pages::question(filter, now);
     let listing = pages::collect(limit, async |page_size, page_token| {
-        let question = v1::ListRunsRequest {
-            page_size,
-            page_token,
-            node: super::filter(filter.node.as_ref()),
-            job: super::filter(filter.job.as_ref()),
-            user: super::filter(filter.owner.name.as_ref()),
-            phases: phases.clone(),
-            since: filter.since.map(|time| convert::timestamp(time.resolve(now))),
-            until: filter.until.map(|time| convert::timestamp(time.resolve(now))),
-        };
+        let question = v1::ListRunsRequest { page_size, page_token, ..question.clone() };
         let answer = caller.client().list_runs(request(question)).await?.into_inner();
         Ok((answer.runs, answer.next_page_token))
     });
@@ -63,11 +64,22 @@ pub(super) async fn list(
     Ok(listing.try_map(Run::try_from)?)
 }
 
+/// A run by its id or the beginning of it, in each of its roles.
+pub(super) async fn parts(id: &str, caller: &Caller) -> Result<Vec<Part>, CallError> {
+    let question = v1::GetRunRequest { id: id.to_owned() };
+    let asking = caller.patiently(async |mut client| client.get_run(request(question.clone())).await);
+    Ok(asking.await?.parts.into_iter().map(Part::try_from).collect::<Result<_, _>>()?)
+}
+
 /// A run by its id or the beginning of it.
 pub(super) async fn get(id: &str, caller: &Caller) -> Result<RunDetail, CallError> {
     let question = v1::GetRunRequest { id: id.to_owned() };
     let answer = caller.client().get_run(request(question)).await;
     Ok(answer.map_err(|status| caller.explain(&status))?.into_inner().try_into()?)
+}
+
+fn detail(run: Option<v1::GetRunResponse>) -> Result<RunDetail, CallError> {
+    Ok(run.ok_or_else(|| FieldError::missing("run"))?.try_into()?)
 }
 
 /// How long a run may take to end: its container has 10 s, and is packed then.

@@ -9,11 +9,11 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{Instant, Phase, Reason, RunId, RunRole};
+use almanac_schemas::{Duration, Instant, Phase, Reason, RunId, RunRole};
 
 use crate::{
     output::{Look, Row, View},
-    relative::span,
+    relative::{distance, span},
     table::{Cell, Column, Fit, Tone, details, table},
     view,
 };
@@ -50,14 +50,46 @@ pub struct Run {
     pub image_digest: Option<String>,
     /// The commit whose manifest it follows.
     pub commit: Option<String>,
+    /// Set while its files are kept for good.
+    pub kept: Option<Keep>,
+}
+
+/// Somebody keeps the files of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keep {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// A run in one of its roles, with its files and what its manifest says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The run.
+    pub run: Run,
+    /// The image of its container, as its manifest names it.
+    pub image: Option<String>,
+    /// How much later than it was to start its container started, in microseconds.
+    pub start_skew_micros: Option<i64>,
+    /// What it left.
+    pub artifacts: Vec<Artifact>,
 }
 
 /// A run with its history and its files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunDetail {
     /// The run.
     #[serde(flatten)]
     pub run: Run,
+    /// The image of its container, as its manifest names it.
+    pub image: Option<String>,
+    /// How much later than it was to start its container started, by the clock of its node.
+    pub start_skew_ms: Option<f64>,
     /// What happened to it, in order.
     pub steps: Vec<Step>,
     /// What it left.
@@ -96,6 +128,12 @@ pub struct Artifact {
     pub path: String,
     /// When it was stored.
     pub stored_at: Option<Instant>,
+    /// When it is to be removed, as things are; `null` for one that is kept for good or is gone.
+    pub expires_at: Option<Instant>,
+    /// When it was removed, since its retention was over.
+    pub expired_at: Option<Instant>,
+    /// How long it had been kept then.
+    pub kept_for: Option<Duration>,
 }
 
 impl TryFrom<v1::Run> for Run {
@@ -117,6 +155,30 @@ impl TryFrom<v1::Run> for Run {
             exit_code: run.exit_code,
             image_digest: view::text(run.image_digest),
             commit: view::text(run.commit),
+            kept: run.kept.map(Keep::try_from).transpose()?,
+        })
+    }
+}
+
+impl TryFrom<v1::Keep> for Keep {
+    type Error = FieldError;
+
+    fn try_from(keep: v1::Keep) -> Result<Self, FieldError> {
+        let since = view::instant("since", keep.since.as_ref())?;
+        Ok(Self { actor: keep.actor, reason: view::text(keep.reason), since })
+    }
+}
+
+impl TryFrom<v1::Run> for Part {
+    type Error = FieldError;
+
+    fn try_from(mut run: v1::Run) -> Result<Self, FieldError> {
+        let artifacts = std::mem::take(&mut run.artifacts);
+        Ok(Self {
+            image: view::text(std::mem::take(&mut run.image)),
+            start_skew_micros: run.start_skew_micros,
+            artifacts: artifacts.into_iter().map(Artifact::try_from).collect::<Result<_, _>>()?,
+            run: run.try_into()?,
         })
     }
 }
@@ -130,8 +192,12 @@ impl TryFrom<v1::GetRunResponse> for RunDetail {
     type Error = FieldError;
 
     fn try_from(response: v1::GetRunResponse) -> Result<Self, FieldError> {
+        let run = response.run.ok_or_else(|| FieldError::missing("run"))?;
+        let Part { run, image, start_skew_micros, .. } = run.try_into()?;
         Ok(Self {
-            run: response.run.ok_or_else(|| FieldError::missing("run"))?.try_into()?,
+            run,
+            image,
+            start_skew_ms: start_skew_micros.map(millis),
             steps: response.steps.into_iter().map(Step::try_from).collect::<Result<_, _>>()?,
             artifacts: response.artifacts.into_iter().map(Artifact::try_from).collect::<Result<_, _>>()?,
         })
@@ -167,8 +233,16 @@ impl TryFrom<v1::Artifact> for Artifact {
             sha256,
             path: artifact.path,
             stored_at: view::maybe_instant("stored_at", artifact.stored_at.as_ref())?,
+            expires_at: view::maybe_instant("expires_at", artifact.expires_at.as_ref())?,
+            kept_for: artifact.expired_at.map(|_| Duration::from_secs(artifact.kept_for_seconds)),
+            expired_at: view::maybe_instant("expired_at", artifact.expired_at.as_ref())?,
         })
     }
+}
+
+/// Microseconds as milliseconds. A delay has far fewer digits than the number can hold.
+pub(crate) fn millis(micros: i64) -> f64 {
+    micros as f64 / 1_000.0
 }
 
 const fn tone(phase: Phase) -> Tone {
@@ -222,6 +296,7 @@ impl Row for Run {
         Column { title: "TOOK", fit: Fit::Drop(2) },
         Column { title: "PHASE", fit: Fit::Keep },
         Column { title: "REASON", fit: Fit::Keep },
+        Column { title: "KEPT", fit: Fit::Drop(3) },
         Column { title: "OWNER", fit: Fit::Drop(1) },
     ];
 
@@ -234,6 +309,7 @@ impl Row for Run {
             self.took(now).into(),
             phase(self.phase),
             self.why().into(),
+            self.kept.as_ref().map_or("", |_| "yes").into(),
             view::dash(self.owner.as_deref()).into(),
         ]
     }
@@ -244,6 +320,13 @@ impl View for RunDetail {
         let run = &self.run;
         let now = look.now;
         let reason = run.reason.map(Reason::as_str);
+        let skew = self.start_skew_ms.map_or_else(|| "-".to_owned(), |skew| format!("{skew:.1} ms"));
+        let kept = run.kept.as_ref().map_or_else(|| "-".to_owned(), |keep| keep.words(now));
+        let image = match (&self.image, &run.image_digest) {
+            (Some(image), Some(digest)) => format!("{image} ({digest})"),
+            (Some(one), None) | (None, Some(one)) => one.clone(),
+            (None, None) => "-".to_owned(),
+        };
         let exit = run.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
         let pairs = vec![
             ("run", run.id.to_string().into()),
@@ -255,11 +338,13 @@ impl View for RunDetail {
             ("reason", view::dash(reason).into()),
             ("message", view::dash(run.message.as_deref()).into()),
             ("started", view::both(run.started_at, now).into()),
+            ("start delay", skew.into()),
             ("ended", view::both(run.ended_at, now).into()),
             ("took", run.took(now).into()),
             ("exit code", exit.into()),
-            ("image", view::dash(run.image_digest.as_deref()).into()),
+            ("image", image.into()),
             ("commit", view::dash(run.commit.as_deref()).into()),
+            ("kept", kept.into()),
         ];
         let mut text = details(pairs, look.style);
         if !self.steps.is_empty() {
@@ -268,7 +353,7 @@ impl View for RunDetail {
         }
         if !self.artifacts.is_empty() {
             text.push('\n');
-            let cells = self.artifacts.iter().map(Artifact::cells).collect();
+            let cells = self.artifacts.iter().map(|artifact| artifact.cells(now)).collect();
             text.push_str(&table(ARTIFACTS, cells, look.style));
         }
         text
@@ -297,16 +382,29 @@ const ARTIFACTS: &[Column] = &[
     Column { title: "FILE", fit: Fit::Shorten },
     Column { title: "ROLE", fit: Fit::Drop(1) },
     Column { title: "SIZE", fit: Fit::Keep },
+    Column { title: "EXPIRES", fit: Fit::Keep },
     Column { title: "SHA-256", fit: Fit::Shorten },
 ];
 
 impl Artifact {
-    fn cells(&self) -> Vec<Cell> {
+    fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
+        let expires = match self.expired_at {
+            Some(at) => Cell::toned(format!("expired {}", distance(at.0, now)), Tone::Odd),
+            None => view::ago(self.expires_at, now).into(),
+        };
         vec![
             self.name.as_str().into(),
             self.role.as_str().into(),
             view::size(self.size).into(),
+            expires,
             self.sha256.as_str().into(),
         ]
+    }
+}
+
+impl Keep {
+    fn words(&self, now: DateTime<Utc>) -> String {
+        let reason = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        format!("by {} since {}{reason}", self.actor, view::both(Some(self.since), now))
     }
 }

@@ -48,7 +48,7 @@ pub enum State {
 }
 
 impl State {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Downloaded => "downloaded",
             Self::Resumed => "resumed",

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
 
+mod direct;
 mod downloads;
 mod failures;
 mod help;
+mod index;
 mod output;
 mod reconciler;
 mod settings;
+mod store;
 mod typed;

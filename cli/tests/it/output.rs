@@ -13,7 +13,7 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 25] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
@@ -29,6 +29,8 @@ const COMMANDS: [&str; 23] = [
     "runs list",
     "runs show 8d86",
     "runs cancel 2f4f --reason typo",
+    "runs keep 8d86 --reason reviewers",
+    "runs unkeep 8d86",
     "schedule",
     "sync status",
     "sync list",

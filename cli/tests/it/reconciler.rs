@@ -52,6 +52,13 @@ pub(crate) struct State {
     pub(crate) most: Option<usize>,
     /// What comes of a look at the repository.
     pub(crate) outcome: v1::SyncOutcome,
+    /// Where the store is that serves files itself, and which of its addresses were given away.
+    pub(crate) store: Option<String>,
+    pub(crate) grants: usize,
+    /// After how many of them the retention of the files is over.
+    pub(crate) expires_after: Option<usize>,
+    /// How many of the following calls for many files are refused, as there are too many.
+    pub(crate) too_many: usize,
 }
 
 /// A stored file.
@@ -72,6 +79,8 @@ impl File {
             sha256: Sha256::digest(content).to_vec().into(),
             path: format!("london-01/ping-london/2027/01/10/{COMPLETED}/{name}"),
             stored_at: at("2027-01-10T11:46:02Z"),
+            expires_at: at("2027-04-10T11:46:02Z"),
+            ..v1::Artifact::default()
         };
         Self { announced, content: content.to_vec() }
     }
@@ -108,6 +117,29 @@ impl Reconciler {
         }
         state.asked.push(format!("{:?}", request.get_ref()));
         state.refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// A run with its details.
+    fn detailed(&self, run: v1::Run) -> v1::Run {
+        if run.id != COMPLETED {
+            return run;
+        }
+        let files = &self.state.lock().unwrap().files;
+        v1::Run {
+            artifacts: files.iter().map(|file| file.announced.clone()).collect(),
+            image: "almanac/probe:1".to_owned(),
+            start_skew_micros: Some(12_345),
+            ..run
+        }
+    }
+
+    /// A run that is kept, or not any more.
+    async fn kept(&self, id: &str, kept: Option<v1::Keep>) -> Result<Option<v1::GetRunResponse>, Status> {
+        let mut request = Request::new(v1::GetRunRequest { id: id.to_owned() });
+        request.metadata_mut().insert("authorization", "Bearer ey".parse().unwrap());
+        let mut answer = self.get_run(request).await?.into_inner();
+        answer.run.as_mut().unwrap().kept = kept;
+        Ok(Some(answer))
     }
 
     fn page<T>(&self, items: Vec<T>, size: i32, token: &str) -> (Vec<T>, String) {
@@ -333,6 +365,11 @@ fn runs() -> Vec<v1::Run> {
             ended_at: at("2027-01-10T11:46:00Z"),
             exit_code: Some(0),
             image_digest: "sha256:0123456789abcdef".to_owned(),
+            kept: Some(v1::Keep {
+                actor: "alice".to_owned(),
+                reason: "for the paper".to_owned(),
+                since: at("2027-01-10T11:50:00Z"),
+            }),
             ..run(COMPLETED, "london-01", "2027-01-10T11:45:00Z", v1::Phase::Completed)
         },
         v1::Run {
@@ -609,6 +646,9 @@ impl TestbedService for Reconciler {
         self.ask(&request)?;
         let question = request.get_ref();
         let mut runs = runs();
+        if question.details {
+            runs = runs.into_iter().map(|run| self.detailed(run)).collect();
+        }
         runs.retain(|run| question.phases.is_empty() || question.phases.contains(&run.phase));
         let (runs, next_page_token) = self.page(runs, question.page_size, &question.page_token);
         Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
@@ -650,7 +690,9 @@ impl TestbedService for Reconciler {
             ),
             _ => (vec![], vec![]),
         };
-        Ok(Response::new(v1::GetRunResponse { run: Some(run), steps, artifacts }))
+        let parts = vec![self.detailed(run.clone())];
+        let run = Some(v1::Run { artifacts: vec![], ..parts[0].clone() });
+        Ok(Response::new(v1::GetRunResponse { run, steps, artifacts, parts }))
     }
 
     async fn list_artifacts(
@@ -725,7 +767,68 @@ impl TestbedService for Reconciler {
         request: Request<v1::GrantDownloadRequest>,
     ) -> Answer<v1::GrantDownloadResponse> {
         self.ask(&request)?;
-        Err(Status::unimplemented("the store is a folder"))
+        let question = request.get_ref();
+        let mut state = self.state.lock().unwrap();
+        state.grants += 1;
+        if state.expires_after == Some(state.grants - 1) {
+            return Err(Status::failed_precondition(format!("`{}` expired", question.name)));
+        }
+        let missing = || Status::unimplemented("the store is a folder");
+        let url =
+            format!("{}/{}?grant={}", state.store.as_ref().ok_or_else(missing)?, question.name, state.grants);
+        let headers = [("x-store".to_owned(), "yes".to_owned())].into();
+        let request = v1::SignedRequest { method: "GET".to_owned(), url, headers, expires_at: at(NOW) };
+        Ok(Response::new(v1::GrantDownloadResponse { request: Some(request), artifact: None }))
+    }
+
+    type DownloadFilesStream = Pin<Box<dyn Stream<Item = Result<v1::DownloadFilesResponse, Status>> + Send>>;
+
+    async fn download_files(
+        &self,
+        request: Request<v1::DownloadFilesRequest>,
+    ) -> Answer<Self::DownloadFilesStream> {
+        self.ask(&request)?;
+        let mut state = self.state.lock().unwrap();
+        if state.too_many > 0 {
+            state.too_many -= 1;
+            let mut status = Status::resource_exhausted("you make more calls than 100 per second");
+            status.metadata_mut().insert("grpc-retry-pushback-ms", 5_u64.into());
+            return Err(status);
+        }
+        let answer = |(index, wanted): (usize, &v1::FileName)| {
+            let found = state
+                .files
+                .iter()
+                .find(|file| file.announced.name == wanted.name && file.announced.role == wanted.role);
+            let outcome = match found {
+                Some(file) if file.announced.run_id == wanted.run_id => {
+                    v1::downloaded_file::Outcome::Content(file.content.clone().into())
+                }
+                _ => v1::downloaded_file::Outcome::Refusal(v1::FileRefusal {
+                    code: tonic::Code::NotFound.into(),
+                    message: format!("there is no file `{}`", wanted.name),
+                }),
+            };
+            v1::DownloadedFile { index: u32::try_from(index).unwrap(), outcome: Some(outcome) }
+        };
+        let files: Vec<_> = request.get_ref().files.iter().enumerate().map(answer).collect();
+        // A message for each two.
+        let messages: Vec<_> =
+            files.chunks(2).map(|files| Ok(v1::DownloadFilesResponse { files: files.to_vec() })).collect();
+        Ok(Response::new(Box::pin(iter(messages))))
+    }
+
+    async fn keep_run(&self, request: Request<v1::KeepRunRequest>) -> Answer<v1::KeepRunResponse> {
+        self.ask(&request)?;
+        let v1::KeepRunRequest { id, reason } = request.into_inner();
+        let keep = v1::Keep { actor: "alice".to_owned(), reason, since: at("2027-01-10T11:58:00Z") };
+        Ok(Response::new(v1::KeepRunResponse { run: self.kept(&id, Some(keep)).await? }))
+    }
+
+    async fn unkeep_run(&self, request: Request<v1::UnkeepRunRequest>) -> Answer<v1::UnkeepRunResponse> {
+        self.ask(&request)?;
+        let run = self.kept(&request.get_ref().id, None).await?;
+        Ok(Response::new(v1::UnkeepRunResponse { run }))
     }
 
     async fn sync_now(&self, request: Request<v1::SyncNowRequest>) -> Answer<v1::SyncNowResponse> {

@@ -16,9 +16,16 @@ use std::{
 pub(super) fn adopt(folder: &Path, path: &str, file: &Path) -> io::Result<bool> {
     let place = folder.join(path);
     let parent = place.parent().unwrap_or(folder);
-    fs::create_dir_all(parent)?;
     File::open(file)?.sync_all()?;
-    let mut linked = fs::hard_link(file, &place);
+    let link = || {
+        fs::create_dir_all(parent)?;
+        fs::hard_link(file, &place)
+    };
+    let mut linked = link();
+    if linked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        // The last file of the folder was removed between the two, and the folder with it.
+        linked = link();
+    }
     if linked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
         // Nothing refers to it: it is of a commit that was cut off before it was recorded.
         fs::remove_file(&place)?;

@@ -1,7 +1,7 @@
 //! Uploads that go to the store itself: which part may go next, and what becomes of all of them.
 
 use almanac_schemas::{NodeName, config::ArtifactStore};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -13,6 +13,9 @@ use crate::{
     causes::chain,
     store::{ArtifactRow, DirectRow, PartRow, UploadRow},
 };
+
+/// How long after its last part a file may be put together by another reconciler. A store takes minutes for a large one.
+const ASSEMBLING: TimeDelta = TimeDelta::minutes(15);
 
 /// A part that a node wants to send.
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ impl Uploads {
     ) -> Result<Granted, UploadError> {
         let upload = self.upload_of(node, id).await?;
         let direct = upload.direct.as_ref().ok_or(UploadError::Through)?;
-        let (count, offset) = self.confirm(&upload, asked.sent.as_ref()).await?;
+        let (count, offset) = self.confirm(&upload, asked.sent.as_ref(), now).await?;
         if asked.start != offset || offset == upload.size {
             return Ok(Granted { offset, grant: None });
         }
@@ -73,6 +76,7 @@ impl Uploads {
         &self,
         upload: &UploadRow,
         sent: Option<&Part>,
+        now: DateTime<Utc>,
     ) -> Result<(u64, u64), UploadError> {
         let arrived = self.store.unless_lost(self.store.arrived(upload.id)).await?;
         let Some(Part { start, length, etag }) = sent else { return Ok(arrived) };
@@ -84,7 +88,7 @@ impl Uploads {
             return Err(UploadError::TooLong { size: upload.size, found });
         }
         let row = PartRow { start: *start, length: *length, etag: etag.clone() };
-        self.store.unless_lost(self.store.put_part(upload.id, &row)).await?;
+        self.store.unless_lost(self.store.put_part(upload.id, &row, now)).await?;
         Ok(self.store.unless_lost(self.store.arrived(upload.id)).await?)
     }
 
@@ -94,7 +98,7 @@ impl Uploads {
         &self,
         upload: &UploadRow,
         direct: &DirectRow,
-        claim: Claim,
+        claims: [Claim; 2],
         settings: &ArtifactStore,
         now: DateTime<Utc>,
     ) -> Result<ArtifactRow, UploadError> {
@@ -106,10 +110,10 @@ impl Uploads {
             (self.clone(), upload.clone(), direct.clone(), settings.clone());
         let id = upload.id;
         let task = tokio::spawn(async move {
-            let _claim = claim;
+            let _claims = claims;
             this.finish(&upload, direct, &settings, now).await
         });
-        // It is ended by nobody, so that it can only have panicked; then the claim is free and the node tries again.
+        // It is ended by nobody, so that it can only have panicked; then the claims are free and the node tries again.
         task.await.unwrap_or(Err(UploadError::Busy(id)))
     }
 
@@ -129,7 +133,12 @@ impl Uploads {
         // Stores differ in what they answer to that.
         let completed = store.complete(to, &parts).await;
         if let Err(found) = store.verify(&direct.path, upload.size, &upload.sha256).await? {
-            if completed? == Completed::Gone {
+            let completed = completed?;
+            // Another replica, which the node asked before, may be at it: until it is done there is nothing to be seen.
+            if completed == Completed::Unknown && found.is_empty() && now - upload.active_at < ASSEMBLING {
+                return Err(UploadError::Busy(upload.id));
+            }
+            if completed != Completed::Whole {
                 tracing::warn!(upload = %upload.id, "the store has the parts of a file no more");
             }
             return Err(self.discard(upload, &direct, settings, found).await?);
@@ -143,11 +152,18 @@ impl Uploads {
             store: direct.store.clone(),
             path: direct.path.clone(),
             stored_at: now,
+            expired: None,
         };
-        self.store.unless_lost(self.store.put_artifact(&row)).await?;
-        self.store.unless_lost(self.store.forget_parts(upload.id)).await?;
-        store.forget_parts(to).await;
-        Ok(row)
+        if !self.store.unless_lost(self.store.put_uploaded(upload.id, &row)).await? {
+            return Err(UploadError::UnknownUpload(upload.id));
+        }
+        // In this order: whoever is cut off between the two leaves a record of what the store still has.
+        if store.forget_parts(to).await {
+            self.store.unless_lost(self.store.forget_parts(upload.id)).await?;
+        }
+        // The first record of it is the one that counts.
+        let stored = self.store.artifact(upload.run, upload.role, &upload.name);
+        Ok(self.store.unless_lost(stored).await?.unwrap_or(row))
     }
 
     /// Removes what is not what was announced. The node begins anew.
@@ -159,22 +175,25 @@ impl Uploads {
         found: String,
     ) -> Result<UploadError, UploadError> {
         let store = self.stores.open(&direct.store.parse()?, settings)?;
-        // Another replica may have found the right one meanwhile, at another try.
-        let stored = self.store.artifact(upload.run, upload.role, &upload.name);
-        if self.store.unless_lost(stored).await?.is_none() {
-            store.delete(&direct.path).await?;
+        // Another replica may have found the right one meanwhile. Nothing is removed before it is sure that none records it:
+        // what this one is cut off from removing is replaced when the file comes again.
+        if !self.store.unless_lost(self.store.forget_unless_stored(upload)).await? {
+            return Err(UploadError::Busy(upload.id));
         }
+        store.delete(&direct.path).await?;
         store.forget_parts(destination(upload, direct)).await;
-        self.store.unless_lost(self.store.forget_upload(upload.id)).await?;
+        if found.is_empty() {
+            return Ok(UploadError::Gone(upload.id));
+        }
         Ok(UploadError::Hash { found, expected: upload.sha256.clone() })
     }
 
-    /// Forgets the parts of an upload that another one takes the place of.
+    /// Forgets the parts of an upload that nobody completes any more.
     pub(super) async fn forget_parts(&self, upload: &UploadRow, settings: &ArtifactStore) {
         let Some(direct) = &upload.direct else { return };
         let opened = direct.store.parse().map_err(UploadError::from);
         match opened.and_then(|url| Ok(self.stores.open(&url, settings)?)) {
-            Ok(store) => store.forget_parts(destination(upload, direct)).await,
+            Ok(store) => _ = store.forget_parts(destination(upload, direct)).await,
             // The settings are those of another store by now. What is left there it forgets by its own rules.
             Err(error) => {
                 tracing::warn!(error = chain(&error), upload = %upload.id, "parts of a file are left in a store");

@@ -10,11 +10,13 @@ mod direct;
 mod file_name;
 mod path;
 mod staging;
+mod stale;
 mod stores;
 mod uploads;
 
 pub use direct::{Asked, Granted};
 pub use file_name::{FileName, FileNameError};
 pub use staging::{Staging, StagingError};
+pub use stale::STALE;
 pub use stores::{AccessError, Bounds, Grant, ObjectError, Opened, Part, StoreUrl, StoreUrlError, Stores};
 pub use uploads::{Announcement, Begun, Sending, UploadError, Uploads};

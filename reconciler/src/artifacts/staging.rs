@@ -71,6 +71,11 @@ impl Staging {
         Ok(Self { folder, hashes: Hashes::default() })
     }
 
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file of an upload.
     pub fn path(&self, id: Uuid) -> PathBuf {
         self.folder.join(format!("{id}.part"))

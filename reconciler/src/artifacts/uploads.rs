@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     hex,
+    metrics::Metrics,
     store::{ArtifactRow, DirectRow, RunRow, Store, StoreError, UploadRow},
 };
 
@@ -28,7 +29,7 @@ use crate::{
 pub struct Uploads {
     pub(super) store: Store,
     pub(super) stores: Stores,
-    staging: Staging,
+    pub(super) staging: Staging,
     /// Where files go whatever the testbed's settings say.
     fixed: Option<StoreUrl>,
     /// Where files go when nothing says.
@@ -90,6 +91,8 @@ pub enum UploadError {
         "the SHA-256 of what arrived is {found}, and {expected} was announced; what arrived is discarded, begin again"
     )]
     Hash { found: String, expected: String },
+    #[error("the store does not have what was sent of upload {0} any more; begin it again")]
+    Gone(Uuid),
     #[error("this upload goes through the reconciler; send it with Upload")]
     Through,
     #[error("this upload goes to the store itself; ask for each part with GrantPart")]
@@ -119,9 +122,15 @@ pub struct Sending {
 impl Uploads {
     /// Uploads that arrive in `staging` and go to `fixed`, or to where the testbed's settings say,
     /// or to a folder beside the database.
-    pub fn new(store: Store, staging: Staging, fixed: Option<StoreUrl>, default: PathBuf) -> Self {
-        let default = StoreUrl::folder(default);
-        Self { store, stores: Stores::default(), staging, fixed, default, busy: Arc::default() }
+    pub fn new(
+        store: Store,
+        staging: Staging,
+        fixed: Option<StoreUrl>,
+        default: PathBuf,
+        metrics: Metrics,
+    ) -> Self {
+        let (stores, default) = (Stores::new(metrics), StoreUrl::folder(default));
+        Self { store, stores, staging, fixed, default, busy: Arc::default() }
     }
 
     /// Announces a file, and says under which id it is sent, how, and how much of it is there.
@@ -153,6 +162,7 @@ impl Uploads {
         let to = opened.as_ref().and_then(|opened| Some((opened, opened.bounds(size)?)));
         let bounds = to.map(|(_, bounds)| bounds);
         let earlier = self.store.unless_lost(self.store.upload_of(run, role, name.as_str())).await?;
+        let mut superseded = None;
         if let Some(earlier) = earlier {
             let goes_to = to.map(|(opened, _)| opened.url().to_string());
             let same_way =
@@ -165,8 +175,7 @@ impl Uploads {
                 };
                 return Ok(Begun { id: earlier.id, offset, direct: bounds });
             }
-            self.staging.discard(earlier.id).await;
-            self.forget_parts(&earlier, settings).await;
+            superseded = Some(earlier);
         }
         let id = Uuid::new_v4();
         let direct = match to {
@@ -177,8 +186,13 @@ impl Uploads {
                 Some(DirectRow { store: opened.url().to_string(), path, multipart })
             }
         };
-        let row = UploadRow { id, run, role, name: name.to_string(), size, sha256, begun_at: now, direct };
+        let row = UploadRow { id, run, role, name: name.to_string(), size, sha256, active_at: now, direct };
         self.store.unless_lost(self.store.put_upload(&row)).await?;
+        // Only now: an announcement that stays, as the store fails, must not count parts that are not there any more.
+        if let Some(earlier) = superseded {
+            self.staging.discard(earlier.id).await;
+            self.forget_parts(&earlier, settings).await;
+        }
         Ok(Begun { id, offset: if stored.is_some() { size } else { 0 }, direct: bounds })
     }
 
@@ -211,16 +225,20 @@ impl Uploads {
         now: DateTime<Utc>,
     ) -> Result<ArtifactRow, UploadError> {
         let upload = self.upload_of(node, id).await?;
-        let claim = self.claim(id)?;
+        let claims = [self.claim(id)?, self.claim_file(upload.run, upload.role, &upload.name)?];
         if let Some(stored) =
             self.store.unless_lost(self.store.artifact(upload.run, upload.role, &upload.name)).await?
         {
             self.staging.discard(id).await;
+            // One that was announced before this one may have been stored meanwhile.
+            if stored.sha256 != upload.sha256 || stored.size != upload.size {
+                return Err(UploadError::Different { run: upload.run, name: upload.name });
+            }
             return Ok(stored);
         }
         if let Some(direct) = &upload.direct {
-            self.confirm(&upload, sent).await?;
-            return self.commit_direct(&upload, direct, claim, settings, now).await;
+            self.confirm(&upload, sent, now).await?;
+            return self.commit_direct(&upload, direct, claims, settings, now).await;
         }
         let length = self.staging.length(id).await?;
         if length < upload.size {
@@ -248,6 +266,7 @@ impl Uploads {
             store: url.to_string(),
             path,
             stored_at: now,
+            expired: None,
         };
         self.store.unless_lost(self.store.put_artifact(&row)).await?;
         self.staging.discard(id).await;
@@ -269,8 +288,7 @@ impl Uploads {
     ) -> Result<ArtifactRow, UploadError> {
         let Announcement { run: id, role, name, size, sha256, direct: _ } = file;
         let run = self.run_of(node, id, role).await?;
-        // Two of them with different contents must not meet between the look and the store.
-        let _claim = self.claim(Uuid::new_v5(id.as_uuid(), format!("{role}/{name}").as_bytes()))?;
+        let _claim = self.claim_file(id, role, name.as_str())?;
         let sha256 = hex::encode(sha256);
         if let Some(stored) = self.store.unless_lost(self.store.artifact(id, role, name.as_str())).await? {
             if stored.sha256 != sha256 || stored.size != size {
@@ -286,7 +304,8 @@ impl Uploads {
         let path = path::of(&run, &name);
         self.stores.open(&url, settings)?.put_at_once(&path, content).await?;
         let (name, store) = (name.to_string(), url.to_string());
-        let row = ArtifactRow { run: id, role, name, size, sha256, store, path, stored_at: now };
+        let row =
+            ArtifactRow { run: id, role, name, size, sha256, store, path, stored_at: now, expired: None };
         self.store.unless_lost(self.store.put_artifact(&row)).await?;
         // It may have been announced before, and have arrived in part.
         if let Some(earlier) = self.store.unless_lost(self.store.upload_of(id, role, &row.name)).await? {
@@ -303,6 +322,15 @@ impl Uploads {
     /// When its address or the settings make no sense.
     pub fn store_of(&self, row: &ArtifactRow, settings: &ArtifactStore) -> Result<Arc<Opened>, UploadError> {
         Ok(self.stores.open(&row.store.parse()?, settings)?)
+    }
+
+    /// Removes a file from a store. One that is not there is removed already. The settings say how stores are reached.
+    ///
+    /// # Errors
+    ///
+    /// When its address or the settings make no sense, or it fails.
+    pub async fn remove(&self, store: &str, path: &str, settings: &ArtifactStore) -> Result<(), UploadError> {
+        Ok(self.stores.open(&store.parse()?, settings)?.delete(path).await?)
     }
 
     /// Where files go.
@@ -327,7 +355,12 @@ impl Uploads {
         Ok(upload)
     }
 
-    fn claim(&self, id: Uuid) -> Result<Claim, UploadError> {
+    /// Claims the place of a file. Two with different contents must not meet between the look and the store.
+    fn claim_file(&self, run: RunId, role: RunRole, name: &str) -> Result<Claim, UploadError> {
+        self.claim(Uuid::new_v5(run.as_uuid(), format!("{role}/{name}").as_bytes()))
+    }
+
+    pub(super) fn claim(&self, id: Uuid) -> Result<Claim, UploadError> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if busy.insert(id) {
             Ok(Claim { busy: Arc::clone(&self.busy), id })

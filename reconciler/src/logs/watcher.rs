@@ -260,6 +260,9 @@ impl Watcher {
     }
 
     async fn send_stored(&self, row: &ArtifactRow, from: From) -> Result<(), End> {
+        if let Some(refusal) = refuse::expired(row) {
+            return Err(refusal.into());
+        }
         let applied = self.context.applied();
         let settings = &applied.testbed.config.artifacts;
         let store = self.context.uploads.store_of(row, settings).map_err(refuse::upload)?;

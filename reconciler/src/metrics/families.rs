@@ -39,6 +39,11 @@ pub(super) struct Families {
     pub(super) leader: Gauge,
     pub(super) run_events: Family<RunLabels, Counter>,
     pub(super) start_skew: Histogram,
+    pub(super) store_failures: Family<ReasonLabel, Counter>,
+    pub(super) files_removed: Counter,
+    pub(super) bytes_removed: Counter,
+    pub(super) removals_failed: Counter,
+    pub(super) uploads_forgotten: Counter,
     pub(super) queue_depth: Family<QueueLabel, Gauge>,
     pub(super) database: Histograms<OperationLabel>,
     pub(super) database_errors: Family<OperationLabel, Counter>,
@@ -58,6 +63,11 @@ pub(super) struct OutcomeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RunLabels {
     pub(super) phase: &'static str,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
     pub(super) reason: &'static str,
 }
 
@@ -166,6 +176,27 @@ impl Families {
                 "run_start_skew",
                 "How much later than scheduled containers started",
                 Histogram::new(SKEW_SECONDS),
+            ),
+            store_failures: all.plain(
+                "store_failures",
+                "Times that a store of files did not do what it was asked, by reason",
+                Family::default(),
+            ),
+            files_removed: all.plain(
+                "files_removed",
+                "Files of runs removed from their stores since their retention was over",
+                Counter::default(),
+            ),
+            bytes_removed: all.plain("bytes_removed", "How many bytes these files had", Counter::default()),
+            removals_failed: all.plain(
+                "removals_failed",
+                "Times that a store failed to remove such a file, after which it is left in peace for a while",
+                Counter::default(),
+            ),
+            uploads_forgotten: all.plain(
+                "uploads_forgotten",
+                "Announced uploads that are forgotten since nobody went on with them, or long after their end",
+                Counter::default(),
             ),
             queue_depth: all.plain("queue_depth", "What waits, by queue", Family::default()),
             database: all.seconds(

@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::{encoding::text, registry::Registry};
 use tracing::Instrument;
 
-use crate::{limits::StreamKind, run::RunEvent, store::StoreError};
-use families::{Families, OperationLabel, OutcomeLabel, QueueLabel, RequestLabels, RunLabels};
+use crate::{artifacts::ObjectError, limits::StreamKind, run::RunEvent, store::StoreError};
+use families::{Families, OperationLabel, OutcomeLabel, QueueLabel, ReasonLabel, RequestLabels, RunLabels};
 use revision::Revision;
 
 /// The type of what [`Metrics::text`] returns.
@@ -67,6 +67,10 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("almanac");
         let families = Families::register(&mut registry);
+        // What never happened shows a zero, which a rate can be taken of.
+        for reason in ObjectError::REASONS {
+            drop(families.store_failures.get_or_create(&ReasonLabel { reason }));
+        }
         Self(Arc::new(Inner { families, revision: Revision::default(), registry }))
     }
 }
@@ -133,6 +137,27 @@ impl Metrics {
             let begin = event.scheduled_at + event.run.offset(jitter);
             self.0.families.start_skew.observe(skew(begin, event.step.at));
         }
+    }
+
+    /// A store of files did not do what it was asked.
+    pub fn store_failed(&self, reason: &'static str) {
+        self.0.families.store_failures.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Files of runs were removed from their store, since their retention was over.
+    pub fn removed(&self, files: u64, bytes: u64) {
+        self.0.families.files_removed.inc_by(files);
+        self.0.families.bytes_removed.inc_by(bytes);
+    }
+
+    /// A store failed to remove such a file.
+    pub fn removal_failed(&self) {
+        self.0.families.removals_failed.inc();
+    }
+
+    /// Announced uploads were forgotten.
+    pub fn uploads_forgotten(&self, uploads: u64) {
+        self.0.families.uploads_forgotten.inc_by(uploads);
     }
 
     /// A node sent a heartbeat.

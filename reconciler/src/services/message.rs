@@ -14,7 +14,9 @@ use crate::{
     instructions::Instructions,
     intent::Hold,
     run::RunStep,
-    store::{ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, RunRow, SyncOutcome, SyncRow},
+    store::{
+        ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, KeepRow, RunRow, SyncOutcome, SyncRow,
+    },
 };
 use almanac_schemas::{Cordon, JobName, JobSpec, NodeName, RunRole};
 use almanac_validate::{NodeEntry, plan::Action};
@@ -68,7 +70,12 @@ pub(super) fn run(row: &RunRow) -> v1::Run {
         image_digest: state.image_digest.clone(),
         commit: state.commit.clone(),
         role: v1::Role::from(row.role).into(),
+        ..v1::Run::default()
     }
+}
+
+pub(super) fn keep(row: KeepRow) -> v1::Keep {
+    v1::Keep { actor: row.actor, reason: row.reason, since: Some(timestamp(row.since)) }
 }
 
 pub(super) fn step(step: &RunStep) -> v1::RunStep {
@@ -94,6 +101,9 @@ pub(super) fn artifact(row: &ArtifactRow) -> v1::Artifact {
         sha256: hex::decode(&row.sha256).unwrap_or_default().into(),
         path: row.path.clone(),
         stored_at: Some(timestamp(row.stored_at)),
+        expired_at: row.expired.map(|expired| timestamp(expired.at)),
+        kept_for_seconds: row.expired.map_or(0, |expired| expired.kept_for.as_secs()),
+        expires_at: None,
     }
 }
 

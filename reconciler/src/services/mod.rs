@@ -2,8 +2,11 @@
 //! decided here that is not in the rights table or in a core.
 
 mod context;
+mod details;
+mod files;
 mod heartbeat;
 mod instruct;
+mod keep;
 mod logs;
 mod message;
 mod node;

@@ -4,7 +4,8 @@
 #![expect(clippy::needless_pass_by_value, reason = "`map_err` calls them, which gives errors away")]
 
 use almanac_proto::convert::FieldError;
-use almanac_schemas::NodeName;
+use almanac_schemas::{Instant, NodeName, RunId};
+use chrono::SubsecRound;
 use tonic::{Status, metadata::MetadataValue};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     metrics::Metrics,
     rights::Forbidden,
     source::LookError,
-    store::StoreError,
+    store::{ArtifactRow, Expired, StoreError},
     sync::RoundError,
 };
 
@@ -36,6 +37,22 @@ pub(crate) fn forbidden(error: &Forbidden) -> Status {
 
 pub(crate) fn no_node(name: &NodeName) -> Status {
     Status::not_found(format!("there is no node `{name}`; ListNodes lists those that there are"))
+}
+
+pub(super) fn no_file(run: RunId, name: &str) -> Status {
+    Status::not_found(format!("run {run} has no file `{name}`; ListArtifacts lists its files"))
+}
+
+/// Why a file is not there any more that was.
+pub(crate) fn expired(file: &ArtifactRow) -> Option<Status> {
+    let Expired { at, kept_for } = file.expired?;
+    Some(Status::failed_precondition(format!(
+        "`{}` of run {} expired at {}: it was stored at {} and kept for {kept_for}, as its job or the testbed's settings said; the run's record stays",
+        file.name,
+        file.run,
+        Instant(at.trunc_subsecs(0)),
+        Instant(file.stored_at.trunc_subsecs(0)),
+    )))
 }
 
 pub(crate) fn field(error: FieldError) -> Status {
@@ -74,7 +91,9 @@ pub(crate) fn upload(error: UploadError) -> Status {
             Status::failed_precondition(text)
         }
         UploadError::Length { .. } => Status::out_of_range(text),
-        UploadError::Hash { .. } | UploadError::Damaged { .. } => Status::data_loss(text),
+        UploadError::Hash { .. } | UploadError::Damaged { .. } | UploadError::Gone(_) => {
+            Status::data_loss(text)
+        }
         UploadError::Name(_) => Status::invalid_argument(text),
         UploadError::Staging(StagingError::Full(_)) => Status::resource_exhausted(text),
         UploadError::Staging(error @ StagingError::Io(..)) => internal(&error),

@@ -21,7 +21,7 @@ use crate::{
     store::{ArtifactRow, RunFilter, RunKey, RunRow},
 };
 
-use super::{Context, message, refuse};
+use super::{Context, details, message, refuse};
 
 /// The shortest prefix of a run's id that finds it.
 const MIN_PREFIX: usize = 4;
@@ -33,6 +33,12 @@ fn view(caller: &Caller) -> (Option<UserName>, Option<NodeName>) {
         Principal::User { name, .. } => (Some(name.clone()), None),
         Principal::Node(name) => (None, Some(name.clone())),
     }
+}
+
+/// Whether a caller sees a run at all.
+pub(super) fn sees(caller: &Caller, row: &RunRow) -> bool {
+    let (owner, node) = view(caller);
+    owner.is_none_or(|owner| owner == row.owner) && node.is_none_or(|node| node == row.node)
 }
 
 pub(super) async fn list(
@@ -61,7 +67,7 @@ pub(super) async fn list(
         page::token(&[&at, &row.id.to_string(), row.role.as_str()])
     });
     Ok(v1::ListRunsResponse {
-        runs: rows.iter().map(message::run).collect(),
+        runs: details::of(context, &rows, request.details).await?,
         next_page_token: next_page_token.unwrap_or_default(),
     })
 }
@@ -110,13 +116,22 @@ pub(super) async fn find(context: &Context, caller: &Caller, id: &str) -> Result
 
 pub(super) async fn get(context: &Context, caller: &Caller, id: &str) -> Result<v1::GetRunResponse, Status> {
     let rows = find(context, caller, id).await?;
+    detail(context, &rows).await
+}
+
+/// A run in its roles, with its steps and its files.
+pub(super) async fn detail(context: &Context, rows: &[RunRow]) -> Result<v1::GetRunResponse, Status> {
     let row = &rows[0];
     let steps = context.database("steps", context.store.steps(row.id, row.role)).await?;
-    let artifacts = context.database("artifacts", context.store.artifacts(row.id)).await?;
+    let parts = details::of(context, rows, true).await?;
+    // A caller that sees the run on one node alone sees its files, too.
+    let mut artifacts = details::files(context, row.id).await?;
+    artifacts.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
     Ok(v1::GetRunResponse {
-        run: Some(message::run(row)),
+        run: parts.first().map(|run| v1::Run { artifacts: Vec::new(), ..run.clone() }),
         steps: steps.iter().map(message::step).collect(),
-        artifacts: artifacts.iter().map(message::artifact).collect(),
+        artifacts,
+        parts,
     })
 }
 
@@ -126,8 +141,7 @@ pub(super) async fn artifacts(
     id: &str,
 ) -> Result<Vec<v1::Artifact>, Status> {
     let rows = find(context, caller, id).await?;
-    let artifacts = context.database("artifacts", context.store.artifacts(rows[0].id)).await?;
-    Ok(artifacts.iter().map(message::artifact).collect())
+    details::files(context, rows[0].id).await
 }
 
 pub(super) async fn download(
@@ -175,7 +189,8 @@ pub(super) async fn grant_download(
     })
 }
 
-fn store_of(context: &Context, row: &ArtifactRow) -> Result<Arc<Opened>, Status> {
+/// The store that a file is in.
+pub(super) fn store_of(context: &Context, row: &ArtifactRow) -> Result<Arc<Opened>, Status> {
     let applied = context.applied();
     context.uploads.store_of(row, &applied.testbed.config.artifacts).map_err(refuse::upload)
 }
@@ -193,9 +208,11 @@ async fn downloadable(
     caller.may(Action::Download { owner: &run.owner }).map_err(|error| refuse::forbidden(&error))?;
     let role = RunRole::try_from(role).map_err(refuse::field)?;
     let row = context.database("artifact", context.store.artifact(run.id, role, name)).await?;
-    row.ok_or_else(|| {
-        Status::not_found(format!("run {} has no file `{name}`; ListArtifacts lists its files", run.id))
-    })
+    let row = row.ok_or_else(|| refuse::no_file(run.id, name))?;
+    match refuse::expired(&row) {
+        None => Ok(row),
+        Some(refusal) => Err(refusal),
+    }
 }
 
 /// A store may give larger pieces than a message carries.

@@ -20,7 +20,7 @@ use crate::{
     store::DeletedJobFilter,
 };
 
-use super::{Context, context::within, instruct, logs, message, refuse, runs, steer, syncs};
+use super::{Context, context::within, files, instruct, keep, logs, message, refuse, runs, steer, syncs};
 
 /// The longest time that occurrences are listed for.
 const MAX_SPAN: TimeDelta = TimeDelta::days(92);
@@ -242,6 +242,31 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::GrantDownloadResponse>, Status> {
         let caller = self.0.caller(request.metadata())?;
         within(runs::grant_download(&self.0, &caller, request.get_ref())).await.map(Response::new)
+    }
+
+    type DownloadFilesStream = files::Answers;
+
+    async fn download_files(
+        &self,
+        request: Request<v1::DownloadFilesRequest>,
+    ) -> Result<Response<Self::DownloadFilesStream>, Status> {
+        let caller = self.0.caller(request.metadata())?;
+        let answers = within(files::download(&self.0, &caller, request.into_inner().files)).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn keep_run(
+        &self,
+        request: Request<v1::KeepRunRequest>,
+    ) -> Result<Response<v1::KeepRunResponse>, Status> {
+        within(keep::keep(&self.0, request.metadata(), request.get_ref())).await.map(Response::new)
+    }
+
+    async fn unkeep_run(
+        &self,
+        request: Request<v1::UnkeepRunRequest>,
+    ) -> Result<Response<v1::UnkeepRunResponse>, Status> {
+        within(keep::unkeep(&self.0, request.metadata(), request.get_ref())).await.map(Response::new)
     }
 
     async fn sync_now(

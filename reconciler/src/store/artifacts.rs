@@ -1,10 +1,11 @@
 //! Uploads under way and stored files.
 
-use almanac_schemas::{RunId, RunRole};
+use almanac_schemas::{Duration, RunId, RunRole};
 use chrono::{DateTime, Utc};
+use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
 use uuid::Uuid;
 
-use super::{Store, StoreError, instant, micros, testbed::word};
+use super::{Change, Store, StoreError, instant, micros, testbed::word};
 
 /// A file of a run that is announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct UploadRow {
     pub size: u64,
     /// Its SHA-256 in hexadecimal.
     pub sha256: String,
-    /// When it was announced.
-    pub begun_at: DateTime<Utc>,
+    /// When it was announced, or a part of it was last sent to the store itself.
+    pub active_at: DateTime<Utc>,
     /// Where it goes by itself; absent for one that goes through the reconciler.
     pub direct: Option<DirectRow>,
 }
@@ -68,16 +69,32 @@ pub struct ArtifactRow {
     pub path: String,
     /// When it was stored.
     pub stored_at: DateTime<Utc>,
+    /// Set when its retention was over; then it is not in the store any more, or will soon not be.
+    pub expired: Option<Expired>,
 }
 
+/// The end of a file's retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// When it was noticed.
+    pub at: DateTime<Utc>,
+    /// How long the file was to be kept then.
+    pub kept_for: Duration,
+}
+
+/// The columns of a file, in the order in which they are read.
+pub(super) const ARTIFACT: &str =
+    "run_id, role, name, size, sha256, store, path, stored_at, expired_at, kept_for";
+
 type UploadColumns = (String, String, String, String, i64, String, i64, String, String, String);
-type ArtifactColumns = (String, String, String, i64, String, String, String, i64);
+pub(super) type ArtifactColumns =
+    (String, String, String, i64, String, String, String, i64, Option<i64>, Option<i64>);
 
 impl TryFrom<UploadColumns> for UploadRow {
     type Error = StoreError;
 
     fn try_from(row: UploadColumns) -> Result<Self, StoreError> {
-        let (id, run, role, name, size, sha256, begun_at, store, path, multipart) = row;
+        let (id, run, role, name, size, sha256, active_at, store, path, multipart) = row;
         Ok(Self {
             id: word("upload id", &id)?,
             run: word("run id", &run)?,
@@ -85,7 +102,7 @@ impl TryFrom<UploadColumns> for UploadRow {
             name,
             size: size.cast_unsigned(),
             sha256,
-            begun_at: instant(begun_at),
+            active_at: instant(active_at),
             direct: (!store.is_empty()).then_some(DirectRow { store, path, multipart }),
         })
     }
@@ -95,7 +112,8 @@ impl TryFrom<ArtifactColumns> for ArtifactRow {
     type Error = StoreError;
 
     fn try_from(row: ArtifactColumns) -> Result<Self, StoreError> {
-        let (run, role, name, size, sha256, store, path, stored_at) = row;
+        let (run, role, name, size, sha256, store, path, stored_at, expired_at, kept_for) = row;
+        let kept_for = Duration::from_secs(kept_for.unwrap_or_default().cast_unsigned());
         Ok(Self {
             run: word("run id", &run)?,
             role: word("role", &role)?,
@@ -105,6 +123,7 @@ impl TryFrom<ArtifactColumns> for ArtifactRow {
             store,
             path,
             stored_at: instant(stored_at),
+            expired: expired_at.map(|at| Expired { at: instant(at), kept_for }),
         })
     }
 }
@@ -131,11 +150,11 @@ impl Store {
         .execute(&mut *change)
         .await?;
         sqlx::query(
-            "INSERT INTO uploads (id, run_id, role, name, size, sha256, begun_at, store, path, multipart)
+            "INSERT INTO uploads (id, run_id, role, name, size, sha256, active_at, store, path, multipart)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (run_id, role, name) DO UPDATE
              SET id = excluded.id, size = excluded.size, sha256 = excluded.sha256,
-                 begun_at = excluded.begun_at, store = excluded.store, path = excluded.path,
+                 active_at = excluded.active_at, store = excluded.store, path = excluded.path,
                  multipart = excluded.multipart",
         )
         .bind(row.id.to_string())
@@ -144,7 +163,7 @@ impl Store {
         .bind(&row.name)
         .bind(row.size.cast_signed())
         .bind(&row.sha256)
-        .bind(micros(row.begun_at))
+        .bind(micros(row.active_at))
         .bind(store)
         .bind(path)
         .bind(multipart)
@@ -160,7 +179,7 @@ impl Store {
     /// When the database fails.
     pub async fn upload(&self, id: Uuid) -> Result<Option<UploadRow>, StoreError> {
         let row: Option<UploadColumns> = sqlx::query_as(
-            "SELECT id, run_id, role, name, size, sha256, begun_at, store, path, multipart FROM uploads
+            "SELECT id, run_id, role, name, size, sha256, active_at, store, path, multipart FROM uploads
              WHERE id = $1",
         )
         .bind(id.to_string())
@@ -181,7 +200,7 @@ impl Store {
         name: &str,
     ) -> Result<Option<UploadRow>, StoreError> {
         let row: Option<UploadColumns> = sqlx::query_as(
-            "SELECT id, run_id, role, name, size, sha256, begun_at, store, path, multipart FROM uploads
+            "SELECT id, run_id, role, name, size, sha256, active_at, store, path, multipart FROM uploads
              WHERE run_id = $1 AND role = $2 AND name = $3",
         )
         .bind(run.to_string())
@@ -199,12 +218,30 @@ impl Store {
     /// When the database fails.
     pub async fn forget_upload(&self, id: Uuid) -> Result<(), StoreError> {
         let mut change = self.write().await?;
-        for statement in
-            ["DELETE FROM upload_parts WHERE upload_id = $1", "DELETE FROM uploads WHERE id = $1"]
-        {
-            sqlx::query(statement).bind(id.to_string()).execute(&mut *change).await?;
-        }
+        forget(&mut change, id).await?;
         Ok(change.commit().await?)
+    }
+
+    /// Forgets an announced file that nobody has gone on with since an instant, with its parts. Says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn forget_resting_upload(&self, id: Uuid, since: DateTime<Utc>) -> Result<bool, StoreError> {
+        let mut change = self.write().await?;
+        let forgotten = sqlx::query("DELETE FROM uploads WHERE id = $1 AND active_at < $2")
+            .bind(id.to_string())
+            .bind(micros(since))
+            .execute(&mut *change)
+            .await?
+            .rows_affected()
+            > 0;
+        if forgotten {
+            let forget = sqlx::query("DELETE FROM upload_parts WHERE upload_id = $1").bind(id.to_string());
+            forget.execute(&mut *change).await?;
+        }
+        change.commit().await?;
+        Ok(forgotten)
     }
 
     /// Forgets the parts of a file that is stored.
@@ -223,7 +260,13 @@ impl Store {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn put_part(&self, id: Uuid, part: &PartRow) -> Result<(), StoreError> {
+    pub async fn put_part(&self, id: Uuid, part: &PartRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut change = self.write().await?;
+        sqlx::query("UPDATE uploads SET active_at = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(micros(now))
+            .execute(&mut *change)
+            .await?;
         // Two calls with the same part, at two replicas, have the same number.
         sqlx::query(
             "INSERT INTO upload_parts (upload_id, number, start, length, etag)
@@ -236,9 +279,9 @@ impl Store {
         .bind(part.start.cast_signed())
         .bind(part.length.cast_signed())
         .bind(&part.etag)
-        .execute(&self.pool)
+        .execute(&mut *change)
         .await?;
-        Ok(())
+        Ok(change.commit().await?)
     }
 
     /// How many parts of a file are there, and how many bytes they have together.
@@ -282,21 +325,47 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn put_artifact(&self, row: &ArtifactRow) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO artifacts (run_id, role, name, size, sha256, store, path, stored_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (run_id, role, name) DO NOTHING",
-        )
-        .bind(row.run.to_string())
-        .bind(row.role.as_str())
-        .bind(&row.name)
-        .bind(row.size.cast_signed())
-        .bind(&row.sha256)
-        .bind(&row.store)
-        .bind(&row.path)
-        .bind(micros(row.stored_at))
-        .execute(&self.pool)
-        .await?;
+        insert(row).execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// Records that an announced file is stored, unless its announcement is forgotten. Says whether it did. Of this and
+    /// [`Store::forget_unless_stored`], at whichever replicas, one comes first, and the other one does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; then nothing has changed.
+    pub async fn put_uploaded(&self, upload: Uuid, row: &ArtifactRow) -> Result<bool, StoreError> {
+        let mut change = self.write().await?;
+        if !hold(&mut change, upload).await? {
+            return Ok(false);
+        }
+        insert(row).execute(&mut *change).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Forgets an announced file with its parts, unless it is stored. Says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; then nothing has changed.
+    pub async fn forget_unless_stored(&self, upload: &UploadRow) -> Result<bool, StoreError> {
+        let mut change = self.write().await?;
+        let held = hold(&mut change, upload.id).await?;
+        let (stored,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM artifacts WHERE run_id = $1 AND role = $2 AND name = $3")
+                .bind(upload.run.to_string())
+                .bind(upload.role.as_str())
+                .bind(&upload.name)
+                .fetch_one(&mut *change)
+                .await?;
+        if !held || stored > 0 {
+            return Ok(false);
+        }
+        forget(&mut change, upload.id).await?;
+        change.commit().await?;
+        Ok(true)
     }
 
     /// The stored files of a run, in the order of roles and names.
@@ -305,10 +374,9 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn artifacts(&self, run: RunId) -> Result<Vec<ArtifactRow>, StoreError> {
-        let rows: Vec<ArtifactColumns> = sqlx::query_as(
-            "SELECT run_id, role, name, size, sha256, store, path, stored_at FROM artifacts
-             WHERE run_id = $1 ORDER BY role, name",
-        )
+        let rows: Vec<ArtifactColumns> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {ARTIFACT} FROM artifacts WHERE run_id = $1 ORDER BY role, name"
+        )))
         .bind(run.to_string())
         .fetch_all(&self.pool)
         .await?;
@@ -326,10 +394,9 @@ impl Store {
         role: RunRole,
         name: &str,
     ) -> Result<Option<ArtifactRow>, StoreError> {
-        let row: Option<ArtifactColumns> = sqlx::query_as(
-            "SELECT run_id, role, name, size, sha256, store, path, stored_at FROM artifacts
-             WHERE run_id = $1 AND role = $2 AND name = $3",
-        )
+        let row: Option<ArtifactColumns> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {ARTIFACT} FROM artifacts WHERE run_id = $1 AND role = $2 AND name = $3"
+        )))
         .bind(run.to_string())
         .bind(role.as_str())
         .bind(name)
@@ -337,4 +404,35 @@ impl Store {
         .await?;
         row.map(ArtifactRow::try_from).transpose()
     }
+}
+
+/// Holds an announced file to the end of a change: of two that are about it, the later one sees what the other did. `false`
+/// where it is forgotten.
+async fn hold(change: &mut Change, upload: Uuid) -> Result<bool, StoreError> {
+    let held = sqlx::query("UPDATE uploads SET active_at = active_at WHERE id = $1").bind(upload.to_string());
+    Ok(held.execute(&mut **change).await?.rows_affected() > 0)
+}
+
+async fn forget(change: &mut Change, upload: Uuid) -> Result<(), StoreError> {
+    for statement in ["DELETE FROM upload_parts WHERE upload_id = $1", "DELETE FROM uploads WHERE id = $1"] {
+        sqlx::query(statement).bind(upload.to_string()).execute(&mut **change).await?;
+    }
+    Ok(())
+}
+
+fn insert(row: &ArtifactRow) -> Query<'_, Any, AnyArguments> {
+    sqlx::query(
+        "INSERT INTO artifacts (run_id, role, name, size, sha256, store, path, stored_at, job)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
+                 COALESCE((SELECT job FROM runs WHERE id = $1 AND role = $2), ''))
+         ON CONFLICT (run_id, role, name) DO NOTHING",
+    )
+    .bind(row.run.to_string())
+    .bind(row.role.as_str())
+    .bind(&row.name)
+    .bind(row.size.cast_signed())
+    .bind(&row.sha256)
+    .bind(&row.store)
+    .bind(&row.path)
+    .bind(micros(row.stored_at))
 }

@@ -8,7 +8,7 @@
 //!
 //! Syncs with their findings and changes, what people did to them, and runs with their events are the history that
 //! people ask for: they are kept, and grow with what people commit and what runs. A look that finds nothing new
-//! records nothing. Users, nodes and jobs that were removed stay as one row each, since their runs and generations do.
+//! records nothing. Of a file whose retention is over, the record stays. Users, nodes and jobs that were removed stay as one row each, since their runs and generations do.
 //! Everything else is as large as what is declared now: a heartbeat and a cordon go with their node, and a notice when it is
 //! delivered, a week old, or for a target that is not configured any more. The parts of an upload go when its file is stored.
 
@@ -16,6 +16,7 @@ mod actions;
 mod apply;
 mod artifacts;
 mod changes;
+mod details;
 mod engine;
 mod error;
 mod findings;
@@ -27,6 +28,7 @@ mod open;
 mod outbox;
 mod page;
 mod presence;
+mod retention;
 mod rows;
 mod runs;
 mod syncs;
@@ -37,7 +39,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use actions::ActionRow;
 pub use apply::{Apply, Base, Effect};
-pub use artifacts::{ArtifactRow, DirectRow, PartRow, UploadRow};
+pub use artifacts::{ArtifactRow, DirectRow, Expired, PartRow, UploadRow};
 pub use changes::{ChangeRow, HistoryRow};
 pub use engine::{CHANNEL, Engine, LETTERS};
 pub use error::{OpenError, StoreError};
@@ -47,6 +49,7 @@ pub use instructions::CancellationRow;
 pub use lead::{LEASE, LeaderLock};
 pub use look::{ConditionRow, LookRow};
 pub use outbox::OutboxRow;
+pub use retention::{JobRetention, KeepRow, Kept, Removable};
 pub use runs::{Recorded, RunFilter, RunKey, RunRow};
 pub use syncs::{SyncCause, SyncOutcome, SyncRow};
 pub use testbed::{DeletedJob, DeletedJobFilter, Loaded};

@@ -70,7 +70,7 @@ pub enum Recorded {
 }
 
 #[derive(FromRow)]
-struct Columns {
+pub(super) struct Columns {
     id: String,
     role: String,
     job: String,

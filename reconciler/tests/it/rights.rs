@@ -29,6 +29,9 @@ enum Call {
     Download,
     TailLogs,
     GrantDownload,
+    DownloadFiles,
+    KeepRun,
+    UnkeepRun,
     CancelRun,
     CordonNode,
     UncordonNode,
@@ -161,6 +164,14 @@ impl Wire {
                 role: v1::Role::Client.into(),
                 name: name("run.log"),
             })),
+            // Each file is answered by itself: what is asked here is whether the call is.
+            Call::DownloadFiles => {
+                ask!(people.download_files(v1::DownloadFilesRequest { files: vec![] }))
+            }
+            Call::KeepRun => {
+                ask!(people.keep_run(v1::KeepRunRequest { id: bobs, reason: String::new() }))
+            }
+            Call::UnkeepRun => ask!(people.unkeep_run(v1::UnkeepRunRequest { id: bobs })),
             Call::CancelRun => {
                 ask!(people.cancel_run(v1::CancelRunRequest { id: bobs, reason: String::new() }))
             }
@@ -285,6 +296,9 @@ async fn every_call_by_every_caller() {
         (Call::Download,         [OK,         HI,    HI,                OK,           NO,     HI]),
         (Call::TailLogs,         [OK,         HI,    HI,                OK,           NO,     HI]),
         (Call::GrantDownload,    [UN,         HI,    HI,                UN,           NO,     HI]),
+        (Call::DownloadFiles,    [OK,         OK,    OK,                OK,           OK,     OK]),
+        (Call::KeepRun,          [OK,         HI,    HI,                OK,           NO,     HI]),
+        (Call::UnkeepRun,        [OK,         HI,    HI,                OK,           NO,     HI]),
         (Call::CancelRun,        [NF,         HI,    HI,                NF,           NO,     HI]),
         (Call::CordonNode,       [NO,         NO,    NO,                IN,           IN,     NO]),
         (Call::UncordonNode,     [NO,         NO,    NO,                OK,           OK,     NO]),

@@ -342,6 +342,19 @@ async fn a_stored_file_is_never_replaced() {
 }
 
 #[tokio::test]
+async fn who_is_overtaken_by_another_content_is_not_told_that_it_is_stored() {
+    let testbed = testbed().await;
+    let file = Upload::new("run.log", 1000);
+    let other = Upload { content: vec![7; 1000], ..file.clone() };
+    let begun = file.begin(&testbed).await.unwrap();
+    file.send(&testbed, &begun.upload_id, 0, 1000).await.unwrap();
+    begin(&testbed, other.at_once()).await.unwrap();
+    let refused = commit(&testbed, &begun.upload_id).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+    assert_eq!(other.fetch(&testbed, "alice", 0).await.unwrap(), other.content);
+}
+
+#[tokio::test]
 async fn what_is_not_what_was_announced_is_refused_and_sent_again() {
     let testbed = testbed().await;
     let file = Upload::new("run.log", 1000);

@@ -441,6 +441,7 @@ fn store(file: &mut File, run: &RunKey, name: &str, faults: &mut Faults) -> Resu
         size: file.size,
         sha256: file.sha256.clone().into(),
         stored_at: Some(convert::timestamp(Utc::now())),
+        ..Default::default()
     })
 }
 

@@ -65,6 +65,8 @@ pub enum Completed {
     Whole,
     /// The store has them no more, or they are not those that were confirmed; or they are a file already.
     Gone,
+    /// The store knows nothing of them: they are a file already, or about to become one, or forgotten.
+    Unknown,
 }
 
 /// A request that its holder may make. It is not shown by accident.
@@ -93,7 +95,10 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Why a store cannot put parts together, in its words.
 const GONE: [&str; 5] =
-    ["NoSuchUpload", "InvalidPart", "InvalidBlockList", "InvalidBlockId", "EntityTooSmall"];
+    [NO_SUCH_UPLOAD, "InvalidPart", "InvalidBlockList", "InvalidBlockId", "EntityTooSmall"];
+
+/// What S3 says of an upload that it does not know, or not any more.
+const NO_SUCH_UPLOAD: &str = "NoSuchUpload";
 
 /// How often an object is looked at again that is not what it should be, and how long after: a copy within Azure may go on after it
 /// was answered, and is another version when it is done.
@@ -206,7 +211,8 @@ impl Opened {
         Ok(Some(Grant { method: "GET", url: url.into(), headers: BTreeMap::new(), expires_at }))
     }
 
-    /// Makes a file of its parts, where it is to lie. What was completed before is [`Completed::Gone`], with the file in its place.
+    /// Makes a file of its parts, where it is to lie. What was completed before is not said to be whole, with the file in its
+    /// place.
     ///
     /// # Errors
     ///
@@ -219,7 +225,8 @@ impl Opened {
                 match store.complete_multipart(&location, &to.multipart.to_owned(), parts).await {
                     // Some servers say so of an upload that they do not know. Where it is the credentials that are wrong, the
                     // verification that follows is refused as well.
-                    Err(object_store::Error::PermissionDenied { .. }) => Ok(Completed::Gone),
+                    Err(object_store::Error::PermissionDenied { .. }) => Ok(Completed::Unknown),
+                    Err(error) if chain(&error).contains(NO_SUCH_UPLOAD) => Ok(Completed::Unknown),
                     completed => self.completed(completed.map(|_| ())),
                 }
             }
@@ -284,8 +291,9 @@ impl Opened {
         }
     }
 
-    /// Forgets the parts of a file, as far as the store lets one. It forgets those that are left by itself, or by its own rules.
-    pub async fn forget_parts(&self, to: Destination<'_>) {
+    /// Forgets the parts of a file, as far as the store lets one, and says whether none are left. It forgets those that are by itself,
+    /// or by its own rules.
+    pub async fn forget_parts(&self, to: Destination<'_>) -> bool {
         let forgotten = match &self.kind {
             Kind::S3(store) if !to.multipart.is_empty() => {
                 let abort = store.abort_multipart(&self.location(to.path), &to.multipart.to_owned()).await;
@@ -294,9 +302,10 @@ impl Opened {
             Kind::Azure(_) => self.delete(&incoming(to.id)).await,
             Kind::S3(_) | Kind::Folder(_) => Ok(()),
         };
-        if let Err(error) = forgotten {
-            tracing::warn!(error = chain(&error), upload = %to.id, "cannot remove the parts of a file from the store");
+        if let Err(error) = &forgotten {
+            tracing::warn!(error = chain(error), upload = %to.id, "cannot remove the parts of a file from the store");
         }
+        forgotten.is_ok()
     }
 
     /// The address of an object with a signature, and until when that is good.

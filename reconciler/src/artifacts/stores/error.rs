@@ -44,6 +44,23 @@ pub enum ObjectError {
 const CLOCK: [&str; 3] = ["RequestTimeTooSkewed", "Request date header too old", "RequestExpired"];
 
 impl ObjectError {
+    /// All that [`ObjectError::reason`] may say.
+    pub const REASONS: [&str; 7] =
+        ["full", "missing", "settings", "refused", "clock", "failed", "unreadable"];
+
+    /// Why, in one word: the label of a metric.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "full",
+            Self::NotFound { .. } => "missing",
+            Self::Access(..) => "settings",
+            Self::Refused(..) => "refused",
+            Self::Clock(_) => "clock",
+            Self::Store(..) => "failed",
+            Self::Read(..) => "unreadable",
+        }
+    }
+
     /// The error of a store.
     pub(super) fn of(store: &StoreUrl, error: object_store::Error) -> Self {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);

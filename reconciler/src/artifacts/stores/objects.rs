@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
 use super::{ObjectError, Opened, StoreUrl, direct::Bounds};
-use crate::artifacts::adopt::adopt;
+use crate::{artifacts::adopt::adopt, metrics::Metrics};
 
 /// What an object is found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,9 +72,14 @@ impl Opened {
         let (at, path, file) = (folder.clone(), path.to_owned(), file.to_owned());
         let adopted = tokio::task::spawn_blocking(move || adopt(&at, &path, &file)).await;
         let adopted = adopted.unwrap_or_else(|error| Err(io::Error::other(error)));
-        adopted.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ObjectError::Full(self.url.clone()),
-            _ => ObjectError::Read(folder.clone(), error),
+        adopted.map_err(|error| {
+            let error = match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    ObjectError::Full(self.url.clone())
+                }
+                _ => ObjectError::Read(folder.clone(), error),
+            };
+            counted(&self.metrics, error)
         })
     }
 
@@ -101,8 +106,9 @@ impl Opened {
         let options = GetOptions { range: Some(GetRange::Offset(offset)), ..GetOptions::default() };
         let got = self.store().get_opts(&self.location(path), options).await;
         let got = got.map_err(|error| self.missed(path, error))?;
-        let url = self.url.clone();
-        Ok(got.into_stream().map_err(move |error| ObjectError::of(&url, error)).boxed())
+        let (url, metrics) = (self.url.clone(), self.metrics.clone());
+        let failed = move |error| counted(&metrics, ObjectError::of(&url, error));
+        Ok(got.into_stream().map_err(failed).boxed())
     }
 
     /// Removes an object. One that is not there is removed already.
@@ -148,15 +154,22 @@ impl Opened {
     }
 
     pub(super) fn failed(&self, error: object_store::Error) -> ObjectError {
-        ObjectError::of(&self.url, error)
+        counted(&self.metrics, ObjectError::of(&self.url, error))
     }
 
     fn missed(&self, path: &str, error: object_store::Error) -> ObjectError {
         match error {
             object_store::Error::NotFound { .. } => {
-                ObjectError::NotFound { store: self.url.clone(), path: path.to_owned() }
+                let (store, path) = (self.url.clone(), path.to_owned());
+                counted(&self.metrics, ObjectError::NotFound { store, path })
             }
             error => self.failed(error),
         }
     }
+}
+
+/// Each failure is counted where it comes up, whatever becomes of it.
+fn counted(metrics: &Metrics, error: ObjectError) -> ObjectError {
+    metrics.store_failed(error.reason());
+    error
 }

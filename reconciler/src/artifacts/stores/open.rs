@@ -21,6 +21,7 @@ use super::{
     access::{Access, AzureLogin, S3Login},
     grants::Grants,
 };
+use crate::metrics::Metrics;
 
 /// How long connecting to a store may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +39,10 @@ const MOST: usize = 16;
 
 /// The stores that were opened. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Stores(Arc<Mutex<Kept>>);
+pub struct Stores {
+    kept: Arc<Mutex<Kept>>,
+    metrics: Metrics,
+}
 
 /// What was opened, and what with.
 type Kept = BTreeMap<StoreUrl, (Access, Arc<Opened>)>;
@@ -48,6 +52,7 @@ pub struct Opened {
     pub(super) url: StoreUrl,
     pub(super) kind: Kind,
     pub(super) grants: Grants,
+    pub(super) metrics: Metrics,
 }
 
 /// What kind of store it is.
@@ -58,14 +63,24 @@ pub(super) enum Kind {
 }
 
 impl Stores {
+    /// Those that count there what goes wrong.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { kept: Arc::default(), metrics }
+    }
+
     /// Opens a store by the testbed's settings. Nothing is asked of the store itself yet.
     ///
     /// # Errors
     ///
     /// When a secret cannot be read, or the settings are not for this kind of store.
     pub fn open(&self, url: &StoreUrl, settings: &ArtifactStore) -> Result<Arc<Opened>, ObjectError> {
+        let opened = self.find_or_open(url, settings);
+        opened.inspect_err(|error| self.metrics.store_failed(error.reason()))
+    }
+
+    fn find_or_open(&self, url: &StoreUrl, settings: &ArtifactStore) -> Result<Arc<Opened>, ObjectError> {
         let access = Access::of(url, settings).map_err(|error| ObjectError::Access(url.clone(), error))?;
-        let mut stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stores = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match stores.get(url) {
             // A folder may be gone: it is made again.
             Some((before, opened)) if *before == access && access != Access::Folder => {
@@ -82,7 +97,8 @@ impl Stores {
                 Kind::S3(s3(bucket, &access).map_err(|error| ObjectError::of(url, error))?)
             }
         };
-        let opened = Arc::new(Opened { url: url.clone(), kind, grants: Grants::default() });
+        let (grants, metrics) = (Grants::default(), self.metrics.clone());
+        let opened = Arc::new(Opened { url: url.clone(), kind, grants, metrics });
         if stores.len() >= MOST {
             stores.clear();
         }
@@ -119,8 +135,9 @@ fn folder(url: &StoreUrl, path: &Path) -> Result<LocalFileSystem, ObjectError> {
         _ => ObjectError::Read(path.to_owned(), error),
     })?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| ObjectError::of(url, error))?;
-    // What an agent was told to be stored must be there after a power cut.
-    Ok(store.with_fsync(true))
+    // What an agent was told to be stored must be there after a power cut. Folders that nothing is left in go with the
+    // last file.
+    Ok(store.with_fsync(true).with_automatic_cleanup(true))
 }
 
 fn azure(container: &str, access: &Access) -> object_store::Result<MicrosoftAzure> {

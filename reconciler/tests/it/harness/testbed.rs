@@ -92,8 +92,7 @@ impl Testbed {
 
     /// As [`Testbed::with_jobs`], with these lines below `artifacts` in the settings.
     pub(crate) async fn with_store(artifacts: impl FnOnce(&Self) -> String) -> Self {
-        let mut testbed = Self::prepare();
-        testbed.names_store = false;
+        let mut testbed = Self::prepare().where_settings_name_the_store();
         testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
         testbed.write_job("trace", "carol", "paris-01", manifest::HOURLY);
         let artifacts = artifacts(&testbed);
@@ -102,6 +101,12 @@ impl Testbed {
         testbed.serve().await;
         testbed.wait_applied(&commit).await;
         testbed
+    }
+
+    /// One whose reconcilers are not told by their command line where files go.
+    pub(crate) fn where_settings_name_the_store(mut self) -> Self {
+        self.names_store = false;
+        self
     }
 
     /// Writes a job's manifest.

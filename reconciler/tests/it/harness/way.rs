@@ -17,6 +17,8 @@ pub(crate) enum Mood {
     Good,
     /// It answers every request with this status.
     Answers(u16),
+    /// It answers every request with this status and this body.
+    Says(u16, &'static str),
     /// It takes every connection and never answers.
     Silent,
     /// It lets through so many bytes a second in each direction.
@@ -69,14 +71,8 @@ impl Drop for Way {
 
 async fn carry(mut client: TcpStream, target: u16, mood: Mood) {
     match mood {
-        Mood::Answers(status) => {
-            let mut buffer = [0; 4096];
-            if client.read(&mut buffer).await.is_ok() {
-                let answer =
-                    format!("HTTP/1.1 {status} Bad\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                let _ = client.write_all(answer.as_bytes()).await;
-            }
-        }
+        Mood::Answers(status) => say(&mut client, status, "").await,
+        Mood::Says(status, body) => say(&mut client, status, body).await,
         Mood::Silent => std::future::pending().await,
         Mood::Good | Mood::Slow(_) => {
             let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
@@ -88,6 +84,16 @@ async fn carry(mut client: TcpStream, target: u16, mood: Mood) {
                 () = flow(from_server, to_client, mood) => {}
             }
         }
+    }
+}
+
+async fn say(client: &mut TcpStream, status: u16, body: &str) {
+    let mut buffer = [0; 4096];
+    if client.read(&mut buffer).await.is_ok() {
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status} Bad\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        let _ = client.write_all(answer.as_bytes()).await;
     }
 }
 

@@ -5,3 +5,4 @@ mod failover;
 mod outage;
 mod tail;
 mod together;
+mod uploads;
