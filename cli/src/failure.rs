@@ -8,7 +8,7 @@ use crate::{
     call::{CallError, ConnectError},
     download::IndexError,
     exit::Exit,
-    fetch::FetchError,
+    fetch::{FetchError, mend},
     output::Output,
     settings::SettingsError,
     view::Outcome,
@@ -81,7 +81,7 @@ impl Failure {
             Self::Call(error) => error.help(),
             Self::Fetch(error) => error.help(),
             Self::Index(error) => error.help(),
-            Self::File(..) => Some("name another with `--to FILE`, or put that right".to_owned()),
+            Self::File(_, error) => Some(format!("{} or name another with `--to FILE`", mend(error))),
             Self::Terminal => Some("name a file with `--to FILE`, or send it elsewhere with `>`".to_owned()),
             Self::NotApplied(outcome) => Some(
                 match outcome {

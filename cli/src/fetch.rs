@@ -112,9 +112,7 @@ impl FetchError {
     pub fn help(&self) -> Option<String> {
         let help = match self {
             Self::Call(error) => return error.help(),
-            Self::Write(..) => {
-                "put that right, or choose another folder with `--to DIR`; the same command again goes on where this one stopped"
-            }
+            Self::Write(_, error) => return Some(unwritable(error)),
             Self::Size { .. } => "the same command again goes on where this one stopped",
             Self::Checksum { .. } => {
                 "what arrived was thrown away; if it happens again, the stored file is damaged"
@@ -131,6 +129,22 @@ impl FetchError {
             }
         };
         Some(help.to_owned())
+    }
+}
+
+/// What to do about a folder that cannot be written.
+pub(crate) fn unwritable(error: &io::Error) -> String {
+    format!(
+        "{} or choose another folder with `--to DIR`; the same command again goes on where this one stopped",
+        mend(error)
+    )
+}
+
+/// What to do about a place that cannot be written.
+pub(crate) fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+        _ => "put that right",
     }
 }
 

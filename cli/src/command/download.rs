@@ -175,8 +175,14 @@ impl Session<'_> {
     /// Says what came of it, and writes the index.
     fn end(self, ended: Result<(), Failure>, output: &mut Output<'_>) -> Result<(), Failure> {
         let Self { wanted, downloader, mut index, saved, seen, mut problems, expired, empty } = self;
+        let unreachable = downloader.unreachable();
         // The bars go before anything is said.
         drop(downloader);
+        for host in unreachable {
+            output.note(&format!(
+                "the store at {host} cannot be reached from here: its files came through the reconciler"
+            ));
+        }
         let indexed = if seen.is_empty() { Ok(()) } else { index.write() };
         let runs = seen.iter().map(|(run, _)| run).collect::<BTreeSet<_>>().len();
         let summary = summary(&saved, &wanted.to, index.len());

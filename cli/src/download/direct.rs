@@ -1,6 +1,12 @@
 //! Files from their store itself, by requests that the reconciler signs for one file each.
 
-use std::{fs, io, io::Write, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    io::Write,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{Certificate, Client, StatusCode, header, redirect};
 use tokio::time::{sleep, timeout};
@@ -20,8 +26,12 @@ const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// What speaks to stores.
-#[derive(Debug, Clone)]
-pub(super) struct Direct(Client);
+#[derive(Debug)]
+pub(super) struct Direct {
+    client: Client,
+    /// The hosts that cannot be reached from here. Files of theirs come through the reconciler.
+    unreachable: Mutex<BTreeSet<String>>,
+}
 
 /// What came of a request.
 enum Answer {
@@ -29,6 +39,8 @@ enum Answer {
     Ended(io::Result<()>),
     /// The store does not take the request, which has expired or is about something else by now.
     Refused(String),
+    /// There is no way to it from here.
+    Unreachable,
     /// It failed in a way that may pass.
     Failed(String),
     /// It will never send the file.
@@ -56,10 +68,16 @@ impl Direct {
                 Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
             builder = certificates.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        Ok(Self(builder.build().map_err(|error| unusable(error.to_string()))?))
+        let client = builder.build().map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { client, unreachable: Mutex::default() })
     }
 
-    /// Fetches what is missing of a file, if its store serves it itself; the inner error is that of the writer. What
+    /// The stores' hosts that could not be reached.
+    pub(super) fn unreachable(&self) -> BTreeSet<String> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Fetches what is missing of a file, if its store serves it itself and can be reached; the inner error is that of the writer. What
     /// arrives is added to `arrived` also where the end does not.
     ///
     /// # Errors
@@ -77,11 +95,19 @@ impl Direct {
         let mut failures = 0;
         loop {
             let Some(request) = grant(caller, stored).await? else { return Ok(None) };
+            let host = host(&request.url);
+            if self.unreachable().contains(&host) {
+                return Ok(None);
+            }
             let before = arrived.size;
             let answer = self.get(&request, stored.artifact.size, arrived, to, bar).await;
             failures = if arrived.size > before { 1 } else { failures + 1 };
             let (why, passing) = match answer {
                 Answer::Ended(ended) => return Ok(Some(ended)),
+                Answer::Unreachable => {
+                    self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+                    return Ok(None);
+                }
                 Answer::Never(why) => {
                     // Its time may have been over meanwhile: then the reconciler says so better.
                     grant(caller, stored).await?;
@@ -109,7 +135,7 @@ impl Direct {
         // The address is a secret until it expires, and no message repeats it.
         let failed = |error: reqwest::Error| Answer::Failed(words(&error.without_url()));
         let silent = || Answer::Failed(format!("it was silent for {} s", PART_DEADLINE.as_secs()));
-        let mut asking = self.0.get(&request.url);
+        let mut asking = self.client.get(&request.url);
         for (name, value) in &request.headers {
             asking = asking.header(name, value);
         }
@@ -118,6 +144,8 @@ impl Direct {
         }
         let mut answer = match timeout(PART_DEADLINE, asking.send()).await {
             Ok(Ok(answer)) => answer,
+            // Many a store is for its own network alone.
+            Ok(Err(error)) if error.is_connect() => return Answer::Unreachable,
             Ok(Err(error)) => return failed(error),
             Err(_) => return silent(),
         };
@@ -173,6 +201,12 @@ async fn grant(caller: &Caller, stored: Stored<'_>) -> Result<Option<v1::SignedR
         Err(CallError::Unimplemented(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The host of an address, for people.
+fn host(url: &str) -> String {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.unwrap_or_default()
 }
 
 /// What an error says, with its causes.

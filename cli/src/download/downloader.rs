@@ -1,6 +1,6 @@
 //! Brings files here: it looks for those that are there already, and fetches the others, several at a time.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use futures::{StreamExt, TryStreamExt, future::Either, stream};
 use tokio::task::spawn_blocking;
@@ -70,6 +70,11 @@ impl<'a> Downloader<'a> {
         progress: Progress,
     ) -> Result<Self, FetchError> {
         Ok(Self { caller, direct: Direct::new(caller)?, parallel: parallel.max(1), extract, progress })
+    }
+
+    /// The stores' hosts that could not be reached, so that files came through the reconciler.
+    pub fn unreachable(&self) -> BTreeSet<String> {
+        self.direct.unreachable()
     }
 
     /// Brings files here, and hands over what comes of each by its place in the list.

@@ -17,6 +17,7 @@ use super::place;
 use crate::{
     exit::Exit,
     export,
+    fetch::unwritable,
     record::{COLUMNS, Record, Stamp},
 };
 
@@ -68,9 +69,7 @@ impl IndexError {
         let help = match self {
             Self::Foreign(_) => "move it away, or choose another folder with `--to DIR`",
             Self::Busy(_) => "wait for its end, or choose another folder with `--to DIR`",
-            Self::Write(..) => {
-                "put that right, or choose another folder with `--to DIR`; the same command again goes on where this one stopped"
-            }
+            Self::Write(_, error) => return Some(unwritable(error)),
             Self::Read(..) => return None,
         };
         Some(help.to_owned())

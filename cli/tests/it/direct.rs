@@ -95,6 +95,21 @@ async fn a_redirect_is_not_followed_and_a_file_that_is_gone_is_not_asked_for_aga
 }
 
 #[tokio::test]
+async fn a_store_that_cannot_be_reached_from_here_is_gone_around() {
+    // Nothing listens there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let files = vec![File::new("artifacts.bin", &content()), File::new("more.bin", &content())];
+    let desk = Desk::new(State { files, store: Some(address), ..State::default() }).await;
+    let said = again(&desk).await;
+    assert_eq!(said.exit, Exit::Done, "{said}");
+    assert!(arrived(&desk) == Some(content()));
+    let note = "the store at 127.0.0.1 cannot be reached from here: its files came through the reconciler";
+    assert_eq!(said.err.matches(note).count(), 1, "{said}");
+}
+
+#[tokio::test]
 async fn what_expires_on_its_way_is_said_to_have_expired() {
     let store = Store::start(&content(), [Deed::Status("404 Not Found")]).await;
     let file = File::new("artifacts.bin", &content());
