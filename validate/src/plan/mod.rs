@@ -10,6 +10,7 @@ mod fields;
 mod instants;
 mod load;
 mod preview;
+mod retention;
 
 pub use daylight::Transition;
 pub use diff::{Action, ActionError, Change, Counts, Edit, Plan};
@@ -17,3 +18,4 @@ pub use fields::FieldChange;
 pub use load::{Load, NodeTime};
 pub(crate) use preview::renewed;
 pub use preview::{Incomparable, JobPreview, Moved, Preview, Renewed};
+pub use retention::Shortened;

@@ -6,7 +6,10 @@ use almanac_schemas::{JobName, JobSpec, Kind, NodeName};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Action, Change, Edit, FieldChange, Load, NodeTime, Plan, Transition, instants, load::Times};
+use super::{
+    Action, Change, Edit, FieldChange, Load, NodeTime, Plan, Shortened, Transition, instants, load::Times,
+    retention::shortened,
+};
 use crate::{Declared, Key, NodeEntry};
 
 /// How many coming instants of a job are shown.
@@ -25,6 +28,8 @@ pub struct Preview<'a> {
     pub moved: Vec<Moved<'a>>,
     /// The time of every node that is touched.
     pub times: Vec<NodeTime<'a>>,
+    /// What files of runs are kept for less time.
+    pub shortened: Vec<Shortened<'a>>,
     /// What cannot be compared, since it has errors on one of the sides.
     pub incomparable: Vec<Incomparable>,
 }
@@ -114,7 +119,8 @@ impl<'a> Preview<'a> {
         };
         let times = nodes.iter().map(time).collect();
         let incomparable = incomparable(base, tree);
-        Self { renewed: renewed(&plan), plan, jobs, moved, times, incomparable }
+        let shortened = shortened(from, to, &plan);
+        Self { renewed: renewed(&plan), plan, jobs, moved, times, shortened, incomparable }
     }
 
     /// Whether the tree says the same as the base, as far as that is known.

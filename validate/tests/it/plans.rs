@@ -53,6 +53,44 @@ fn a_plan_in_every_form() {
 }
 
 #[test]
+fn files_that_are_kept_for_less_time_are_said() {
+    let world = World::new();
+    let repo = change(&world);
+    let hourly = format!("cron: \"7 * * * *\", {WINDOW}, length: 2m");
+    let kept = |name: &str, retention: &str| {
+        let text = format!("{}  artifacts: {{ retention: {retention} }}\n", job(name, "n3", &hourly));
+        repo.write(&format!("jobs/{name}.yaml"), &text);
+    };
+    let settings = |retention: &str| {
+        let spec = format!("spec: {{ artifacts: {{ retention: {retention} }} }}\n");
+        let head = "apiVersion: almanac/v1\nkind: Config\nmetadata: { name: global }\n";
+        repo.write("config.yaml", &(head.to_owned() + &spec));
+    };
+    for (name, before) in [("shorter", "90d"), ("longer", "30d"), ("nothing", "90d")] {
+        kept(name, before);
+    }
+    settings("60d");
+    repo.commit();
+    for (name, after) in [("shorter", "7d"), ("longer", "90d")] {
+        kept(name, after);
+    }
+    repo.write("jobs/nothing.yaml", &job("nothing", "n3", &hourly));
+    settings("50d");
+    let plan = repo.run(&["plan", "--base=HEAD", NOW]).stdout;
+    let said: Vec<&str> = plan.lines().filter(|line| line.contains("instead of")).collect();
+    let end = "older ones are removed at once, but of kept runs";
+    let expected = [
+        format!("files of runs of `nothing` are kept for 50d instead of 90d: {end}"),
+        format!("files of runs of `shorter` are kept for 7d instead of 90d: {end}"),
+        format!("files of runs of all jobs that declare no retention are kept for 50d instead of 60d: {end}"),
+    ];
+    assert!(
+        said.len() == 3 && said.iter().zip(&expected).all(|(said, expected)| said.contains(expected)),
+        "{plan}"
+    );
+}
+
+#[test]
 fn how_a_plan_ends() {
     let world = World::new();
     let repo = change(&world);

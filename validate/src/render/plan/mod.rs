@@ -7,7 +7,10 @@ mod words;
 
 use almanac_schemas::Kind;
 
-use crate::{Finding, Report, plan::Preview};
+use crate::{
+    Finding, Report,
+    plan::{Preview, Shortened},
+};
 
 pub use human::human;
 pub use json::{json, schema};
@@ -52,6 +55,15 @@ impl<'a> Proposal<'a> {
             let errors = crate::words::counted(self.base_errors, "error");
             remarks
                 .push(format!("the base does not validate ({errors}): compared is what can be read of it"));
+        }
+        for Shortened { job, before, after } in &self.preview.shortened {
+            let whose = match job {
+                Some(job) => format!("runs of `{job}`"),
+                None => "runs of all jobs that declare no retention".to_owned(),
+            };
+            remarks.push(format!(
+                "files of {whose} are kept for {after} instead of {before}: older ones are removed at once, but of kept runs"
+            ));
         }
         for incomparable in &self.preview.incomparable {
             let side = if incomparable.in_base { "in the base" } else { "now" };
