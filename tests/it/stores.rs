@@ -27,14 +27,7 @@ fn a_run_is_fetched(testbed: &mut Testbed, secrets: &[&str]) -> String {
     let at: chrono::DateTime<chrono::Utc> = run["scheduledAt"].as_str().unwrap().parse().unwrap();
     assert_eq!(path, format!("london-01/large/{}/{id}/artifacts.tar.zst", at.format("%Y/%m/%d")));
 
-    let to = testbed.folder().join("fetched");
-    let output = testbed.almanac("bob", &["runs", "download", id, "--extract", "--to", to.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let data = files(&to).into_iter().find(|path| path.file_name().unwrap() == "data").unwrap();
-    let hash: String =
-        Sha256::digest(fs::read(data).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let log = String::from_utf8(testbed.almanac("bob", &["runs", "logs", id]).stdout).unwrap();
-    assert!(log.starts_with(&hash), "{log}");
+    assert_fetched_whole(testbed, id);
 
     // The node never sees what opens the store.
     let agent = testbed.agent_log("london-01");
@@ -56,6 +49,18 @@ fn a_run_is_fetched(testbed: &mut Testbed, secrets: &[&str]) -> String {
         }
     }
     path
+}
+
+/// Fetches what a run left, and compares it with the hash that the run wrote.
+fn assert_fetched_whole(testbed: &Testbed, id: &str) {
+    let to = testbed.folder().join("fetched");
+    let output = testbed.almanac("bob", &["runs", "download", id, "--extract", "--to", to.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let data = files(&to).into_iter().find(|path| path.file_name().unwrap() == "data").unwrap();
+    let hash: String =
+        Sha256::digest(fs::read(data).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let log = String::from_utf8(testbed.almanac("bob", &["runs", "logs", id]).stdout).unwrap();
+    assert!(log.starts_with(&hash), "{log}");
 }
 
 /// All files below a folder.
@@ -128,15 +133,7 @@ fn agent_and_reconciler_are_killed_again_and_again_and_the_file_is_whole() {
         testbed.start_agent("london-01");
     }
     let run = testbed.wait_run("large", "COMPLETED");
-    let to = testbed.folder().join("fetched");
-    let id = run["id"].as_str().unwrap();
-    let output = testbed.almanac("bob", &["runs", "download", id, "--extract", "--to", to.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let data = files(&to).into_iter().find(|path| path.file_name().unwrap() == "data").unwrap();
-    let hash: String =
-        Sha256::digest(fs::read(data).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let log = String::from_utf8(testbed.almanac("bob", &["runs", "logs", id]).stdout).unwrap();
-    assert!(log.starts_with(&hash), "{log}");
+    assert_fetched_whole(&testbed, run["id"].as_str().unwrap());
 }
 
 /// How many MiB the large file has: in a normal run, four times what either side may take for it.

@@ -148,12 +148,7 @@ impl Uploads {
         let Announcement { run, role, name, size, sha256, direct } = file;
         let of_run = self.run_of(node, run, role).await?;
         let sha256 = hex::encode(sha256);
-        let stored = self.store.unless_lost(self.store.artifact(run, role, name.as_str())).await?;
-        if let Some(stored) = &stored
-            && (stored.sha256 != sha256 || stored.size != size)
-        {
-            return Err(UploadError::Different { run, name: name.to_string() });
-        }
+        let stored = self.stored(run, role, name.as_str(), size, &sha256).await?;
         // What is stored already goes nowhere, and needs no store that can be used.
         let opened = match direct && stored.is_none() {
             true => Some(self.stores.open(&self.url(settings)?, settings)?),
@@ -226,14 +221,12 @@ impl Uploads {
     ) -> Result<ArtifactRow, UploadError> {
         let upload = self.upload_of(node, id).await?;
         let claims = [self.claim(id)?, self.claim_file(upload.run, upload.role, &upload.name)?];
-        if let Some(stored) =
-            self.store.unless_lost(self.store.artifact(upload.run, upload.role, &upload.name)).await?
-        {
+        // One that was announced before this one may have been stored meanwhile.
+        let stored = self.stored(upload.run, upload.role, &upload.name, upload.size, &upload.sha256).await;
+        if matches!(stored, Ok(Some(_)) | Err(UploadError::Different { .. })) {
             self.staging.discard(id).await;
-            // One that was announced before this one may have been stored meanwhile.
-            if stored.sha256 != upload.sha256 || stored.size != upload.size {
-                return Err(UploadError::Different { run: upload.run, name: upload.name });
-            }
+        }
+        if let Some(stored) = stored? {
             return Ok(stored);
         }
         if let Some(direct) = &upload.direct {
@@ -290,10 +283,7 @@ impl Uploads {
         let run = self.run_of(node, id, role).await?;
         let _claim = self.claim_file(id, role, name.as_str())?;
         let sha256 = hex::encode(sha256);
-        if let Some(stored) = self.store.unless_lost(self.store.artifact(id, role, name.as_str())).await? {
-            if stored.sha256 != sha256 || stored.size != size {
-                return Err(UploadError::Different { run: id, name: name.to_string() });
-            }
+        if let Some(stored) = self.stored(id, role, name.as_str(), size, &sha256).await? {
             return Ok(stored);
         }
         let found = hex::encode(Sha256::digest(&content));
@@ -339,6 +329,24 @@ impl Uploads {
             (Some(fixed), _) => Ok(fixed.clone()),
             (None, Some(text)) => StoreUrl::from_str(text),
             (None, None) => Ok(self.default.clone()),
+        }
+    }
+
+    /// What is stored of a file already: this, or nothing, or it is refused.
+    async fn stored(
+        &self,
+        run: RunId,
+        role: RunRole,
+        name: &str,
+        size: u64,
+        sha256: &str,
+    ) -> Result<Option<ArtifactRow>, UploadError> {
+        let stored = self.store.unless_lost(self.store.artifact(run, role, name)).await?;
+        match stored {
+            Some(stored) if stored.sha256 != sha256 || stored.size != size => {
+                Err(UploadError::Different { run, name: name.to_owned() })
+            }
+            stored => Ok(stored),
         }
     }
 

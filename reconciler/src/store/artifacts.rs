@@ -86,6 +86,9 @@ pub struct Expired {
 pub(super) const ARTIFACT: &str =
     "run_id, role, name, size, sha256, store, path, stored_at, expired_at, kept_for";
 
+/// The columns of an upload, in the order in which they are read.
+const UPLOAD: &str = "id, run_id, role, name, size, sha256, active_at, store, path, multipart";
+
 type UploadColumns = (String, String, String, String, i64, String, i64, String, String, String);
 pub(super) type ArtifactColumns =
     (String, String, String, i64, String, String, String, i64, Option<i64>, Option<i64>);
@@ -178,13 +181,11 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn upload(&self, id: Uuid) -> Result<Option<UploadRow>, StoreError> {
-        let row: Option<UploadColumns> = sqlx::query_as(
-            "SELECT id, run_id, role, name, size, sha256, active_at, store, path, multipart FROM uploads
-             WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .fetch_optional(&self.pool)
-        .await?;
+        let row: Option<UploadColumns> =
+            sqlx::query_as(AssertSqlSafe(format!("SELECT {UPLOAD} FROM uploads WHERE id = $1")))
+                .bind(id.to_string())
+                .fetch_optional(&self.pool)
+                .await?;
         row.map(UploadRow::try_from).transpose()
     }
 
@@ -199,10 +200,9 @@ impl Store {
         role: RunRole,
         name: &str,
     ) -> Result<Option<UploadRow>, StoreError> {
-        let row: Option<UploadColumns> = sqlx::query_as(
-            "SELECT id, run_id, role, name, size, sha256, active_at, store, path, multipart FROM uploads
-             WHERE run_id = $1 AND role = $2 AND name = $3",
-        )
+        let row: Option<UploadColumns> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {UPLOAD} FROM uploads WHERE run_id = $1 AND role = $2 AND name = $3"
+        )))
         .bind(run.to_string())
         .bind(role.as_str())
         .bind(name)

@@ -8,7 +8,8 @@
 //!
 //! Syncs with their findings and changes, what people did to them, and runs with their events are the history that
 //! people ask for: they are kept, and grow with what people commit and what runs. A look that finds nothing new
-//! records nothing. Of a file whose retention is over, the record stays. Users, nodes and jobs that were removed stay as one row each, since their runs and generations do.
+//! records nothing. Of a file whose retention is over, the record stays. Users, nodes and jobs that were removed stay as one
+//! row each, since their runs and generations do.
 //! Everything else is as large as what is declared now: a heartbeat and a cordon go with their node, and a notice when it is
 //! delivered, a week old, or for a target that is not configured any more. The parts of an upload go when its file is stored.
 
