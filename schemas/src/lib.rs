@@ -7,6 +7,7 @@
 //! - [`user`], [`node`], [`job`], [`config`]: one module per kind, field by field.
 //! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it, and
 //!   [`timetable`] computes the instants.
+//! - [`trigger`]: what a trigger means, over what a node measured.
 //! - [`run`]: run ids, phases and reasons.
 //! - [`clock_offset`]: by how much a node's clock is off, and when that is too much.
 //! - [`when`]: instants as people type them, `-2h` and `today` among them.
@@ -34,6 +35,7 @@ pub mod size;
 pub mod store_credentials;
 pub mod timetable;
 pub mod timezone;
+pub mod trigger;
 pub mod user;
 pub mod when;
 
