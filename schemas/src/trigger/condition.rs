@@ -1,10 +1,82 @@
 //! A condition whose names and types are right.
 
+use std::collections::BTreeSet;
+
 use super::Field;
 
 /// What becomes true or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition(pub(super) Truth);
+
+impl Condition {
+    /// The fields that it depends on.
+    pub fn fields(&self) -> BTreeSet<Field> {
+        let mut fields = BTreeSet::new();
+        self.0.fields(&mut fields);
+        fields
+    }
+}
+
+impl Truth {
+    fn fields(&self, all: &mut BTreeSet<Field>) {
+        match self {
+            Self::Is(_) => {}
+            Self::Field(measured) => _ = all.insert(measured.field.clone()),
+            Self::Not(one) => one.fields(all),
+            Self::And(left, right) | Self::Or(left, right) | Self::Same(left, right) => {
+                left.fields(all);
+                right.fields(all);
+            }
+            Self::Compare(_, left, right) => {
+                left.fields(all);
+                right.fields(all);
+            }
+            Self::Texts(left, right) => {
+                left.fields(all);
+                right.fields(all);
+            }
+            Self::If(condition, then, or) => {
+                condition.fields(all);
+                then.fields(all);
+                or.fields(all);
+            }
+        }
+    }
+}
+
+impl Number {
+    fn fields(&self, all: &mut BTreeSet<Field>) {
+        match self {
+            Self::Is(_) => {}
+            Self::Field(measured) => _ = all.insert(measured.field.clone()),
+            Self::Over(_, field, _) => _ = all.insert(field.clone()),
+            Self::Of(_, left, right) => {
+                left.fields(all);
+                right.fields(all);
+            }
+            Self::Negative(one) | Self::Absolute(one) => one.fields(all),
+            Self::If(condition, then, or) => {
+                condition.fields(all);
+                then.fields(all);
+                or.fields(all);
+            }
+        }
+    }
+}
+
+impl Text {
+    fn fields(&self, all: &mut BTreeSet<Field>) {
+        match self {
+            Self::Is(_) => {}
+            Self::Field(measured) => _ = all.insert(measured.field.clone()),
+            Self::If(condition, then, or) => {
+                condition.fields(all);
+                then.fields(all);
+                or.fields(all);
+            }
+        }
+    }
+}
 
 /// What is true or false.
 #[derive(Debug, Clone, PartialEq)]

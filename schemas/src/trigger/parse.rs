@@ -124,8 +124,12 @@ fn syntax(text: &str, error: Option<&cel::ParseError>) -> Problem {
     let at =
         text[before.min(text.len())..].char_indices().nth(column).map_or(text.len(), |(at, _)| before + at);
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
-    let first = error.msg.lines().next().unwrap_or_default();
-    problem(format!("this is not CEL: {}", first.trim_start_matches("Syntax error: ")), at..end)
+    // What the parser expected is a list of all that there is.
+    let message = match text[at..end].trim() {
+        "" if text[at..].trim().is_empty() => "this is not CEL: it ends where more was expected".to_owned(),
+        found => format!("this is not CEL: `{found}` was not expected here"),
+    };
+    problem(message, at..end)
 }
 
 struct Reading<'a> {

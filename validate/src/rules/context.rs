@@ -281,6 +281,12 @@ impl Place {
         self
     }
 
+    /// These bytes of the text at this place.
+    pub(crate) fn within(mut self, bytes: std::ops::Range<usize>) -> Self {
+        self.spot.focus = Focus::Within(bytes);
+        self
+    }
+
     fn step(&self, step: PathStep) -> Self {
         let mut place = self.clone();
         place.spot.path.push(step);

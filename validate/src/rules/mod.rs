@@ -17,6 +17,7 @@ mod settings;
 mod single;
 mod store;
 mod targets;
+mod trigger;
 
 pub(crate) use context::{Context, Draft, Place};
 

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     Context, Draft, Place, access, container, context::Target, host_network, kernel, ranges, references,
-    resources, schedule, targets,
+    resources, schedule, targets, trigger,
 };
 use crate::NodeEntry;
 
@@ -69,6 +69,7 @@ pub(super) fn check<'a>(context: &Context<'a>, sound: &Sound) -> Looked<'a> {
         resources::check,
         container::check,
         ranges::of_job,
+        trigger::check,
     ];
     let unknown: Vec<_> =
         context.whole_jobs().filter(|(job, _)| sound.schedule(job, context.now).is_none()).collect();
