@@ -9,7 +9,7 @@ Data goes to standard output, everything else to standard error.
 
 Exit codes:
   0  it was done, and what was asked for is right
-  1  the manifests have errors, or there is no room (slot)
+  1  the manifests have errors, there is no room (slot), or it does not fire (trigger)
   2  it could not be done: wrong arguments, or something that cannot be read or written
   3  something changes (plan)";
 
@@ -36,6 +36,7 @@ enum Command {
     Watch(command::Watch),
     Schedule(command::Schedule),
     Slot(command::Slot),
+    Trigger(command::Trigger),
     Schema(command::Schema),
     Completions(command::Completions),
 }
@@ -57,6 +58,7 @@ impl Args {
             Command::Watch(watch) => watch.run(),
             Command::Schedule(schedule) => schedule.run(),
             Command::Slot(slot) => slot.run(),
+            Command::Trigger(trigger) => trigger.run(),
             Command::Schema(schema) => schema.run(),
             Command::Completions(completions) => completions.run(),
         }

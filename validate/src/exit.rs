@@ -14,9 +14,9 @@ Exit codes:
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// It was done: nothing was found, or warnings alone; nothing changes; there is room.
+    /// It was done: nothing was found, or warnings alone; nothing changes; there is room; a trigger fires.
     Clean = 0,
-    /// The manifests have errors, or there is no room.
+    /// The manifests have errors, there is no room, or a trigger does not fire.
     Findings = 1,
     /// It could not be done: wrong arguments, or something that cannot be read or written. (`clap` ends
     /// the program with the same code.)

@@ -109,12 +109,12 @@ known! {
     Dish {
         uplink_throughput_bps: Number, "bits per second towards the satellite";
         downlink_throughput_bps: Number, "bits per second from the satellite";
-        pop_ping_latency_ms: Number, "round trip to the point of presence, in milliseconds";
-        pop_ping_drop_rate: Number, "share of pings to the point of presence that are lost, from 0 to 1";
+        pop_ping_latency_ms: Number, "round trip to the point of presence";
+        pop_ping_drop_rate: Number, "share of those pings that are lost, from 0 to 1";
         boresight_azimuth_deg: Number, "where the dish points to, in degrees from north";
         boresight_elevation_deg: Number, "how high the dish points, in degrees over the horizon";
         currently_obstructed: Truth, "whether something stands in the way now";
-        fraction_obstructed: Number, "share of the sky that something stands in the way of, from 0 to 1";
+        fraction_obstructed: Number, "share of the sky that is obstructed, from 0 to 1";
         uptime_s: Number, "since when the terminal is up, in seconds";
         software_version: Text, "the terminal's software";
         hardware_version: Text, "the terminal's hardware";
@@ -140,19 +140,19 @@ known! {
     }
     Satellites {
         visible: Number, "how many are in the field of view";
-        range_min_m: Number, "slant range of the nearest one in the field of view, in metres";
-        range_max_m: Number, "slant range of the farthest one in the field of view, in metres";
-        range_mean_m: Number, "mean slant range of those in the field of view, in metres";
-        elevation_max_deg: Number, "elevation of the highest one, in degrees";
-        elevation_mean_deg: Number, "mean elevation of those in the field of view, in degrees";
+        range_min_m: Number, "slant range of the nearest one in the field of view";
+        range_max_m: Number, "slant range of the farthest one in the field of view";
+        range_mean_m: Number, "mean slant range of those in the field of view";
+        elevation_max_deg: Number, "elevation of the highest one";
+        elevation_mean_deg: Number, "mean elevation of those in the field of view";
     }
     Network {
-        experiments_rx_bytes: Number, "what containers of runs have received since the agent started, in bytes";
-        experiments_tx_bytes: Number, "what containers of runs have sent since the agent started, in bytes";
-        experiments_rx_bps: Number, "what they receive, in bits per second over the last sample";
-        experiments_tx_bps: Number, "what they send, in bits per second over the last sample";
-        uplink_rx_bps: Number, "what the interface of the default route receives, in bits per second";
-        uplink_tx_bps: Number, "what the interface of the default route sends, in bits per second";
+        experiments_rx_bytes: Number, "bytes that containers of runs received since the agent started";
+        experiments_tx_bytes: Number, "bytes that containers of runs sent since the agent started";
+        experiments_rx_bps: Number, "bits per second that they receive";
+        experiments_tx_bps: Number, "bits per second that they send";
+        uplink_rx_bps: Number, "bits per second that the default route's interface receives";
+        uplink_tx_bps: Number, "bits per second that the default route's interface sends";
     }
     Host {
         load_1m: Number, "how many processes want a core, over a minute";

@@ -14,6 +14,7 @@ mod schema;
 mod slot;
 mod source;
 mod testbed;
+mod trigger;
 mod watch;
 
 pub(crate) use check::Check;
@@ -25,4 +26,5 @@ pub(crate) use print::say;
 pub(crate) use schedule::Schedule;
 pub(crate) use schema::Schema;
 pub(crate) use slot::Slot;
+pub(crate) use trigger::Trigger;
 pub(crate) use watch::Watch;

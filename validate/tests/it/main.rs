@@ -27,5 +27,6 @@ mod revisions;
 mod schedule;
 mod slot;
 mod specs;
+mod trigger;
 mod walking;
 mod watching;
