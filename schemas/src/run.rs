@@ -180,6 +180,16 @@ words! {
         ForbiddenByHost = "forbidden_by_host",
         /// Another exclusive run had the node.
         Busy = "busy",
+        /// Its trigger did not hold, or could not be decided.
+        TriggerFalse = "trigger_false",
+        /// Its server was not ready in time, or was lost.
+        ServerUnavailable = "server_unavailable",
+        /// The node's owner wanted the link for themselves.
+        Scavenger = "scavenger",
+        /// It was to be moved, and no time was free.
+        NoSlot = "no_slot",
+        /// A kernel setting could not be made, or may not be made any more.
+        Kernel = "kernel",
     }
 }
 
