@@ -35,6 +35,7 @@ use crate::{
     spool::Spool,
     state_dir::{StateDir, StateDirError},
     status::Watch,
+    telemetry::Telemetry,
     traffic::Traffic,
     upload::{self, Uploader},
 };
@@ -110,6 +111,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         since: started_at,
         traffic: Traffic::new(settings.policy.upload_rate),
         ready: watch::Sender::default(),
+        telemetry: Telemetry::new(),
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;

@@ -66,6 +66,7 @@ pub mod settings;
 pub mod spool;
 pub mod state_dir;
 pub mod status;
+pub mod telemetry;
 pub mod traffic;
 pub mod upload;
 pub mod workers;

@@ -99,7 +99,8 @@ async fn follow(
             let logs = wanted
                 .as_ref()
                 .map(|wanted| v1::LogRequests { logs: wanted.iter().map(LogKey::message).collect() });
-            let message = v1::WatchDesiredStateResponse { snapshot, instructions, renewal, logs };
+            let message =
+                v1::WatchDesiredStateResponse { snapshot, instructions, renewal, logs, ..Default::default() };
             sender.send(Ok(message)).await.ok()?;
             (sent, told, watched) = (Some(current), to_node.or(told), wanted.or(watched));
         }

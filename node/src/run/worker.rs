@@ -24,6 +24,7 @@ use crate::{
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
     scheduler::SETTLED_AHEAD,
     state_dir::{RunDir, StateDir},
+    telemetry::Telemetry,
     traffic::{Measurement, Traffic},
 };
 
@@ -52,6 +53,8 @@ pub struct Tools {
     pub traffic: Traffic,
     /// The runs that are made ready and are not in the journal yet.
     pub ready: watch::Sender<BTreeSet<RunKey>>,
+    /// What the node measures.
+    pub telemetry: Telemetry,
 }
 
 /// Says that a run is to end, once it is.

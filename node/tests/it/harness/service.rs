@@ -180,6 +180,7 @@ impl NodeService for Service {
                 instructions,
                 renewal: is_held.then_some(Renewal { valid_until, server_time }),
                 logs: Some(self.0.logs.lock().unwrap().clone()),
+                ..Default::default()
             };
             sender.try_send(Ok(first)).unwrap();
         }
