@@ -7,10 +7,12 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files =
         ["proto/almanac/v1/common.proto", "proto/almanac/v1/node.proto", "proto/almanac/v1/testbed.proto"];
+    let dish = protox::compile(["proto/dish/device.proto"], ["proto"])?;
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(dish)?;
     tonic_prost_build::configure().bytes(".almanac.v1").compile_fds(descriptors)?;
     Ok(())
 }
