@@ -35,7 +35,11 @@ use crate::{
     spool::Spool,
     state_dir::{StateDir, StateDirError},
     status::Watch,
-    telemetry::Telemetry,
+    telemetry::{
+        Telemetry,
+        feed::{self, Feeds},
+        providers::{self, Providers},
+    },
     traffic::Traffic,
     upload::{self, Uploader},
 };
@@ -124,6 +128,19 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     let (contact, contacts) = watch::channel(Contact::default());
     let (watched, watched_logs) = watch::channel(Vec::new());
     let policy = Arc::new(settings.policy);
+    let places = Places {
+        proc: "/proc".into(),
+        sys_class: "/sys/class".into(),
+        state_dir: settings.state_dir.clone(),
+    };
+    let feeds = Feeds::load(state_dir.telemetry());
+    let measuring = Providers::new(
+        tools.telemetry.clone(),
+        feeds.clone(),
+        runtime.clone(),
+        places.clone(),
+        settings.local,
+    );
     let (link, online) = Link::new(settings.name.clone(), connection);
     let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), policy.clone(), held)
         .await
@@ -137,7 +154,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         link.clone(),
         online,
         held_receiver.clone(),
-        Listeners { messages, logs: watched },
+        Listeners { messages, logs: watched, feeds: feeds.clone() },
         contact,
         stop.clone(),
     ));
@@ -159,6 +176,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         contact: contacts,
         clock: clock_offsets,
         spool,
+        telemetry: tools.telemetry.clone(),
     };
     tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words: words.clone() }, stop.clone()));
     let keeper = Housekeeper {
@@ -169,11 +187,8 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         ready: tools.ready.subscribe(),
     };
     tasks.spawn(housekeeping::tidy(keeper, stop.clone()));
-    let places = Places {
-        proc: "/proc".into(),
-        sys_class: "/sys/class".into(),
-        state_dir: settings.state_dir.clone(),
-    };
+    tasks.spawn(feed::keep(feeds, stop.clone()));
+    tasks.spawn(providers::measure(measuring, stop.clone()));
     let (address, host) = (settings.address, Host::new(places));
     let pulse = Pulse { runtime, boot_id, address, host, clock: clock_offset };
     tasks.spawn(heartbeat::beat(link.clone(), pulse, held_receiver, stop.clone()));

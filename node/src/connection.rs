@@ -20,6 +20,7 @@ use crate::{
     heartbeat,
     link::{Link, Online, advice, settled},
     logs::stream::{self, Wanted},
+    telemetry::feed::Feeds,
 };
 
 /// How many messages may wait for the dispatcher. It takes each at once; one is kept in hand.
@@ -59,6 +60,8 @@ pub struct Listeners {
     pub messages: mpsc::Sender<v1::WatchDesiredStateResponse>,
     /// Who sends logs.
     pub logs: watch::Sender<Wanted>,
+    /// Who computes with what is passed on.
+    pub feeds: Feeds,
 }
 
 /// Keeps the stream open until the agent stops, and hands on what comes.
@@ -155,6 +158,7 @@ async fn follow(
         if let Some(requests) = message.logs.take() {
             listeners.logs.send_replace(stream::wanted(&requests));
         }
+        listeners.feeds.take(&mut message);
         if listeners.messages.send(message).await.is_err() {
             // The dispatcher has stopped, and this task is told next.
             return std::future::pending().await;

@@ -28,6 +28,7 @@ use crate::{
     run::{self, Interruption, Order, State, Tools},
     runtime::chain,
     scheduler::{self, Accounts, Decision, Situation, Verdict},
+    telemetry::anticipation::Anticipation,
     workers::Workers,
 };
 
@@ -79,6 +80,7 @@ pub struct Dispatcher {
     /// When it was last looked at what the host says of what is to run.
     looked_ahead: Option<DateTime<Utc>>,
     preparations: Preparations,
+    anticipation: Anticipation,
     workers: Workers,
 }
 
@@ -104,6 +106,7 @@ impl Dispatcher {
             held,
             looked_ahead: None,
             preparations: Preparations::new(tools.clone()),
+            anticipation: Anticipation::new(tools.telemetry.clone()),
             workers: Workers::new(tools.clone()),
             tools,
         };
@@ -111,6 +114,7 @@ impl Dispatcher {
             match Desired::read(&snapshot) {
                 Ok((desired, _)) => {
                     dispatcher.tools.traffic.limit(desired.node.upload_rate);
+                    dispatcher.tools.telemetry.declare(&desired.node);
                     dispatcher.desired = Some(desired);
                 }
                 Err(error) => {
@@ -169,6 +173,7 @@ impl Dispatcher {
         let changes_at = self.said.changes_at(now);
         let reserved = self.workers.reserved(now);
         let Some(desired) = &self.desired else { return Ok(changes_at) };
+        let anticipated = self.anticipation.follow(desired, now);
         let situation = Situation {
             node: &self.node,
             reserved: &reserved,
@@ -193,7 +198,7 @@ impl Dispatcher {
             Verdict::Omit(_) => None,
         });
         let upcoming: Vec<Order> = upcoming.collect();
-        let wake_at = plan.wake_at.into_iter().chain(changes_at).min();
+        let wake_at = plan.wake_at.into_iter().chain(changes_at).chain(anticipated).min();
         if plan.decisions.is_empty() {
             self.preparations.follow(upcoming);
             return Ok(wake_at);
@@ -380,6 +385,7 @@ impl Dispatcher {
             "following a new state"
         );
         self.tools.traffic.limit(desired.node.upload_rate);
+        self.tools.telemetry.declare(&desired.node);
         self.desired = Some(desired);
         self.looked_ahead = None;
     }

@@ -6,6 +6,7 @@
 //!   machine of a run, [`container`] describes its container, [`desired`] judges snapshots,
 //!   [`policy`] is the last word of the host's owner, [`instructions`] what people say beside the repository.
 //! - [`journal`] is what makes each instant run once: what is to be done is recorded before it is done.
+//! - [`telemetry`]: what the node measures about itself, for triggers and records.
 //! - [`logs`] keeps what runs write, within a bound.
 //! - [`agent`] puts everything together; [`dispatcher`] is its centre.
 //!
@@ -21,6 +22,9 @@
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
 //! | local service ([`local`]) | [`agent`] | its socket; contact, clock offset (watch) | answers; what the host's owner says (mpsc) | on the token |
 //! | sender of logs ([`logs::stream`]), and one task per log that is watched | [`agent`] | the logs that are watched (watch) | | on the token; a log's when nobody watches it |
+//! | providers ([`telemetry::providers`]), and one task per provider that is declared ([`telemetry::drive`]) | [`agent`] | what is declared, how many want samples, what is passed on (watch) | samples (broadcast, [`telemetry::hub`]) | on the token; a provider's when it is not declared any more |
+//! | keeper of what is passed on ([`telemetry::feed`]) | [`agent`] | the weather and the orbits (watch) | the state folder | on the token |
+//! | recording, one per run that goes on where something is measured ([`telemetry::recording`]) | worker | samples (broadcast) | `telemetry.csv` | when its run has ended; dropped with its worker |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online, rate and exclusive runs (watch, [`traffic`]) | journal; wakes the reporter | on the token |

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use almanac_schemas::{
     Instant, JobName, NodeName, Occurrence, Phase, Reason, RunId, RunRole, node::Limits, schedule::OnMissed,
+    trigger::Condition,
 };
 
 use crate::{
@@ -207,11 +208,7 @@ pub(crate) fn judge(
         return omit(Phase::Missed, Reason::NodeOffline, message);
     }
     if let Some(what) = unsupported(assignment) {
-        return omit(
-            Phase::Skipped,
-            Reason::Unsupported,
-            format!("the job declares a {what}, which this version of the agent cannot provide"),
-        );
+        return omit(Phase::Skipped, Reason::Unsupported, format!("the job declares a {what}"));
     }
     if situation.desired.node.cordoned {
         return omit(
@@ -230,7 +227,9 @@ pub(crate) fn judge(
     };
     let schedule = &spec.schedule;
     let begin = start + RunId::new(&assignment.job, situation.node, start).offset(schedule.jitter);
-    let deadline = begin + schedule.start_deadline.to_delta();
+    // Whoever lets a run wait for its trigger lets it begin that late, whatever it was that took the time.
+    let wait = spec.trigger.as_ref().map_or(TimeDelta::zero(), |trigger| trigger.wait.to_delta());
+    let deadline = begin + schedule.start_deadline.to_delta().max(wait);
     if situation.now <= deadline && situation.now < end {
         return Verdict::Start { by: deadline.min(end), limits };
     }
@@ -259,17 +258,17 @@ fn omit(phase: Phase, reason: Reason, message: String) -> Verdict {
 }
 
 /// What a job asks for that this agent does not do. Such a job never runs without it.
-fn unsupported(assignment: &Assignment) -> Option<&'static str> {
+fn unsupported(assignment: &Assignment) -> Option<String> {
     let spec = &assignment.spec;
-    if spec.server.is_some() {
-        Some("server")
-    } else if spec.trigger.is_some() {
-        Some("trigger")
+    let what = if spec.server.is_some() {
+        "server"
     } else if spec.kernel.is_some() {
-        Some("kernel setting")
+        "kernel setting"
     } else {
-        None
-    }
+        let problem = Condition::parse(&spec.trigger.as_ref()?.when).err()?;
+        return Some(format!("trigger that this version of the agent does not understand: {problem}"));
+    };
+    Some(format!("{what}, which this version of the agent cannot provide"))
 }
 
 #[cfg(test)]

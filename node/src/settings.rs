@@ -20,6 +20,7 @@ use crate::{
     images::{self, PullSettings},
     policy::Policy,
     service::Manager,
+    telemetry::local::LocalSettings,
 };
 
 /// What the agent is told, checked.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub spool_limit: Option<Size>,
     /// What becomes of what runs when it stops.
     pub on_stop: OnStop,
+    /// Commands and files of the host that yield telemetry.
+    pub local: LocalSettings,
 }
 
 /// How long what runs has to end when the agent stops and nothing else is said.
@@ -117,6 +120,14 @@ struct ConfigFile {
     registries: Registries,
     policy: Policy,
     housekeeping: HousekeepingSettings,
+    telemetry: TelemetrySection,
+}
+
+/// What is measured on this host alone, whatever the node's manifest says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TelemetrySection {
+    local: LocalSettings,
 }
 
 impl ConfigFile {
@@ -181,6 +192,7 @@ impl Settings {
             address: args.address.or(file.address),
             policy: file.policy,
             housekeeping: file.housekeeping,
+            local: file.telemetry.local,
             manager: Manager {
                 socket: args.notify_socket,
                 watchdog: args

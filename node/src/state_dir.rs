@@ -5,14 +5,16 @@
 //! journal.sqlite            what it must not forget
 //! notes/                    what a new journal is built of when it is lost
 //! gate                      the program that containers begin with
+//! telemetry/                the weather and the orbits that the reconciler passed on last
 //! agent.sock                where a running agent answers `almanac-node status`
 //! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)
 //! runs/RUN/run.json         what the run is             (in the container: /almanac/run.json)
 //! runs/RUN/artifacts/       what the run leaves
 //! runs/RUN/held/            where the container is told that its run is due
+//! runs/RUN/trigger.json     by what its trigger held
 //! runs/RUN/process/         the process runtime's notes
 //! runs/RUN/log/             the end of a log that is being written, and how far it is written
-//! runs/RUN/outbox/          run.log, and what is packed for the reconciler
+//! runs/RUN/outbox/          run.log, telemetry.csv, and what is packed for the reconciler
 //! ```
 
 mod remove;
@@ -28,7 +30,7 @@ use thiserror::Error;
 
 use almanac_schemas::Size;
 
-use crate::{container::RunFiles, logs::LogFiles, run::RunKey};
+use crate::{artifacts::TELEMETRY, container::RunFiles, logs::LogFiles, run::RunKey};
 
 pub use remove::remove;
 
@@ -94,6 +96,11 @@ impl StateDir {
         self.root.join("gate")
     }
 
+    /// What the reconciler passed on for providers.
+    pub fn telemetry(&self) -> PathBuf {
+        self.root.join("telemetry")
+    }
+
     /// The folder that holds the folders of runs.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
@@ -146,6 +153,11 @@ impl RunDir {
             folder: self.path.join("log"),
             limit: limit.as_bytes(),
         }
+    }
+
+    /// What was measured while the run went on.
+    pub fn telemetry(&self) -> PathBuf {
+        self.outbox().join(TELEMETRY)
     }
 
     /// Makes the folder and the files that the run finds. Done twice, it changes nothing.

@@ -30,6 +30,8 @@ pub use left_out::{LeftOut, Why};
 pub const ARCHIVE: &str = "artifacts.tar.zst";
 /// What the run wrote.
 pub const LOG: &str = "run.log";
+/// What was measured while it ran.
+pub const TELEMETRY: &str = "telemetry.csv";
 /// What the run was.
 pub const FACTS: &str = "run.json";
 
@@ -84,10 +86,12 @@ pub fn collect(
             failures.push(error);
         }
     }
-    if outbox.join(LOG).exists() {
-        match measure(&outbox, LOG) {
-            Ok(file) => files.push(file),
-            Err(error) => failures.push(error),
+    for name in [LOG, TELEMETRY] {
+        if outbox.join(name).exists() {
+            match measure(&outbox, name) {
+                Ok(file) => files.push(file),
+                Err(error) => failures.push(error),
+            }
         }
     }
     let collected = collected(&failures, &left_out, limit);

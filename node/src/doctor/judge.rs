@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 
+use almanac_schemas::Instant;
+
 use super::Finding;
-use crate::status::bytes;
+use crate::status::{Measuring, bytes};
 
 /// What a file system has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,24 @@ pub(super) fn cgroups(version: &str, limits: Limits) -> Finding {
         );
     }
     Finding::good("cgroups", format!("version {version}: memory, CPUs and processes are limited"))
+}
+
+/// How a provider is doing that an agent measures by.
+pub(super) fn telemetry(measuring: &Measuring, now: Instant) -> Finding {
+    let found = format!("{} {}", measuring.provider, measuring.standing(now));
+    if measuring.problem.is_none() {
+        return Finding::good("telemetry", found);
+    }
+    let remedy = match measuring.provider.as_str() {
+        "dish" => {
+            "see that the terminal is on, and that `telemetry.dish.address` in the node's manifest is its own"
+        }
+        "weather" => "see `weather` in the testbed's Config, and the reconciler's log",
+        "satellites" => "see `satellites` in the testbed's Config, and the reconciler's log",
+        "local" => "correct `[telemetry.local]` in the agent's configuration, or what it names",
+        _ => "see the agent's log: `journalctl -u almanac-node`",
+    };
+    Finding::warning("telemetry", found, remedy)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::{
     runtime::{Docker, RuntimeError, chain},
     settings::{RuntimeChoice, Settings, SettingsError},
     state_dir::SOCKET,
+    status::Status,
 };
 
 use super::{
@@ -51,7 +52,7 @@ pub async fn examine(args: RunArgs) -> Vec<Finding> {
     findings.push(disk(&settings.state_dir));
     findings.extend(engine);
     findings.extend(reconciler);
-    findings.push(agent);
+    findings.extend(agent);
     findings
 }
 
@@ -211,8 +212,21 @@ fn compare_clocks(asked_at: DateTime<Utc>, answered_at: DateTime<Utc>, date: Dat
     judge::clock(asked_at + round_trip / 2 - theirs, round_trip / 2)
 }
 
-async fn agent(state_dir: &Path) -> Finding {
-    match local::status(&state_dir.join(SOCKET)).await {
+/// Whether an agent runs, and what it measures.
+async fn agent(state_dir: &Path) -> Vec<Finding> {
+    let status = local::status(&state_dir.join(SOCKET)).await;
+    let mut findings = match &status {
+        Ok(status) => {
+            status.telemetry.iter().map(|measuring| judge::telemetry(measuring, status.at)).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    findings.push(running(status));
+    findings
+}
+
+fn running(status: Result<Status, AskError>) -> Finding {
+    match status {
         Ok(status) => match status.contact {
             Contact::Lost { problem, remedy, .. } => {
                 Finding::warning("agent", format!("it runs, and is not connected: {problem}"), remedy)

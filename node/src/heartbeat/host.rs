@@ -63,6 +63,11 @@ impl Host {
 impl Places {
     /// Looks at the host.
     pub fn look(&self) -> HostMetrics {
+        HostMetrics { temperature_millidegrees: hottest(&self.sys_class), ..self.glance() }
+    }
+
+    /// Looks at what takes no time: all but its sensors.
+    pub fn glance(&self) -> HostMetrics {
         let read = |name: &str| fs::read_to_string(self.proc.join(name)).unwrap_or_default();
         let memory = read("meminfo");
         let disk = rustix::fs::statvfs(&self.state_dir).ok();
@@ -73,7 +78,7 @@ impl Places {
             disk_total: disk.as_ref().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
             // What root alone may use is of no use here.
             disk_free: disk.as_ref().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-            temperature_millidegrees: hottest(&self.sys_class),
+            temperature_millidegrees: None,
             uptime_seconds: read("uptime").split('.').next().and_then(|seconds| seconds.parse().ok()),
         }
     }

@@ -9,7 +9,7 @@ use almanac_schemas::{Instant, JobName, JobSpec, NodeName, RunId, RunRole};
 
 use crate::{artifacts::LeftOut, container, journal::UploadFile};
 
-use super::{Collected, Order, Outcome};
+use super::{Collected, Order, Outcome, trigger::Held};
 
 /// The facts of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +27,9 @@ pub(super) struct Facts {
     length: u64,
     image: String,
     commit: String,
+    /// By what its trigger held, where it waited for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<Held>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     end: Option<End>,
     /// The files beside this one.
@@ -74,10 +77,16 @@ impl Facts {
             length: order.spec.schedule.length.as_secs(),
             image: container::part(&order.spec, order.role).image.to_string(),
             commit: order.commit.clone(),
+            trigger: None,
             end: None,
             files: None,
             left_out: None,
         }
+    }
+
+    /// And by what its trigger held.
+    pub(super) fn triggered(self, trigger: Option<Held>) -> Self {
+        Self { trigger, ..self }
     }
 
     /// And how the run of an order ended.

@@ -3,6 +3,7 @@
 mod facts;
 mod order;
 mod state;
+mod trigger;
 mod worker;
 
 pub use order::{Order, RunKey};

@@ -129,6 +129,15 @@ pub enum Observation {
     },
     /// The container was started.
     Started(DateTime<Utc>),
+    /// The container was started, because its trigger held.
+    Triggered {
+        /// When it was started.
+        at: DateTime<Utc>,
+        /// By what the trigger held, for people.
+        message: String,
+    },
+    /// It is not to begin.
+    Omitted(Omission),
     /// The end of its length is reached.
     LengthReached,
     /// It is to end now.
@@ -203,6 +212,11 @@ impl State {
                 state: Self::Running { started_at: Instant(at) },
                 step: Some(step(Phase::Running, at)),
             },
+            (Self::Deploying, Observation::Triggered { at, message }) => Transition {
+                state: Self::Running { started_at: Instant(at) },
+                step: Some(Step { message, ..step(Phase::Running, at) }),
+            },
+            (Self::Deploying, Observation::Omitted(omission)) => omitted(&omission, now),
             (Self::Running { started_at }, Observation::LengthReached) => {
                 silently(Self::Stopping { started_at, interruption: None })
             }

@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, broadcast::error::RecvError, watch},
     task, time,
 };
 use tracing::{info, warn};
 
-use almanac_schemas::Size;
+use almanac_schemas::{Phase, Reason, Size, job::Trigger, trigger};
 
 use crate::{
     artifacts::{self, Packed},
@@ -22,13 +22,20 @@ use crate::{
     logs::{LogFiles, Reading},
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
-    scheduler::SETTLED_AHEAD,
+    scheduler::{Omission, SETTLED_AHEAD},
     state_dir::{RunDir, StateDir},
-    telemetry::Telemetry,
+    telemetry::{
+        Telemetry,
+        recording::{self, Recording},
+    },
     traffic::{Measurement, Traffic},
 };
 
-use super::{Collected, Interruption, Observation, Order, RunKey, State, facts::Facts};
+use super::{
+    Collected, Interruption, Observation, Order, RunKey, State,
+    facts::Facts,
+    trigger::{Held, Verdict, judge},
+};
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -125,22 +132,28 @@ impl Worker {
 
     async fn run(&self, mut state: State) -> Result<(), JournalError> {
         let points = &self.tools.points;
+        let mut recording: Option<Recording> = None;
         loop {
             let observation = match &state {
                 State::Deploying => self.deploy().await?,
                 State::Running { .. } => {
                     self.measurement.begin();
+                    recording = recording.or_else(|| self.record());
                     self.watch().await
                 }
                 State::Stopping { .. } => {
                     self.measurement.begin();
+                    recording = recording.or_else(|| self.record());
                     self.stop().await
                 }
                 State::Collecting { outcome, started_at, ended_at } => {
                     self.measurement.end();
+                    if let Some(recording) = recording.take() {
+                        recording.finish().await;
+                    }
                     let digest = self.tools.journal.image_digest(&self.order.key()).await?;
-                    let facts =
-                        Facts::of(&self.order).ended(&self.order, outcome, *started_at, *ended_at, digest);
+                    let facts = Facts::of(&self.order).triggered(self.held());
+                    let facts = facts.ended(&self.order, outcome, *started_at, *ended_at, digest);
                     let (collected, files) = self.collect(facts).await?;
                     points.reach(Point::Packed);
                     let transition = state.next(Observation::Collected(collected), clock::now());
@@ -209,7 +222,7 @@ impl Worker {
         let Tools { runtime, journal, points, .. } = &self.tools;
         match runtime.inspect(&self.name).await? {
             Some(Condition::Running { started_at } | Condition::Ended { started_at, .. }) => {
-                return Ok(Observation::Started(started_at));
+                return Ok(started(started_at, self.held()));
             }
             Some(Condition::Unfit(why)) => return Ok(Observation::NotStarted(why)),
             Some(Condition::Created | Condition::Spent) | None => {}
@@ -217,6 +230,17 @@ impl Worker {
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }
+        let condition = match self
+            .order
+            .spec
+            .trigger
+            .as_ref()
+            .map(|trigger| (trigger, trigger::Condition::parse(&trigger.when)))
+        {
+            None => None,
+            Some((trigger, Ok(condition))) => Some((trigger, condition, self.tools.telemetry.want())),
+            Some((_, Err(problem))) => return Ok(unsupported(&problem)),
+        };
         // Cancel-safe: what was made ready has not begun, and is removed with the run. From its release on, a run is
         // interrupted as one that runs.
         let digest = tokio::select! {
@@ -243,9 +267,71 @@ impl Worker {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }
         points.reach(Point::Due);
+        let mut held = None;
+        if let Some((trigger, condition, _wanted)) = &condition {
+            // Cancel-safe: as above.
+            let verdict = tokio::select! {
+                biased;
+                interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
+                verdict = self.decide(trigger, condition) => verdict,
+            };
+            match verdict {
+                Ok(verdict) => held = Some(verdict),
+                Err(omission) => return Ok(Observation::Omitted(omission)),
+            }
+        }
+        if let Some(held) = &held {
+            held.write(self.dir.path())?;
+        }
         let started_at = runtime.release(&self.name).await?;
         points.reach(Point::Released);
-        Ok(Observation::Started(started_at))
+        Ok(started(started_at, held))
+    }
+
+    /// Waits until a run's trigger holds, or is not waited for any more: it is decided at once, and again by each sample of
+    /// a provider that it asks.
+    async fn decide(&self, trigger: &Trigger, condition: &trigger::Condition) -> Result<Held, Omission> {
+        let telemetry = &self.tools.telemetry;
+        let until = (self.order.begin() + trigger.wait.to_delta()).min(self.order.end());
+        let mut readings = telemetry.listen();
+        let asked: BTreeSet<trigger::Provider> =
+            condition.fields().into_iter().map(|field| field.provider).collect();
+        loop {
+            let decision = telemetry.decide(condition);
+            match judge(&trigger.when, trigger.wait, &decision, until, clock::now()) {
+                Verdict::Begin(held) => return Ok(held),
+                Verdict::Omit(omission) => return Err(omission),
+                Verdict::Wait => {}
+            }
+            let sampled = async {
+                loop {
+                    match readings.recv().await {
+                        Ok(reading) if !asked.contains(&reading.provider) => {}
+                        // Whoever is behind looks at what is new, too.
+                        Ok(_) | Err(RecvError::Lagged(_)) => return,
+                        // The agent ends, and whoever takes the run up goes on waiting.
+                        Err(RecvError::Closed) => return std::future::pending().await,
+                    }
+                }
+            };
+            // Cancel-safe: what is missed of samples is in what is decided by, and a sleep holds nothing.
+            tokio::select! {
+                () = sampled => {}
+                () = clock::sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// By what the run's trigger held, if it waited for one.
+    fn held(&self) -> Option<Held> {
+        self.order.spec.trigger.as_ref().and_then(|_| Held::read(self.dir.path()))
+    }
+
+    /// Records what is measured, where something is.
+    fn record(&self) -> Option<Recording> {
+        let telemetry = &self.tools.telemetry;
+        let is_recorded = telemetry.is_recorded() || self.order.spec.trigger.is_some();
+        is_recorded.then(|| Recording::start(telemetry, self.dir.telemetry(), recording::LIMIT))
     }
 
     /// Does all that can be done before the instant: afterwards the command has but to begin. Returns the image's
@@ -427,6 +513,21 @@ impl Worker {
             warn!(folder = %self.dir.path().display(), %error, "the folder of a run cannot be removed");
         }
     }
+}
+
+/// That a run began, and why.
+fn started(at: DateTime<Utc>, held: Option<Held>) -> Observation {
+    match held {
+        Some(held) => Observation::Triggered { at, message: held.message() },
+        None => Observation::Started(at),
+    }
+}
+
+/// A trigger that was stored by another version of the agent.
+fn unsupported(problem: &trigger::Problem) -> Observation {
+    let message =
+        format!("the job declares a trigger that this version of the agent does not understand: {problem}");
+    Observation::Omitted(Omission { phase: Phase::Skipped, reason: Reason::Unsupported, message })
 }
 
 /// How often an engine is asked for the rest of a log; a run is not held up by it for ever.

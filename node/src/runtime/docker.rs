@@ -1,6 +1,7 @@
 //! Containers of a Docker-compatible engine, over its socket.
 
 mod form;
+mod usage;
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -27,6 +28,7 @@ use crate::{
     journal::Journal,
     logs::{self, LogFiles, Reading, engine::ReadError},
     run::RunKey,
+    telemetry::network::Usage,
 };
 
 use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE, host};
@@ -394,6 +396,10 @@ impl Runtime for Docker {
             Ok(containers.into_iter().filter_map(|container| key_of(&container.labels?)).collect())
         }
         .boxed()
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, RuntimeError>> {
+        self.network_usage().boxed()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     images::PullError,
     logs::{LogFiles, Reading},
     run::{Exit, RunKey},
+    telemetry::network::Usage,
 };
 
 pub use docker::{Abilities, Docker};
@@ -75,6 +76,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// The runs of this node that have a container.
     fn list(&self) -> BoxFuture<'_, Result<Vec<RunKey>, RuntimeError>>;
+
+    /// What the containers that run do with the network.
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, RuntimeError>>;
 }
 
 /// What a container is doing.

@@ -30,6 +30,7 @@ use crate::{
     logs::{LogFiles, Reading, pump},
     run::{Exit, RunKey},
     state_dir::{self, RunDir},
+    telemetry::network::Usage,
 };
 
 use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE, host};
@@ -251,6 +252,22 @@ impl Runtime for Process {
                 }
             }
             Ok(keys)
+        }
+        .boxed()
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, RuntimeError>> {
+        async {
+            let mut usage = Usage::new();
+            for key in self.list().await? {
+                let wrapper =
+                    self.notes(&ContainerName::of(&key)).wrapper().map_err(host("look for the command"))?;
+                if wrapper.is_some_and(|wrapper| wrapper.is_alive()) {
+                    // It has the host's interfaces, and nobody can tell its bytes from those of others.
+                    usage.insert(key, None);
+                }
+            }
+            Ok(usage)
         }
         .boxed()
     }

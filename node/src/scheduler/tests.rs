@@ -184,7 +184,8 @@ fn a_job_is_not_accountable_for_instants_before_it_was_declared() {
 fn what_cannot_or_must_not_run_is_skipped() {
     let schedule = r#""at":"2027-01-15T08:00:10Z","length":"5s""#;
     for (rest, reason) in [
-        (r#","trigger":{"when":"true"}"#, "unsupported"),
+        (r#","trigger":{"when":"nosuch > 1"}"#, "unsupported"),
+        (r#","trigger":{"when":"true"}"#, "cordoned"),
         (r#","kernel":{}"#, "unsupported"),
         (r#","server":{"node":"m","container":{"image":"x"}}"#, "unsupported"),
         ("", "cordoned"),

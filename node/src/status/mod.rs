@@ -47,6 +47,9 @@ pub struct Status {
     pub cordon: Option<Cordon>,
     /// What is due next.
     pub next: Vec<Next>,
+    /// What measures something, and when it did last.
+    #[serde(default)]
+    pub telemetry: Vec<Measuring>,
     /// What waits for the reconciler.
     pub backlog: Backlog,
 }
@@ -109,6 +112,23 @@ pub struct Next {
     /// Why it will not run, if that is known already.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub omitted: Option<Omitted>,
+}
+
+/// What measures something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measuring {
+    /// The provider.
+    pub provider: String,
+    /// When it measured last; absent: it did not since the agent started, or not for too long.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub measured_at: Option<Instant>,
+    /// Why it does not, if it should.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+    /// Whether it waits until somebody wants what it measures.
+    #[serde(default)]
+    pub idle: bool,
 }
 
 /// Why a run that is due later will not run.

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use almanac_schemas::Instant;
 
-use super::{Backlog, Status};
+use super::{Backlog, Measuring, Status};
 use crate::contact::Contact;
 
 /// What a person reads.
@@ -91,6 +91,10 @@ pub fn human(status: &Status) -> String {
     if status.next.is_empty() {
         lines.add("next", "nothing is due");
     }
+    for (index, measuring) in status.telemetry.iter().enumerate() {
+        let title = if index == 0 { "telemetry" } else { "" };
+        lines.add(title, format!("{} {}", measuring.provider, measuring.standing(status.at)));
+    }
     let Backlog { events, files, bytes: size, limit, dropped_files, dropped_bytes } = status.backlog;
     let mut waiting = Vec::new();
     if events > 0 {
@@ -111,6 +115,21 @@ pub fn human(status: &Status) -> String {
         lines.add("", format!("{files} of {size} dropped within 30 days: there was no more room"));
     }
     lines.0
+}
+
+impl Measuring {
+    /// How it is doing, for people.
+    pub(crate) fn standing(&self, now: Instant) -> String {
+        match (&self.problem, self.measured_at) {
+            (Some(problem), Some(at)) => {
+                format!("measured {} ago, and not since: {problem}", span(now.0 - at.0))
+            }
+            (Some(problem), None) => format!("is not measured: {problem}"),
+            (None, Some(at)) => format!("measured {} ago", span(now.0 - at.0)),
+            (None, None) if self.idle => "is measured when a run wants it".to_owned(),
+            (None, None) => "was not measured yet".to_owned(),
+        }
+    }
 }
 
 /// Lines with their titles in a column of their own.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use almanac_schemas::{ClockOffset, Instant, NodeName};
+use almanac_schemas::{ClockOffset, Instant, NodeName, trigger::Provider};
 
 use crate::{
     clock,
@@ -18,9 +18,10 @@ use crate::{
     runtime::{Runtime, chain},
     scheduler::{Decision, Situation, Verdict},
     spool::Spool,
+    telemetry::{Standing, Telemetry},
 };
 
-use super::{Backlog, Going, Held, Next, Omitted, Rebuilt, Status};
+use super::{Backlog, Going, Held, Measuring, Next, Omitted, Rebuilt, Status};
 
 /// How many of the next runs are shown. Of each job whose next run is known not to run, that one is shown in any case.
 const NEXT: usize = 10;
@@ -51,6 +52,8 @@ pub struct Watch {
     pub clock: watch::Receiver<Option<ClockOffset>>,
     /// How much may wait for it.
     pub spool: Spool,
+    /// What is measured.
+    pub telemetry: Telemetry,
 }
 
 /// Why it cannot be found out.
@@ -116,6 +119,7 @@ impl Watch {
             }),
             runs,
             next: next.unwrap_or_default(),
+            telemetry: self.telemetry.standings().into_iter().map(measuring).collect(),
             backlog: Backlog {
                 events: backlog.events,
                 files: backlog.files,
@@ -126,6 +130,11 @@ impl Watch {
             },
         })
     }
+}
+
+fn measuring((provider, standing): (Provider, Standing)) -> Measuring {
+    let Standing { measured_at, problem, idle } = standing;
+    Measuring { provider: provider.to_string(), measured_at: measured_at.map(Instant), problem, idle }
 }
 
 fn going(OpenRun { order, state }: &OpenRun) -> Going {

@@ -9,7 +9,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::{broadcast, watch};
 
-use almanac_schemas::trigger::{Condition, Decision, Provider, Samples, samples::Sample};
+use almanac_schemas::{
+    NodeSpec,
+    node::{self, Coordinates},
+    trigger::{Condition, Decision, Provider, Samples, samples::Sample},
+};
+
+use super::{Standing, Standings};
 
 /// How many readings a listener may be behind. At one a second from each of six providers, that is ten seconds; one that
 /// is further behind goes on with what is new.
@@ -38,6 +44,17 @@ struct Shared {
     readings: broadcast::Sender<Reading>,
     /// How many want fresh samples now.
     wanted: watch::Sender<usize>,
+    declared: watch::Sender<Declared>,
+    standings: Mutex<Standings>,
+}
+
+/// What a node's manifest says about what is measured there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Declared {
+    /// What of it; absent: nothing of it.
+    pub telemetry: Option<node::Telemetry>,
+    /// Where the node is.
+    pub coordinates: Option<Coordinates>,
 }
 
 #[derive(Default)]
@@ -56,6 +73,8 @@ impl Telemetry {
             known: Mutex::default(),
             readings: broadcast::Sender::new(READINGS),
             wanted: watch::Sender::default(),
+            declared: watch::Sender::default(),
+            standings: Mutex::default(),
         };
         Self(Arc::new(shared))
     }
@@ -102,6 +121,43 @@ impl Telemetry {
     /// How many want fresh samples, as it changes.
     pub fn wanted(&self) -> watch::Receiver<usize> {
         self.0.wanted.subscribe()
+    }
+
+    /// Says what the node's manifest declares now.
+    pub fn declare(&self, node: &NodeSpec) {
+        let declared = Declared { telemetry: node.telemetry.clone(), coordinates: node.coordinates };
+        self.0.declared.send_if_modified(|known| {
+            let changed = *known != declared;
+            *known = declared;
+            changed
+        });
+    }
+
+    /// What is declared, as it changes.
+    pub fn declared(&self) -> watch::Receiver<Declared> {
+        self.0.declared.subscribe()
+    }
+
+    /// Whether runs record what is measured while they go on: where the node's manifest, or the host's owner, says that
+    /// something is to be measured.
+    pub fn is_recorded(&self) -> bool {
+        self.0.declared.borrow().telemetry.is_some() || self.standings().contains_key(&Provider::Local)
+    }
+
+    /// How the providers are doing.
+    pub fn standings(&self) -> Standings {
+        self.0.standings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how a provider is doing.
+    pub(super) fn note(&self, provider: Provider, change: impl FnOnce(&mut Standing)) {
+        let mut standings = self.0.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        change(standings.entry(provider).or_default());
+    }
+
+    /// A provider is not declared any more.
+    pub(super) fn dismiss(&self, provider: Provider) {
+        self.0.standings.lock().unwrap_or_else(PoisonError::into_inner).remove(&provider);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -43,4 +43,6 @@ mod spool;
 mod startup;
 mod status;
 mod tail;
+mod telemetry;
+mod triggers;
 mod uploads;

@@ -54,7 +54,7 @@ fn a_job_that_needs_what_this_agent_cannot_do_never_runs_without_it() {
     let job = |name: &str| Job::soon(name).sh(&format!("echo {name} >> {}", ran.display()));
     world.declare([
         job("server").spec("server", json!({"node": "paris-01", "container": {"image": "x"}})),
-        job("trigger").spec("trigger", json!({"when": "true"})),
+        job("trigger").spec("trigger", json!({"when": "a_newer.provider > 1"})),
         job("kernel").spec("kernel", json!({"sysctls": {"net.ipv4.tcp_congestion_control": "bbr"}})),
         job("peer")
             .spec("server", json!({"node": "paris-01", "container": {"image": "x"}}))

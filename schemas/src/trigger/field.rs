@@ -109,7 +109,7 @@ known! {
     Dish {
         uplink_throughput_bps: Number, "bits per second towards the satellite";
         downlink_throughput_bps: Number, "bits per second from the satellite";
-        pop_ping_latency_ms: Number, "round trip to the point of presence";
+        pop_ping_latency_ms: Number, "round trip to the point of presence, in milliseconds";
         pop_ping_drop_rate: Number, "share of those pings that are lost, from 0 to 1";
         boresight_azimuth_deg: Number, "where the dish points to, in degrees from north";
         boresight_elevation_deg: Number, "how high the dish points, in degrees over the horizon";
@@ -139,16 +139,21 @@ known! {
         wind_gust: Number, "metres per second";
     }
     Satellites {
-        visible: Number, "how many are in the field of view";
-        range_min_m: Number, "slant range of the nearest one in the field of view";
-        range_max_m: Number, "slant range of the farthest one in the field of view";
-        range_mean_m: Number, "mean slant range of those in the field of view";
-        elevation_max_deg: Number, "elevation of the highest one";
-        elevation_mean_deg: Number, "mean elevation of those in the field of view";
+        visible: Number, "how many are in the field of view: 25 degrees over the horizon or higher";
+        visible_43: Number, "those of them in orbits of 43 degrees, to within one";
+        visible_53: Number, "those of them in orbits of 53 degrees, to within one";
+        visible_70: Number, "those of them in orbits of 70 degrees, to within one";
+        visible_97: Number, "those of them in orbits of 97.6 degrees, to within one";
+        visible_other: Number, "those of them in other orbits";
+        range_min_m: Number, "slant range of the nearest one in the field of view, in metres";
+        range_max_m: Number, "slant range of the farthest one in the field of view, in metres";
+        range_mean_m: Number, "mean slant range of those in the field of view, in metres";
+        elevation_max_deg: Number, "elevation of the highest one, in degrees over the horizon";
+        elevation_mean_deg: Number, "mean elevation of those in the field of view, in degrees";
     }
     Network {
-        experiments_rx_bytes: Number, "bytes that containers of runs received since the agent started";
-        experiments_tx_bytes: Number, "bytes that containers of runs sent since the agent started";
+        experiments_rx_bytes: Number, "bytes that containers of runs received while it was measured";
+        experiments_tx_bytes: Number, "bytes that containers of runs sent while it was measured";
         experiments_rx_bps: Number, "bits per second that they receive";
         experiments_tx_bps: Number, "bits per second that they send";
         uplink_rx_bps: Number, "bits per second that the default route's interface receives";

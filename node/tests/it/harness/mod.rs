@@ -13,6 +13,7 @@ pub(crate) mod registry;
 mod service;
 mod store;
 mod tail;
+mod terminal;
 mod wait;
 mod world;
 
@@ -26,5 +27,6 @@ pub(crate) use reconciler::Desired;
 pub(crate) use record::{Record, Run};
 pub(crate) use service::Faults;
 pub(crate) use store::{SIGNATURE, Store};
+pub(crate) use terminal::Terminal;
 pub(crate) use wait::{pause, wait_for};
 pub(crate) use world::World;

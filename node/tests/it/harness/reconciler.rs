@@ -17,8 +17,8 @@ use tonic::{
 use almanac_proto::{
     convert,
     v1::{
-        Instructions, LogPiece, LogRequest, LogRequests, Snapshot, StreamLogsResponse,
-        WatchDesiredStateResponse, node_service_server::NodeServiceServer,
+        Instructions, LogPiece, LogRequest, LogRequests, Orbits, Snapshot, StreamLogsResponse,
+        WatchDesiredStateResponse, Weather, node_service_server::NodeServiceServer,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -95,6 +95,7 @@ impl Reconciler {
             faults: Mutex::default(),
             record: Mutex::default(),
             logs: Mutex::default(),
+            passed_on: Mutex::default(),
             lines: Arc::default(),
         });
         let (server, address) = serve(&shared, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
@@ -158,6 +159,16 @@ impl Reconciler {
         for watcher in watchers.iter() {
             let instructions = Some(instructions.clone());
             let _ = watcher.try_send(Ok(WatchDesiredStateResponse { instructions, ..Default::default() }));
+        }
+    }
+
+    /// Passes on the weather and orbits, to those who watch now and later.
+    pub(crate) fn pass_on(&self, weather: &Weather, orbits: &Orbits) {
+        let watchers = self.shared.watchers.lock().unwrap();
+        *self.shared.passed_on.lock().unwrap() = (Some(weather.clone()), Some(orbits.clone()));
+        for watcher in watchers.iter() {
+            let (weather, orbits) = (Some(weather.clone()), Some(orbits.clone()));
+            let _ = watcher.try_send(Ok(WatchDesiredStateResponse { weather, orbits, ..Default::default() }));
         }
     }
 

@@ -19,9 +19,9 @@ use almanac_proto::{
     v1::{
         Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
         DirectUpload, GrantPartRequest, GrantPartResponse, HeartbeatRequest, HeartbeatResponse, Instructions,
-        LogRequests, Phase, Renewal, ReportRunsRequest, ReportRunsResponse, SentPart, SignedRequest,
+        LogRequests, Orbits, Phase, Renewal, ReportRunsRequest, ReportRunsResponse, SentPart, SignedRequest,
         Snapshot, StreamLogsRequest, UploadRequest, UploadResponse, WatchDesiredStateRequest,
-        WatchDesiredStateResponse, node_service_server::NodeService,
+        WatchDesiredStateResponse, Weather, node_service_server::NodeService,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -79,6 +79,7 @@ pub(super) struct Shared {
     pub(super) faults: Mutex<Faults>,
     pub(super) record: Mutex<Record>,
     pub(super) logs: Mutex<LogRequests>,
+    pub(super) passed_on: Mutex<(Option<Weather>, Option<Orbits>)>,
     pub(super) lines: Arc<tail::Lines>,
 }
 
@@ -175,12 +176,14 @@ impl NodeService for Service {
             let WatchDesiredStateRequest { epoch, generation, .. } = request.get_ref();
             let is_held = (epoch, generation) == (&snapshot.epoch, &snapshot.generation);
             let (valid_until, server_time) = (snapshot.valid_until, snapshot.server_time);
+            let (weather, orbits) = self.0.passed_on.lock().unwrap().clone();
             let first = WatchDesiredStateResponse {
+                weather,
+                orbits,
                 snapshot: (!is_held).then_some(snapshot),
                 instructions,
                 renewal: is_held.then_some(Renewal { valid_until, server_time }),
                 logs: Some(self.0.logs.lock().unwrap().clone()),
-                ..Default::default()
             };
             sender.try_send(Ok(first)).unwrap();
         }
