@@ -236,6 +236,23 @@ fn whatever_is_written_is_no_panic() {
 }
 
 #[test]
+fn the_page_on_telemetry_has_each_field_once() {
+    let page = include_str!("../../../docs/telemetry.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| Provider::ALL.iter().any(|provider| line.starts_with(&format!("| `{provider}."))))
+        .collect();
+    let expected: Vec<String> = super::field::KNOWN
+        .iter()
+        .map(|known| {
+            let is = known.is.as_str().trim_start_matches("a ");
+            format!("| `{}` | {is} | {} |", known.full_name(), known.about)
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
 fn samples_go_back_so_far_and_no_farther() {
     let samples = latencies(&(0..100).map(f64::from).collect::<Vec<_>>());
     let field = Field { provider: Provider::Dish, name: "pop_ping_latency_ms".to_owned() };
