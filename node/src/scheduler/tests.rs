@@ -199,6 +199,24 @@ fn what_cannot_or_must_not_run_is_skipped() {
 }
 
 #[test]
+fn a_run_may_begin_as_late_as_it_waits_for_its_trigger() {
+    let schedule = r#""at":"2027-01-15T08:00:10Z","length":"60s","startDeadline":"3s""#;
+    for (wait, by) in [("0s", 13), ("2s", 13), ("30s", 40), ("10m", 70)] {
+        let trigger = format!(r#","trigger":{{"when":"host.load_1m > 1","wait":"{wait}"}}"#);
+        let desired = desired(vec![assignment("once", schedule, &trigger)]);
+        // Also where the agent comes late.
+        for now in [10, by] {
+            // At the end of its time there is nothing left to begin.
+            let now = now.min(69);
+            let decided = planned(&desired, &Accounts::new(), 0, now).0;
+            assert_eq!(decided, [(10, format!("start by {by}"))], "{wait} at {now}");
+        }
+        let late = planned(&desired, &Accounts::new(), 0, by + 1).0;
+        assert_eq!(late, [(10, "MISSED late".to_owned())], "{wait}");
+    }
+}
+
+#[test]
 fn the_part_of_a_server_has_no_schedule() {
     let mut job = every_ten("");
     job.role = RunRole::Server;

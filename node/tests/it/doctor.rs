@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{World, command, output};
 
@@ -85,6 +85,28 @@ fn an_agent_that_runs_is_seen() {
     let (health, said) = of(&findings, "engine");
     assert!(health == "warning" && said.contains("nothing confines"), "{said}");
     assert_eq!(of(&findings, "clock").0, "good", "both are this host's");
+}
+
+#[test]
+fn what_an_agent_does_not_measure_is_seen() {
+    let mut world = World::new();
+    world.desired.node["telemetry"] = json!({"dish": {"address": "127.0.0.1:9"}, "satellites": {}});
+    world.declare([]);
+    world.start();
+    world.wait("the terminal to be missed", |world| {
+        world.agent.as_ref().unwrap().log().contains("nothing is measured").then_some(())
+    });
+    let (_, findings, text) = examine(&world, |_| {});
+    let all = findings.as_array().unwrap().iter().filter(|finding| finding["check"] == "telemetry");
+    assert_eq!(all.count(), 4, "the two that are declared, and what each host has");
+    for said in [
+        "dish is not measured: the terminal at 127.0.0.1:9 is not reached",
+        "see that the terminal is on",
+        "satellites is not measured: the node's manifest has no `coordinates`",
+        "host is measured when a run wants it",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }
 
 #[test]

@@ -63,6 +63,32 @@ fn a_run_that_does_not_start_is_over() {
     assert_eq!(last(Observation::NotStarted("no".to_owned())), "FAILED/runtime (no)");
     assert!(last(Observation::TooLate { offline: false }).starts_with("MISSED/late"));
     assert!(last(Observation::TooLate { offline: true }).starts_with("MISSED/node_offline"));
+    let omission = Omission {
+        phase: Phase::Skipped,
+        reason: Reason::TriggerFalse,
+        message: "it did not hold".to_owned(),
+    };
+    assert_eq!(last(Observation::Omitted(omission)), "SKIPPED/trigger_false (it did not hold)");
+}
+
+#[test]
+fn by_what_a_trigger_held_is_said_once_and_a_run_that_began_is_not_omitted() {
+    let held = || Observation::Triggered { at: at(1), message: "it held".to_owned() };
+    let omission =
+        Omission { phase: Phase::Skipped, reason: Reason::TriggerFalse, message: "late".to_owned() };
+    let observations = [
+        held(),
+        held(),
+        started(),
+        Observation::Omitted(omission),
+        exit(Some(0)),
+        WHOLE,
+        Observation::Delivered,
+    ];
+    assert_eq!(
+        reported(observations),
+        ["DEPLOYING", "RUNNING (it held)", "UPLOADING 0", "COMPLETED/exit_code 0"]
+    );
 }
 
 #[test]
