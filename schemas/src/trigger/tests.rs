@@ -242,7 +242,7 @@ fn the_page_on_telemetry_has_each_field_once() {
         .lines()
         .filter(|line| Provider::ALL.iter().any(|provider| line.starts_with(&format!("| `{provider}."))))
         .collect();
-    let expected: Vec<String> = super::field::KNOWN
+    let expected: Vec<String> = field::KNOWN
         .iter()
         .map(|known| {
             let is = known.is.as_str().trim_start_matches("a ");

@@ -1,27 +1,21 @@
-//! What containers send and receive, as the engine counts it.
+//! What containers send and receive: the engine says which process a container is, and the kernel what went through its
+//! interfaces. The engine's own figures come once a second and are collected for that, with all else that it counts.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use bollard::{
-    models::{ContainerStatsResponse, ContainerSummary},
-    query_parameters::{ListContainersOptionsBuilder, StatsOptionsBuilder},
+    models::ContainerSummary,
+    query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder},
 };
-use futures::{StreamExt, stream};
-use tokio::time;
+use tokio::task;
 
 use crate::{
     container::AGENT_LABEL,
     run::RunKey,
-    telemetry::network::{Traffic, Usage},
+    telemetry::network::{Traffic, Usage, of_container},
 };
 
-use super::{Docker, RuntimeError, engine, key_of, status};
-
-/// How many containers are asked at once.
-const AT_ONCE: usize = 4;
-
-/// How long an engine may take for one. Some collect figures over a second, also where they are told not to.
-const PATIENCE: Duration = Duration::from_millis(700);
+use super::{Docker, RuntimeError, engine, host, key_of, status};
 
 impl Docker {
     /// What the containers of this agent that run do with the network.
@@ -30,54 +24,53 @@ impl Docker {
         let options = ListContainersOptionsBuilder::new().filters(&filters).build();
         let running = self.client.list_containers(Some(options)).await;
         let running = running.map_err(|error| engine("list the containers", error))?;
-        let asked = running.into_iter().filter_map(|container| {
-            let run = key_of(container.labels.as_ref()?)?;
-            Some(async move { (run, self.traffic(&container).await) })
-        });
-        let answers: Vec<(RunKey, Asked)> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-        let known = answers.into_iter().filter_map(|(run, asked)| match asked {
-            Asked::Ended => None,
-            Asked::Counted(traffic) => Some((run, Some(traffic))),
-            Asked::Unknown => Some((run, None)),
-        });
-        Ok(known.collect())
+        let mut seen = Vec::with_capacity(running.len());
+        for container in running {
+            if let Some(run) = container.labels.as_ref().and_then(key_of)
+                && let Some(kind) = self.kind(&container).await?
+            {
+                seen.push((run, kind));
+            }
+        }
+        let counted = task::spawn_blocking(move || seen.into_iter().map(counted).collect());
+        counted.await.map_err(|error| host("read what containers send")(error.into()))
     }
 
-    async fn traffic(&self, container: &ContainerSummary) -> Asked {
+    /// How a container is seen; nothing where it has ended meanwhile.
+    async fn kind(&self, container: &ContainerSummary) -> Result<Option<Kind>, RuntimeError> {
         let mode = container.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
-        match mode {
+        match (mode, &container.id) {
             // It has the host's interfaces, and nobody can tell its bytes from those of others.
-            Some("host") => return Asked::Unknown,
+            (Some("host"), _) | (_, None) => Ok(Some(Kind::Unknown)),
             // It has none but its own loopback.
-            Some("none") => return Asked::Counted(Traffic::default()),
-            _ => {}
-        }
-        let Some(id) = &container.id else { return Asked::Unknown };
-        let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
-        let mut stats = self.client.stats(id, Some(options));
-        match time::timeout(PATIENCE, stats.next()).await {
-            Ok(Some(Ok(stats))) => counted(&stats).map_or(Asked::Ended, Asked::Counted),
-            Ok(Some(Err(error))) if status(&error) == Some(404) => Asked::Ended,
-            Ok(None) => Asked::Ended,
-            Ok(Some(Err(_))) | Err(_) => Asked::Unknown,
+            (Some("none"), _) => Ok(Some(Kind::Apart)),
+            (_, Some(id)) => match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
+                Ok(found) => {
+                    let process = found.state.and_then(|state| state.pid).filter(|process| *process > 0);
+                    Ok(process.map(|process| Kind::Process { id: id.clone(), process }))
+                }
+                Err(error) if status(&error) == Some(404) => Ok(None),
+                Err(error) => Err(engine("look at the container", error)),
+            },
         }
     }
 }
 
-/// What an engine says of one container.
-#[derive(Debug, PartialEq, Eq)]
-enum Asked {
-    /// It ended meanwhile.
-    Ended,
-    Counted(Traffic),
+/// How a container's traffic is seen.
+enum Kind {
+    /// Not at all.
     Unknown,
+    /// It has none.
+    Apart,
+    /// By its first process.
+    Process { id: String, process: i64 },
 }
 
-/// All of its interfaces together. One that has ended has none any more.
-fn counted(stats: &ContainerStatsResponse) -> Option<Traffic> {
-    let interfaces = stats.networks.as_ref().filter(|interfaces| !interfaces.is_empty())?;
-    let sum = |count: fn(&bollard::models::ContainerNetworkStats) -> Option<u64>| {
-        interfaces.values().filter_map(count).fold(0_u64, u64::saturating_add)
+fn counted((run, kind): (RunKey, Kind)) -> (RunKey, Option<Traffic>) {
+    let traffic = match kind {
+        Kind::Unknown => None,
+        Kind::Apart => Some(Traffic::default()),
+        Kind::Process { id, process } => of_container("/proc".as_ref(), process, &id),
     };
-    Some(Traffic { rx: sum(|stats| stats.rx_bytes), tx: sum(|stats| stats.tx_bytes) })
+    (run, traffic)
 }

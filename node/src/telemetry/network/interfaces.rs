@@ -19,6 +19,27 @@ pub(super) fn uplink(proc: &Path) -> Option<(String, Traffic)> {
     Some((name, traffic))
 }
 
+/// What went through a container's own interfaces, by the id of its first process as an engine says it. Nothing where that is
+/// not the container's: it has ended, or the agent is in a container itself, where the numbers of processes are others.
+pub(crate) fn of_container(proc: &Path, process: i64, container: &str) -> Option<Traffic> {
+    let process = proc.join(process.to_string());
+    let table = fs::read_to_string(process.join("net/dev")).ok()?;
+    // Engines name the control groups of a container after it. Read last: its process was there all the time.
+    let groups = fs::read_to_string(process.join("cgroup")).ok()?;
+    if container.is_empty() || !groups.contains(container) {
+        return None;
+    }
+    let mut all = Traffic::default();
+    for (name, counters) in table.lines().filter_map(|line| line.split_once(':')) {
+        if name.trim() != "lo" {
+            let counted = counted(counters)?;
+            all.rx = all.rx.saturating_add(counted.rx);
+            all.tx = all.tx.saturating_add(counted.tx);
+        }
+    }
+    Some(all)
+}
+
 /// A route that is up and goes to everywhere, of several the one of the least metric.
 fn default_route(table: &str) -> Option<String> {
     /// RTF_UP (route.h).
@@ -54,6 +75,10 @@ fn traffic(table: &str, name: &str) -> Option<Traffic> {
         let (interface, counters) = line.split_once(':')?;
         (interface.trim() == name).then_some(counters)
     })?;
+    counted(counters)
+}
+
+fn counted(counters: &str) -> Option<Traffic> {
     let mut counters = counters.split_whitespace().map(str::parse);
     Some(Traffic { rx: counters.next()?.ok()?, tx: counters.nth(7)?.ok()? })
 }
@@ -73,6 +98,23 @@ eth0\t0001A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
     lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
   eth0:5000       7    0    0    0     0          0         0     4000      10    0    0    0     0       0          0
 ";
+
+    #[test]
+    fn a_container_is_counted_by_its_own_process_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            fs::create_dir_all(folder.path().join("7/net")).unwrap();
+            fs::write(folder.path().join("7").join(name), text).unwrap();
+        };
+        let seen = || of_container(folder.path(), 7, "09ec345a");
+        assert_eq!(seen(), None);
+        write("net/dev", DEVICES);
+        write("cgroup", "0::/system.slice/docker-09ec345a.scope\n");
+        assert_eq!(seen(), Some(Traffic { rx: 5000, tx: 4000 }), "without its loopback");
+        write("cgroup", "0::/init.scope\n");
+        assert_eq!(seen(), None, "its number was given to another process");
+        assert_eq!(of_container(folder.path(), 7, ""), None);
+    }
 
     #[test]
     fn the_uplink_is_where_the_default_route_goes() {

@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub use interfaces::Traffic;
+pub(crate) use interfaces::of_container;
 
 use super::provider::{MeasureError, Measured, Provider};
 
