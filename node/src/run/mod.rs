@@ -4,6 +4,7 @@ mod facts;
 mod order;
 mod state;
 mod trigger;
+mod waiting;
 mod worker;
 
 pub use order::{Order, RunKey};

@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::{
-    sync::{Notify, broadcast::error::RecvError, watch},
+    sync::{Notify, watch},
     task, time,
 };
 use tracing::{info, warn};
 
-use almanac_schemas::{Phase, Reason, Size, job::Trigger, trigger};
+use almanac_schemas::Size;
 
 use crate::{
     artifacts::{self, Packed},
@@ -22,7 +22,7 @@ use crate::{
     logs::{LogFiles, Reading},
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
-    scheduler::{Omission, SETTLED_AHEAD},
+    scheduler::SETTLED_AHEAD,
     state_dir::{RunDir, StateDir},
     telemetry::{
         Telemetry,
@@ -32,9 +32,7 @@ use crate::{
 };
 
 use super::{
-    Collected, Interruption, Observation, Order, RunKey, State,
-    facts::Facts,
-    trigger::{Held, Verdict, judge},
+    Collected, Interruption, Observation, Order, RunKey, State, facts::Facts, trigger::Held, waiting::Waiting,
 };
 
 /// What a worker works with.
@@ -230,16 +228,9 @@ impl Worker {
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
         }
-        let condition = match self
-            .order
-            .spec
-            .trigger
-            .as_ref()
-            .map(|trigger| (trigger, trigger::Condition::parse(&trigger.when)))
-        {
-            None => None,
-            Some((trigger, Ok(condition))) => Some((trigger, condition, self.tools.telemetry.want())),
-            Some((_, Err(problem))) => return Ok(unsupported(&problem)),
+        let waiting = match Waiting::of(&self.order, &self.tools.telemetry) {
+            Ok(waiting) => waiting,
+            Err(omission) => return Ok(Observation::Omitted(omission)),
         };
         // Cancel-safe: what was made ready has not begun, and is removed with the run. From its release on, a run is
         // interrupted as one that runs.
@@ -268,15 +259,15 @@ impl Worker {
         }
         points.reach(Point::Due);
         let mut held = None;
-        if let Some((trigger, condition, _wanted)) = &condition {
+        if let Some(waiting) = &waiting {
             // Cancel-safe: as above.
-            let verdict = tokio::select! {
+            let decided = tokio::select! {
                 biased;
                 interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-                verdict = self.decide(trigger, condition) => verdict,
+                decided = waiting.decide() => decided,
             };
-            match verdict {
-                Ok(verdict) => held = Some(verdict),
+            match decided {
+                Ok(by) => held = Some(by),
                 Err(omission) => return Ok(Observation::Omitted(omission)),
             }
         }
@@ -286,40 +277,6 @@ impl Worker {
         let started_at = runtime.release(&self.name).await?;
         points.reach(Point::Released);
         Ok(started(started_at, held))
-    }
-
-    /// Waits until a run's trigger holds, or is not waited for any more: it is decided at once, and again by each sample of
-    /// a provider that it asks.
-    async fn decide(&self, trigger: &Trigger, condition: &trigger::Condition) -> Result<Held, Omission> {
-        let telemetry = &self.tools.telemetry;
-        let until = (self.order.begin() + trigger.wait.to_delta()).min(self.order.end());
-        let mut readings = telemetry.listen();
-        let asked: BTreeSet<trigger::Provider> =
-            condition.fields().into_iter().map(|field| field.provider).collect();
-        loop {
-            let decision = telemetry.decide(condition);
-            match judge(&trigger.when, trigger.wait, &decision, until, clock::now()) {
-                Verdict::Begin(held) => return Ok(held),
-                Verdict::Omit(omission) => return Err(omission),
-                Verdict::Wait => {}
-            }
-            let sampled = async {
-                loop {
-                    match readings.recv().await {
-                        Ok(reading) if !asked.contains(&reading.provider) => {}
-                        // Whoever is behind looks at what is new, too.
-                        Ok(_) | Err(RecvError::Lagged(_)) => return,
-                        // The agent ends, and whoever takes the run up goes on waiting.
-                        Err(RecvError::Closed) => return std::future::pending().await,
-                    }
-                }
-            };
-            // Cancel-safe: what is missed of samples is in what is decided by, and a sleep holds nothing.
-            tokio::select! {
-                () = sampled => {}
-                () = clock::sleep_until(until) => {}
-            }
-        }
     }
 
     /// By what the run's trigger held, if it waited for one.
@@ -521,13 +478,6 @@ fn started(at: DateTime<Utc>, held: Option<Held>) -> Observation {
         Some(held) => Observation::Triggered { at, message: held.message() },
         None => Observation::Started(at),
     }
-}
-
-/// A trigger that was stored by another version of the agent.
-fn unsupported(problem: &trigger::Problem) -> Observation {
-    let message =
-        format!("the job declares a trigger that this version of the agent does not understand: {problem}");
-    Observation::Omitted(Omission { phase: Phase::Skipped, reason: Reason::Unsupported, message })
 }
 
 /// How often an engine is asked for the rest of a log; a run is not held up by it for ever.
