@@ -37,6 +37,8 @@ pub enum Heard {
     Nudge,
     /// Somebody said something to a node.
     Instructed,
+    /// Something was fetched for nodes.
+    Fetched,
 }
 
 impl Heard {
@@ -47,11 +49,12 @@ impl Heard {
             Self::Looked => "looked",
             Self::Nudge => "nudge",
             Self::Instructed => "instructed",
+            Self::Fetched => "fetched",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Applied, Self::Looked, Self::Nudge, Self::Instructed]
+        [Self::Applied, Self::Looked, Self::Nudge, Self::Instructed, Self::Fetched]
             .into_iter()
             .find(|heard| heard.as_str() == word)
     }
@@ -66,13 +69,16 @@ pub struct Ears {
     pub news: Notify,
     /// Somebody said something to a node.
     pub instructions: Notify,
+    /// Something was fetched for nodes.
+    pub surroundings: Notify,
     letters: mpsc::Sender<String>,
 }
 
 impl Ears {
     /// Nothing was heard yet. Letters about logs go to whoever reads them.
     pub fn new(letters: mpsc::Sender<String>) -> Self {
-        Self { nudge: Notify::new(), news: Notify::new(), instructions: Notify::new(), letters }
+        let (nudge, news) = (Notify::new(), Notify::new());
+        Self { nudge, news, instructions: Notify::new(), surroundings: Notify::new(), letters }
     }
 
     fn hear(&self, said: Heard) {
@@ -80,6 +86,7 @@ impl Ears {
             Heard::Nudge => self.nudge.notify_one(),
             Heard::Applied | Heard::Looked => self.news.notify_one(),
             Heard::Instructed => self.instructions.notify_one(),
+            Heard::Fetched => self.surroundings.notify_one(),
         }
     }
 }
@@ -119,6 +126,7 @@ async fn hear(options: &PgConnectOptions, store: &Store, ears: &Ears) -> Result<
     }
     // What was said before this began to listen is not heard.
     ears.hear(Heard::Instructed);
+    ears.hear(Heard::Fetched);
     let mut said = Some(Heard::Applied);
     loop {
         if let Some(said) = said {

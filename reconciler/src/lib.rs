@@ -15,6 +15,7 @@
 //! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](backoff::Backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
 //! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
 //! | [`retention::Retention`] | [`serve`] | a tick, [`applied::Applied`] (`watch`), who leads | stores without the files whose time is over, and records of that; a staging folder without what nobody goes on with | at `stop`; what it was at is done again |
+//! | [`surroundings::Fetching`] | [`serve`] | what services answer, files, [`applied::Applied`] (`watch`), who leads, what other reconcilers say | [`surroundings::Surroundings`] (`watch`), and rows where it leads | at `stop`; what it was at is fetched again |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory, [`applied::Applied`] (`watch`) | rows | at `stop`, after a last write |
 //! | [`connections::Connections::run`] | [`serve`] | connections | answers, by a task for each connection | at `stop`, when its calls have ended, or after 5 s |
 //! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
@@ -68,6 +69,7 @@ pub mod signatures;
 pub mod source;
 pub mod step;
 pub mod store;
+pub mod surroundings;
 pub mod sync;
 pub mod telemetry;
 pub mod tls;

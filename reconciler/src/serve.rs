@@ -37,6 +37,7 @@ use crate::{
     services::Context,
     source::Repository,
     store::{Engine, Store},
+    surroundings::{self, Fetching, Surroundings},
     sync::Reconciler,
     tls::Certificate,
     webhooks::Hooks,
@@ -81,6 +82,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let heartbeats = Heartbeats::load(&store, settings.limits.heartbeats_per_second);
     let heartbeats = heartbeats.await.context("cannot read the database")?;
     let instructions = Instructions::load(&store).await.context("cannot read the database")?;
+    let surroundings = Surroundings::load(&store).await.context("cannot read the database")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
     let address = listener.local_addr().context("cannot tell the address that is listened on")?;
@@ -118,6 +120,16 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         leading.clone(),
         stop.clone(),
     );
+    let fetching = Fetching::new(surroundings::task::Parts {
+        store: store.clone(),
+        surroundings: surroundings.clone(),
+        applied: applied.clone(),
+        leadership: leading.clone(),
+        ears: Arc::clone(&ears),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    })
+    .context("cannot make an HTTP client")?;
     let deliver = Deliver::new(store.clone(), settings.notify.clone(), about, leading, stop.clone())?;
     let streams = |kind| Streams::new(kind, settings.limits.streams_per_node, metrics.clone());
     let context = Context {
@@ -126,6 +138,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         follower,
         heartbeats: heartbeats.clone(),
         instructions: instructions.clone(),
+        surroundings,
         logs: logs.clone(),
         uploads,
         authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
@@ -161,6 +174,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     tasks.spawn(post::receive(logs, heard, stop.clone()));
     tasks.spawn(deliver.run());
     tasks.spawn(retention.run());
+    tasks.spawn(fetching.run());
     tasks.spawn(routes::end_health(health, stop.clone()));
     tasks.spawn(heartbeats.run(store.clone(), declared, metrics, stop.clone()));
     if let Some(certificate) = certificate {

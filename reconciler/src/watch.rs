@@ -16,6 +16,7 @@ use crate::{
     limits::Streams,
     logs::{LogKey, hub::Wanted},
     rights::Caller,
+    surroundings::{Passing, Surroundings},
 };
 
 /// One message waits while another is on its way. A slow agent gets the newest, not all of them:
@@ -35,6 +36,15 @@ pub struct Asking {
     pub held: (String, u64),
 }
 
+/// What a node hears beside its state and its instructions.
+#[derive(Debug)]
+pub struct Beside {
+    /// The logs that each node is to send.
+    pub logs: watch::Receiver<Arc<Wanted>>,
+    /// What was fetched for nodes.
+    pub surroundings: Surroundings,
+}
+
 /// What a node should do, from now on.
 ///
 /// The task behind it ends when the receiver is dropped, when `stop` is cancelled, when newer streams
@@ -43,7 +53,7 @@ pub struct Asking {
 pub fn desired_states(
     applied: watch::Receiver<Arc<Applied>>,
     instructions: Instructions,
-    logs: watch::Receiver<Arc<Wanted>>,
+    beside: Beside,
     asking: Asking,
     streams: Streams,
     stop: CancellationToken,
@@ -54,7 +64,7 @@ pub fn desired_states(
         let place = streams.open(node.clone());
         // Cancel-safe: whichever ends the stream, what was not sent yet is not wanted any more.
         let end = tokio::select! {
-            end = follow(applied, &instructions, logs, asking, &sender) => end,
+            end = follow(applied, &instructions, beside, asking, &sender) => end,
             () = stop.cancelled() => Some(stopping()),
             () = place.replaced.cancelled() => Some(streams.replaced(&node)),
         };
@@ -70,12 +80,13 @@ pub fn desired_states(
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
     instructions: &Instructions,
-    mut logs: watch::Receiver<Arc<Wanted>>,
+    Beside { mut logs, surroundings }: Beside,
     Asking { node, caller, held }: Asking,
     sender: &mpsc::Sender<Item>,
 ) -> Option<Status> {
     let (mut held, mut sent, mut told, mut watched) = (Some(held), None, None, None);
     let mut said = instructions.subscribe();
+    let mut passing = Passing::new(&surroundings);
     loop {
         let now = Arc::clone(&applied.borrow_and_update());
         if !auth::still_valid(&now, &caller) {
@@ -87,6 +98,7 @@ async fn follow(
         let renewal = is_held.then(|| desired::renewal(&now, clock::now()));
         let changed = sent.as_ref() != Some(&current) && !is_held;
         let snapshot = changed.then(|| desired::snapshot(&now, &node, clock::now())).flatten();
+        let news = passing.news(&now.testbed, &node);
         // What was in force before must not be kept for as long as nothing changes.
         drop(now);
         said.mark_unchanged();
@@ -104,6 +116,7 @@ async fn follow(
             sender.send(Ok(message)).await.ok()?;
             (sent, told, watched) = (Some(current), to_node.or(told), wanted.or(watched));
         }
+        passing.send(news, sender).await?;
         // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
         // closed.
         tokio::select! {
@@ -116,6 +129,7 @@ async fn follow(
             // What is said goes on being said for as long as anybody serves.
             _ = said.changed() => {}
             _ = logs.changed() => {}
+            () = passing.changed() => {}
             () = sender.closed() => return None,
         }
     }

@@ -4,6 +4,7 @@
 //! `Ready` says that what is declared is what is so. `Stalled` says that it will not become so by itself:
 //! somebody has to do something. `Stale` says that nobody knows: what should be heard or looked at is
 //! silent for too long. Of a node, `ClockSkewed` says that its clock is off, which keeps no run from starting.
+//! `Unfetched` says that the weather or the orbits that manifests of nodes ask for cannot be fetched.
 
 mod job;
 mod node;
@@ -38,6 +39,7 @@ pub enum ConditionKind {
     Stalled,
     Stale,
     ClockSkewed,
+    Unfetched,
 }
 
 impl ConditionKind {
@@ -48,6 +50,7 @@ impl ConditionKind {
             Self::Stalled => "Stalled",
             Self::Stale => "Stale",
             Self::ClockSkewed => "ClockSkewed",
+            Self::Unfetched => "Unfetched",
         }
     }
 }
@@ -118,4 +121,10 @@ reasons! {
     NoNodes,
     /// The job's schedule has ended.
     Ended,
+    /// What a node asks for was fetched.
+    Fetched,
+    /// What a node asks for cannot be fetched.
+    FetchFailed,
+    /// Nobody declared where it is to be fetched, or for which place.
+    NoSource,
 }

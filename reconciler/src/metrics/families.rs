@@ -44,6 +44,7 @@ pub(super) struct Families {
     pub(super) bytes_removed: Counter,
     pub(super) removals_failed: Counter,
     pub(super) uploads_forgotten: Counter,
+    pub(super) fetches: Family<FetchLabels, Counter>,
     pub(super) queue_depth: Family<QueueLabel, Gauge>,
     pub(super) database: Histograms<OperationLabel>,
     pub(super) database_errors: Family<OperationLabel, Counter>,
@@ -69,6 +70,12 @@ pub(super) struct RunLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ReasonLabel {
     pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FetchLabels {
+    pub(super) source: &'static str,
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -197,6 +204,11 @@ impl Families {
                 "uploads_forgotten",
                 "Announced uploads that are forgotten since nobody went on with them, or long after their end",
                 Counter::default(),
+            ),
+            fetches: all.plain(
+                "fetches",
+                "Times that the weather or orbits were to be fetched for nodes, by source and outcome",
+                Family::default(),
             ),
             queue_depth: all.plain("queue_depth", "What waits, by queue", Family::default()),
             database: all.seconds(

@@ -13,8 +13,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::{encoding::text, registry::Registry};
 use tracing::Instrument;
 
-use crate::{artifacts::ObjectError, limits::StreamKind, run::RunEvent, store::StoreError};
-use families::{Families, OperationLabel, OutcomeLabel, QueueLabel, ReasonLabel, RequestLabels, RunLabels};
+use crate::{
+    artifacts::ObjectError,
+    limits::StreamKind,
+    run::RunEvent,
+    store::StoreError,
+    surroundings::{Source, schedule::Outcome},
+};
+use families::{
+    Families, FetchLabels, OperationLabel, OutcomeLabel, QueueLabel, ReasonLabel, RequestLabels, RunLabels,
+};
 use revision::Revision;
 
 /// The type of what [`Metrics::text`] returns.
@@ -70,6 +78,11 @@ impl Default for Metrics {
         // What never happened shows a zero, which a rate can be taken of.
         for reason in ObjectError::REASONS {
             drop(families.store_failures.get_or_create(&ReasonLabel { reason }));
+        }
+        for (source, outcome) in
+            Source::KINDS.into_iter().flat_map(|kind| Outcome::WORDS.map(|word| (kind, word)))
+        {
+            drop(families.fetches.get_or_create(&FetchLabels { source, outcome }));
         }
         Self(Arc::new(Inner { families, revision: Revision::default(), registry }))
     }
@@ -158,6 +171,11 @@ impl Metrics {
     /// Announced uploads were forgotten.
     pub fn uploads_forgotten(&self, uploads: u64) {
         self.0.families.uploads_forgotten.inc_by(uploads);
+    }
+
+    /// Something was to be fetched for nodes.
+    pub fn fetch(&self, source: &'static str, outcome: &'static str) {
+        self.0.families.fetches.get_or_create(&FetchLabels { source, outcome }).inc();
     }
 
     /// A node sent a heartbeat.

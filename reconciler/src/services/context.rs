@@ -22,6 +22,7 @@ use crate::{
     request,
     rights::{Action, Caller},
     store::{Store, StoreError},
+    surroundings::Surroundings,
 };
 
 use super::{message::Facts, refuse};
@@ -39,6 +40,8 @@ pub struct Context {
     pub heartbeats: Heartbeats,
     /// What people said to nodes.
     pub instructions: Instructions,
+    /// What was fetched for nodes.
+    pub surroundings: Surroundings,
     /// Who watches which log.
     pub logs: Hub,
     /// Files of runs.
@@ -69,8 +72,9 @@ impl Context {
 
     /// What is known of nodes and jobs at an instant.
     pub(super) fn facts<'a>(&'a self, applied: &'a Applied, now: DateTime<Utc>) -> Facts<'a> {
-        let Self { heartbeats, instructions, .. } = self;
-        Facts { applied, heartbeats, instructions, pace: heartbeats.pace(applied), now }
+        let Self { heartbeats, instructions, surroundings, .. } = self;
+        let pace = heartbeats.pace(applied);
+        Facts { applied, heartbeats, instructions, surroundings, pace, now }
     }
 
     /// Who calls, by the token of the call.

@@ -17,6 +17,7 @@ use crate::{
     store::{
         ArtifactRow, ChangeRow, DeletedJob, FindingRow, HeartbeatRow, KeepRow, RunRow, SyncOutcome, SyncRow,
     },
+    surroundings::{Surroundings, standing},
 };
 use almanac_schemas::{Cordon, JobName, JobSpec, NodeName, RunRole};
 use almanac_validate::{NodeEntry, plan::Action};
@@ -27,6 +28,7 @@ pub(super) struct Facts<'a> {
     pub(super) applied: &'a Applied,
     pub(super) heartbeats: &'a Heartbeats,
     pub(super) instructions: &'a Instructions,
+    pub(super) surroundings: &'a Surroundings,
     pub(super) pace: Pace,
     pub(super) now: DateTime<Utc>,
 }
@@ -36,6 +38,12 @@ impl Facts<'_> {
     pub(super) fn node(&self, name: &NodeName) -> Option<NodeConditions> {
         let (heartbeat, cordon) = (self.heartbeats.get(name), self.cordon(name));
         conditions::node(self.applied, name, heartbeat.as_ref(), cordon.as_ref(), &self.pace, self.now)
+    }
+
+    /// How what a node asks to be fetched stands; none when it asks for nothing.
+    fn unfetched(&self, name: &NodeName, entry: &NodeEntry) -> Option<Condition> {
+        let Self { applied, surroundings, .. } = self;
+        standing::node(&applied.testbed, &entry.spec, &surroundings.known(), applied.declared_since(name))
     }
 
     /// What keeps new runs off a node, otherwise than its manifest: what was said here, or else on its host.
@@ -283,7 +291,12 @@ pub(super) fn node(
         engine: text(|row| &row.engine),
         generation: applied.generation(name),
         held_generation: held,
-        conditions: conditions.iter().flat_map(NodeConditions::all).map(condition).collect(),
+        conditions: conditions
+            .iter()
+            .flat_map(NodeConditions::all)
+            .chain(&facts.unfetched(name, entry))
+            .map(condition)
+            .collect(),
         next_run: next_run.map(timestamp),
         cordon: facts.cordon(name).map(v1::Cordon::from),
         clock: heartbeat.and_then(|row| Some(row.clock?.offset.into())),

@@ -94,12 +94,13 @@ impl NodeService for NodeCalls {
         request: Request<v1::WatchDesiredStateRequest>,
     ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
-        let Context { applied, instructions, logs, streams, stop, .. } = &self.0;
-        let (applied, instructions, logs) = (applied.clone(), instructions.clone(), logs.wanted());
+        let Context { applied, instructions, logs, surroundings, streams, stop, .. } = &self.0;
+        let (applied, instructions) = (applied.clone(), instructions.clone());
+        let beside = watch::Beside { logs: logs.wanted(), surroundings: surroundings.clone() };
         let (streams, stop) = (streams.clone(), stop.clone());
         let v1::WatchDesiredStateRequest { epoch, generation, .. } = request.into_inner();
         let asking = watch::Asking { node, caller, held: (epoch, generation) };
-        let states = watch::desired_states(applied, instructions, logs, asking, streams, stop);
+        let states = watch::desired_states(applied, instructions, beside, asking, streams, stop);
         Ok(Response::new(Box::pin(ReceiverStream::new(states))))
     }
 

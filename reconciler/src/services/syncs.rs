@@ -12,6 +12,7 @@ use crate::{
     conditions::{self, Standing},
     page,
     store::{HistoryRow, SyncRow},
+    surroundings::standing,
 };
 
 use super::{Context, message, refuse};
@@ -39,6 +40,8 @@ pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusRespons
     let conditions = conditions::repository(&standing, &before, now);
     let applied = context.applied();
     let facts = context.facts(&applied, now);
+    let since = applied.sync.as_ref().map_or(now, |sync| sync.at);
+    let unfetched = standing::testbed(&applied.testbed, &context.surroundings.known(), since);
     let mut lagging: Vec<v1::LaggingNode> = Vec::new();
     let mut current = 0_u32;
     for node in applied.testbed.nodes.keys() {
@@ -66,7 +69,7 @@ pub(super) async fn status(context: &Context) -> Result<v1::GetSyncStatusRespons
         look_error: look.error.unwrap_or_default(),
         nodes: u32::try_from(applied.testbed.nodes.len()).unwrap_or(u32::MAX),
         nodes_current: current,
-        conditions: conditions.iter().map(message::condition).collect(),
+        conditions: conditions.iter().chain(&unfetched).map(message::condition).collect(),
         suspended: intent.suspended.as_ref().map(message::hold),
         pinned: intent.pinned.as_ref().map(message::hold),
         lagging,

@@ -32,6 +32,7 @@ mod presence;
 mod retention;
 mod rows;
 mod runs;
+mod surroundings;
 mod syncs;
 mod testbed;
 

@@ -44,6 +44,7 @@ mod signatures;
 mod startup;
 mod steering;
 mod stores;
+mod surroundings;
 mod tail;
 mod tls;
 mod traces;

@@ -19,6 +19,7 @@ mod sshd;
 mod testbed;
 mod tool;
 mod way;
+mod web;
 mod wire;
 
 pub(crate) use certificate::Certificate;
@@ -39,4 +40,5 @@ pub(crate) use sshd::Sshd;
 pub(crate) use testbed::Testbed;
 pub(crate) use tool::tool;
 pub(crate) use way::{Mood, Way, http};
+pub(crate) use web::{Answer, Web};
 pub(crate) use wire::Wire;

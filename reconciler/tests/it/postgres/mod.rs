@@ -3,6 +3,7 @@
 
 mod failover;
 mod outage;
+mod surroundings;
 mod tail;
 mod together;
 mod uploads;
