@@ -137,6 +137,17 @@ pub enum Nodes {
         /// Its name
         name: NodeName,
     },
+    /// Show what a node measures: its satellite link, the weather, its network
+    ///
+    /// Who may schedule on the node may, its owner, and admins. What costs something to measure is measured while somebody
+    /// watches.
+    Telemetry {
+        /// Its name
+        name: NodeName,
+        /// Go on until it is interrupted: a table that is drawn anew on a terminal, a line for each reading elsewhere
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// List the commits that changed a node, the latest first
     History {
         /// Its name; also of one that was removed

@@ -11,6 +11,7 @@ mod run_pages;
 mod runs;
 mod schedule;
 mod sync;
+mod telemetry;
 mod users;
 mod whoami;
 

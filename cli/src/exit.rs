@@ -8,7 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It did what was asked.
     Done = 0,
-    /// The answer is no: nothing of that name, no log, a commit that did not come into force.
+    /// The answer is no: nothing of that name, no log, a commit that did not come into force, a node
+    /// that is not heard of.
     Negative = 1,
     /// It could not start: wrong usage, missing settings, an unusable key file.
     Usage = 2,
@@ -27,7 +28,7 @@ impl Exit {
         (Self::Done, "done"),
         (
             Self::Negative,
-            "the answer is no: there is nothing of that name, a run has no log, a commit did not come into force",
+            "the answer is no: there is nothing of that name, a run has no log, a commit did not come into force, a node is not heard of",
         ),
         (Self::Usage, "it could not start: wrong usage, missing settings, an unusable key file"),
         (Self::Unauthorised, "the reconciler does not know the caller, or the caller may not do that"),

@@ -41,6 +41,9 @@ pub enum Failure {
     /// A download covered several runs, and some failed. Each was told about already.
     #[error("{0} of {1} runs could not be downloaded")]
     Incomplete(usize, usize),
+    /// A node does not send what it measures. What was known of it was shown already.
+    #[error("{0}")]
+    Silent(String),
     /// The commit did not come into force. What came of it was shown already.
     #[error("{}", not_applied(*.0))]
     NotApplied(Outcome),
@@ -67,7 +70,7 @@ impl Failure {
             Self::Fetch(error) => error.exit(),
             Self::Index(error) => error.exit(),
             Self::Terminal => Exit::Usage,
-            Self::NotApplied(_) => Exit::Negative,
+            Self::NotApplied(_) | Self::Silent(_) => Exit::Negative,
             // Whoever reads has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Output(_) | Self::File(..) | Self::Incomplete(..) => Exit::Failed,
@@ -97,6 +100,7 @@ impl Failure {
             Self::Incomplete(..) => {
                 Some("the others are there; the same command again asks for what is missing".to_owned())
             }
+            Self::Silent(_) => Some("`almanac nodes show` says how the node is".to_owned()),
             Self::Output(_) => None,
         }
     }

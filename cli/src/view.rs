@@ -14,6 +14,7 @@ mod saved;
 mod status;
 mod steering;
 mod sync;
+mod telemetry;
 
 pub use change::{Action, Change, RecordedChange};
 pub use condition::Condition;
@@ -29,6 +30,7 @@ pub use saved::{Saved, State};
 pub use status::{LaggingNode, SyncStatus};
 pub use steering::{Hold, Pinned, SyncAction};
 pub use sync::{Outcome, Sync, SyncDetail};
+pub use telemetry::{Measured, Reading};
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;

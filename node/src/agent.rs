@@ -39,6 +39,7 @@ use crate::{
         Telemetry,
         feed::{self, Feeds},
         providers::{self, Providers},
+        stream,
     },
     traffic::Traffic,
     upload::{self, Uploader},
@@ -127,6 +128,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     let (words, here) = mpsc::channel(1);
     let (contact, contacts) = watch::channel(Contact::default());
     let (watched, watched_logs) = watch::channel(Vec::new());
+    let (measured, measured_for) = watch::channel(false);
     let policy = Arc::new(settings.policy);
     let places = Places {
         proc: "/proc".into(),
@@ -154,7 +156,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         link.clone(),
         online,
         held_receiver.clone(),
-        Listeners { messages, logs: watched, feeds: feeds.clone() },
+        Listeners { messages, logs: watched, telemetry: measured, feeds: feeds.clone() },
         contact,
         stop.clone(),
     ));
@@ -165,6 +167,12 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         traffic: tools.traffic.clone(),
     };
     tasks.spawn(logs::stream::send(sender, watched_logs, stop.clone()));
+    let sender = stream::Sender {
+        link: link.clone(),
+        telemetry: tools.telemetry.clone(),
+        traffic: tools.traffic.clone(),
+    };
+    tasks.spawn(stream::send(sender, measured_for, stop.clone()));
     let (clock_offset, clock_offsets) = watch::channel(None);
     let watch = Watch {
         node: settings.name,

@@ -62,6 +62,8 @@ pub struct Listeners {
     pub logs: watch::Sender<Wanted>,
     /// Who computes with what is passed on.
     pub feeds: Feeds,
+    /// Who sends what is measured.
+    pub telemetry: watch::Sender<bool>,
 }
 
 /// Keeps the stream open until the agent stops, and hands on what comes.
@@ -84,6 +86,8 @@ pub async fn watch_desired_state(
             Ok(()) => continue,
             Err(status) => {
                 let status = settled(status);
+                // Nobody can watch; whoever still wants to says so anew.
+                listeners.telemetry.send_replace(false);
                 contact.send_modify(|contact| contact.lose(&status, clock::now()));
                 warn!(
                     code = ?status.code(),
@@ -159,6 +163,9 @@ async fn follow(
             listeners.logs.send_replace(stream::wanted(&requests));
         }
         listeners.feeds.take(&mut message);
+        if let Some(wanted) = message.telemetry_wanted.take() {
+            listeners.telemetry.send_replace(wanted);
+        }
         if listeners.messages.send(message).await.is_err() {
             // The dispatcher has stopped, and this task is told next.
             return std::future::pending().await;

@@ -17,7 +17,7 @@
 //! | dispatcher ([`dispatcher`]) | [`agent`] | what the reconciler and the host's owner say (mpsc) | held state (watch); workers | on the token, and with `on-stop = "drain"` after its workers; the others after it |
 //! | worker, one per run ([`workers`], [`run`]) | dispatcher | that its run is to end (watch) | journal; wakes reporter and uploader (notify) | when its run's files are queued; dropped with the dispatcher |
 //! | preparation, one per run that is due soon ([`preparation`]) | dispatcher | | | when its container is held; withdrawn with its run |
-//! | watcher ([`connection`]) | [`agent`] | held state, whether heartbeats are answered (watch) | what the reconciler says (mpsc); online, contact, the logs that are watched (watch) | on the token |
+//! | watcher ([`connection`]) | [`agent`] | held state, whether heartbeats are answered (watch) | what the reconciler says (mpsc); online, contact, the logs that are watched, whether telemetry is (watch) | on the token |
 //! | heartbeat ([`heartbeat`]) | [`agent`] | held state, online (watch) | clock offset, whether it is answered (watch) | on the token |
 //! | reporter ([`report`]) | [`agent`] | outbox in the journal (notify); online (watch) | wakes the uploader | on the token |
 //! | local service ([`local`]) | [`agent`] | its socket; contact, clock offset (watch) | answers; what the host's owner says (mpsc) | on the token |
@@ -25,6 +25,7 @@
 //! | providers ([`telemetry::providers`]), and one task per provider that is declared ([`telemetry::drive`]) | [`agent`] | what is declared, how many want samples, what is passed on (watch) | samples (broadcast, [`telemetry::hub`]) | on the token; a provider's when it is not declared any more |
 //! | keeper of what is passed on ([`telemetry::feed`]) | [`agent`] | the weather and the orbits (watch) | the state folder | on the token |
 //! | recording, one per run that goes on where something is measured ([`telemetry::recording`]) | worker | samples (broadcast) | `telemetry.csv` | when its run has ended; dropped with its worker |
+//! | sender of telemetry ([`telemetry::stream`]) | [`agent`] | whether it is watched (watch), readings (broadcast) | | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online, rate and exclusive runs (watch, [`traffic`]) | journal; wakes the reporter | on the token |

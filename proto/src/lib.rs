@@ -16,6 +16,7 @@ pub mod convert;
 pub mod identity;
 pub mod limits;
 pub mod log;
+pub mod reading;
 pub mod token;
 
 pub use client::{Connection, Endpoint};

@@ -22,7 +22,8 @@
 //! | [`routes::end_health`] | [`serve`] | | the end of every watch of the health | at `stop` |
 //! | one per watching node ([`watch`]) | its call | [`applied::Applied`] (`watch`) | snapshots (bounded channel) | at `stop`, when the agent goes away, when newer streams take its place, when its key is revoked |
 //! | one per log that is watched, and one per watcher ([`logs`]) | the call of a watcher | pieces, from its node's stream, from another reconciler or from the store | lines (bounded channels) | when nobody watches any more, at `stop` |
-//! | [`logs::post::send`], [`logs::post::receive`] | [`serve`] | letters about logs (bounded channels) | letters to other reconcilers; answers | at `stop` |
+//! | one per watcher of what a node measures ([`live`]) | the call of a watcher | readings of its node's stream, or of another reconciler (`broadcast`, the oldest go) | readings (bounded channel) | at `stop`, when the watcher goes away or may not watch any more |
+//! | [`logs::post::send`], [`logs::post::receive`] | [`serve`] | letters about logs and readings (bounded channels) | letters to other reconcilers; answers | at `stop` |
 //! | the signal task | [`serve`] | SIGTERM, SIGINT | `stop` | with the program |
 //!
 //! All of them are waited for. What has not ended [`serve::GRACE`] after `stop` is given up.
@@ -48,6 +49,7 @@ pub mod instructions;
 pub mod intent;
 pub mod lead;
 pub mod limits;
+pub mod live;
 pub mod logs;
 pub mod metrics;
 pub mod notify;

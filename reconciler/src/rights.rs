@@ -75,6 +75,13 @@ pub enum Action<'a> {
         /// The owner of its job.
         owner: &'a UserName,
     },
+    /// Watch what a node measures.
+    WatchTelemetry {
+        /// The node.
+        node: &'a NodeName,
+        /// Whether the caller may schedule there, or owns it.
+        admitted: bool,
+    },
     /// Make the reconciler look at the repository.
     SyncNow,
     /// Suspend, resume, pin, unpin or approve.
@@ -152,6 +159,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                     | Action::Download { owner },
                     role,
                 ) => *role == Admin || side(owner) == Own,
+                (Action::WatchTelemetry { admitted, .. }, role) => *role == Admin || admitted,
                 (Action::SyncNow | Action::Steer(_), Admin) => true,
                 (Action::SyncNow | Action::Steer(_), User | Privileged) => false,
                 (Action::ActAs(_), _) => false,
@@ -159,7 +167,10 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
         }
         Principal::Node(name) => match action {
             Action::WhoAmI | Action::ReadTestbed => true,
-            Action::ReadRun { node, .. } | Action::SetMode { node, .. } | Action::ActAs(node) => node == name,
+            Action::ReadRun { node, .. }
+            | Action::SetMode { node, .. }
+            | Action::WatchTelemetry { node, .. }
+            | Action::ActAs(node) => node == name,
             Action::ReadSyncs
             | Action::ListRunsOf(_)
             | Action::Cancel { .. }
@@ -181,6 +192,9 @@ impl Action<'_> {
             | Self::Download { .. }
             | Self::Cancel { .. }
             | Self::Keep { .. } => "the owner of the job and admins may",
+            Self::WatchTelemetry { .. } => {
+                "who may schedule there may, by `access` in the node's manifest, its owner, and admins"
+            }
             Self::SetMode { .. } => "the owner of the node and admins may",
             Self::SyncNow => "admins may, and a push is noticed by itself",
             Self::Steer(_) => "admins may",
@@ -204,6 +218,7 @@ impl std::fmt::Display for Action<'_> {
                 write!(f, "say whether the files of this run of a job of `{owner}` are kept")
             }
             Self::SetMode { node, .. } => write!(f, "say whether runs start on `{node}`"),
+            Self::WatchTelemetry { node, .. } => write!(f, "watch what `{node}` measures"),
             Self::TailLogs { owner } => write!(f, "read logs of a job of `{owner}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
             Self::SyncNow => f.write_str("start a sync"),
@@ -239,7 +254,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 13] = [
+        let table: [(Action<'_>, [u8; 8]); 15] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -254,6 +269,10 @@ mod tests {
             (Action::Keep { owner: &alice },         [1, 0,    1, 0,    1, 1,    0, 0]),
             (Action::SetMode { owner: &alice, node: &london },
                                                      [1, 0,    1, 0,    1, 1,    1, 0]),
+            (Action::WatchTelemetry { node: &london, admitted: true },
+                                                     [1, 1,    1, 1,    1, 1,    1, 0]),
+            (Action::WatchTelemetry { node: &london, admitted: false },
+                                                     [0, 0,    0, 0,    1, 1,    1, 0]),
             (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::Steer(Deed::Approve),           [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::ActAs(&london),                 [0, 0,    0, 0,    0, 0,    1, 0]),

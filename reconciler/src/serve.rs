@@ -26,6 +26,7 @@ use crate::{
     instructions::Instructions,
     lead::Lead,
     limits::{StreamKind, Streams},
+    live::Live,
     logs::{
         Hub,
         post::{self, Post},
@@ -98,6 +99,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     // Nobody but this one serves a file.
     let post = matches!(store.engine(), Engine::Postgres { .. }).then(Post::new);
     let (post, outgoing) = post.unzip();
+    let live = Live::new(post.clone());
     let logs = Hub::new(post);
     let (follow, follower) = Follow::new(follow::Parts {
         reconciler,
@@ -140,6 +142,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         instructions: instructions.clone(),
         surroundings,
         logs: logs.clone(),
+        live: live.clone(),
         uploads,
         authenticator: Arc::new(Authenticator::new(&settings.name, settings.limits)),
         streams: streams(StreamKind::Watch),
@@ -171,7 +174,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     if let Some(outgoing) = outgoing {
         tasks.spawn(post::send(store.clone(), outgoing, stop.clone()));
     }
-    tasks.spawn(post::receive(logs, heard, stop.clone()));
+    tasks.spawn(post::receive(logs, live, heard, stop.clone()));
     tasks.spawn(deliver.run());
     tasks.spawn(retention.run());
     tasks.spawn(fetching.run());

@@ -14,6 +14,7 @@ use crate::{
     auth, clock, desired,
     instructions::{Instructions, Said},
     limits::Streams,
+    live,
     logs::{LogKey, hub::Wanted},
     rights::Caller,
     surroundings::{Passing, Surroundings},
@@ -41,6 +42,8 @@ pub struct Asking {
 pub struct Beside {
     /// The logs that each node is to send.
     pub logs: watch::Receiver<Arc<Wanted>>,
+    /// The nodes that are to send what they measure.
+    pub live: watch::Receiver<Arc<live::hub::Wanted>>,
     /// What was fetched for nodes.
     pub surroundings: Surroundings,
 }
@@ -80,11 +83,11 @@ pub fn desired_states(
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
     instructions: &Instructions,
-    Beside { mut logs, surroundings }: Beside,
+    Beside { mut logs, mut live, surroundings }: Beside,
     Asking { node, caller, held }: Asking,
     sender: &mpsc::Sender<Item>,
 ) -> Option<Status> {
-    let (mut held, mut sent, mut told, mut watched) = (Some(held), None, None, None);
+    let (mut held, mut sent, mut told, mut watched, mut measured) = (Some(held), None, None, None, None);
     let mut said = instructions.subscribe();
     let mut passing = Passing::new(&surroundings);
     loop {
@@ -106,15 +109,23 @@ async fn follow(
         let wanted = logs.borrow_and_update().get(&node).cloned().unwrap_or_default();
         // Said at the beginning, too: the agent may be sending a log that nobody watches any more.
         let wanted = Some(wanted).filter(|wanted| watched.as_ref() != Some(wanted));
-        if snapshot.is_some() || to_node.is_some() || wanted.is_some() {
+        let measures = Some(live.borrow_and_update().contains(&node)).filter(|now| measured != Some(*now));
+        if snapshot.is_some() || to_node.is_some() || wanted.is_some() || measures.is_some() {
             let instructions = to_node.as_ref().map(Said::message);
             let logs = wanted
                 .as_ref()
                 .map(|wanted| v1::LogRequests { logs: wanted.iter().map(LogKey::message).collect() });
-            let message =
-                v1::WatchDesiredStateResponse { snapshot, instructions, renewal, logs, ..Default::default() };
+            let message = v1::WatchDesiredStateResponse {
+                snapshot,
+                instructions,
+                renewal,
+                logs,
+                telemetry_wanted: measures,
+                ..Default::default()
+            };
             sender.send(Ok(message)).await.ok()?;
             (sent, told, watched) = (Some(current), to_node.or(told), wanted.or(watched));
+            measured = measures.or(measured);
         }
         passing.send(news, sender).await?;
         // Cancel-safe: `changed` marks a value as seen only when it returns, a closed channel stays
@@ -129,6 +140,7 @@ async fn follow(
             // What is said goes on being said for as long as anybody serves.
             _ = said.changed() => {}
             _ = logs.changed() => {}
+            _ = live.changed() => {}
             () = passing.changed() => {}
             () = sender.closed() => return None,
         }

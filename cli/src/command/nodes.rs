@@ -41,6 +41,9 @@ pub(super) async fn run(command: Nodes, caller: &Caller, output: &mut Output<'_>
         Nodes::Uncordon { name } => {
             set_mode(&name, v1::NodeMode::Active, None, None, caller, output).await?;
         }
+        Nodes::Telemetry { name, follow } => {
+            super::telemetry::run(&name, follow, caller, output).await?;
+        }
         Nodes::History { name, limit } => {
             super::history::list(Kind::Node, name.as_str(), limit, caller, output).await?;
         }

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Ready`, `Stalled` or `Stale`; of a node, also `ClockSkewed`.
+    /// `Ready`, `Stalled` or `Stale`; of a node, also `ClockSkewed` and `Unfetched`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.

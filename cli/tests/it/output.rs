@@ -13,13 +13,15 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
     "nodes cordon london-01 --reason visitors --for 2h",
     "nodes drain london-01 --reason visitors --deadline 10m",
     "nodes uncordon london-01",
+    "nodes telemetry london-01",
+    "nodes telemetry paris-01",
     "nodes history london-01",
     "jobs list",
     "jobs show ping-london",
@@ -256,4 +258,19 @@ async fn completions_need_no_settings() {
         assert_eq!(said.exit, Exit::Done);
         assert!(said.out.contains("download"), "{}", said.out);
     }
+}
+
+#[tokio::test]
+async fn what_a_node_measures_is_followed_in_every_format() {
+    for format in ["table", "json", "yaml"] {
+        let desk = Desk::new(State { breaks: [1].into(), ..State::default() }).await;
+        let said = desk.type_(&format!("-o {format} nodes telemetry london-01 --follow")).await;
+        insta::assert_snapshot!(named(&format!("nodes telemetry follow {format}")), said);
+        assert_eq!(desk.reconciler.state.lock().unwrap().asked.len(), 2, "a lost connection is made again");
+    }
+    let desk = Desk::new(State::default()).await;
+    let said = desk.type_in_a_pipe("nodes telemetry london-01 -f").await;
+    insta::assert_snapshot!(named("nodes telemetry follow pipe"), said);
+    let said = desk.type_in_a_pipe("nodes telemetry paris-01 -f").await;
+    assert_eq!(said.exit, Exit::Negative, "{said}");
 }

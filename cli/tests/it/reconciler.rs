@@ -728,6 +728,58 @@ impl TestbedService for Reconciler {
         Ok(Response::new(Box::pin(iter(parts.chain(end).collect::<Vec<_>>()))))
     }
 
+    type WatchTelemetryStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchTelemetryResponse, Status>> + Send>>;
+
+    async fn watch_telemetry(
+        &self,
+        request: Request<v1::WatchTelemetryRequest>,
+    ) -> Answer<Self::WatchTelemetryStream> {
+        self.ask(&request)?;
+        let question = request.get_ref();
+        let mut state = self.state.lock().unwrap();
+        let value = |value| v1::MeasuredValue { value: Some(value) };
+        let number = |number| value(v1::measured_value::Value::Number(number));
+        let text = |text: &str| value(v1::measured_value::Value::Text(text.to_owned()));
+        let reading = |provider: &str, when, sample: &[(&str, v1::MeasuredValue)]| v1::Reading {
+            provider: provider.to_owned(),
+            at: at(when),
+            sample: sample.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        };
+        let dish = [
+            ("pop_ping_latency_ms", number(31.25)),
+            ("currently_obstructed", value(v1::measured_value::Value::Truth(false))),
+            ("software_version", text("2026.52.0")),
+        ];
+        let dish = reading("dish", "2027-01-10T11:59:59Z", &dish);
+        let weather = reading(
+            "weather",
+            "2027-01-10T11:52:00Z",
+            &[("temp", number(7.5)), ("main", text("Rain\u{1b}[2J"))],
+        );
+        let local = reading("local", "2027-01-10T11:59:58Z", &[("queue", number(3.0))]);
+        let answer =
+            |readings, problem: &str| v1::WatchTelemetryResponse { readings, problem: problem.to_owned() };
+        if question.node == "paris-01" {
+            let offline = "`paris-01` is not heard of since 2027-01-10T09:00:00Z";
+            return Ok(Response::new(Box::pin(iter([Ok(answer(vec![weather], offline))]))));
+        }
+        let mut answers = vec![Ok(answer(vec![dish.clone(), weather, local.clone()], ""))];
+        if question.follow {
+            if let Some(after) = state.breaks.pop_front() {
+                answers.truncate(after);
+                answers.push(Err(Status::unavailable("the reconciler is stopping")));
+            } else {
+                let silent = v1::Reading { sample: [].into(), ..local };
+                let later = v1::Reading { at: at("2027-01-10T12:00:01Z"), ..dish };
+                answers.push(Ok(answer(vec![later, silent], "")));
+                answers.push(Ok(answer(vec![], "`london-01` has not sent what it measures for 15 s")));
+                answers.push(Err(Status::permission_denied("you may not watch it any more")));
+            }
+        }
+        Ok(Response::new(Box::pin(iter(answers))))
+    }
+
     type TailLogsStream = Pin<Box<dyn Stream<Item = Result<v1::TailLogsResponse, Status>> + Send>>;
 
     async fn tail_logs(&self, request: Request<v1::TailLogsRequest>) -> Answer<Self::TailLogsStream> {

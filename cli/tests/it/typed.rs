@@ -50,12 +50,22 @@ impl Desk {
         self.type_words(&words).await
     }
 
+    /// Types a command as alice, whose words go to another program.
+    pub(crate) async fn type_in_a_pipe(&self, line: &str) -> Said {
+        let words = format!("almanac --server {} --user alice {line}", self.address);
+        self.type_at(&words, None).await
+    }
+
     /// Types a command line, split at spaces.
     pub(crate) async fn type_words(&self, line: &str) -> Said {
+        self.type_at(line, Some(80)).await
+    }
+
+    async fn type_at(&self, line: &str, width: Option<usize>) -> Said {
         let world = World {
             now: NOW.parse::<Instant>().unwrap().0,
             folders: Folders { home: Some(self.path().to_owned()), config_home: None },
-            style: Style { width: Some(80), colour: self.colour },
+            style: Style { width, colour: self.colour },
             progress: false,
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());

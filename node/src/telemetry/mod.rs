@@ -1,5 +1,6 @@
 //! What a node measures about itself: what triggers ask, what runs record, and what people watch.
 //!
+//! - [`stream`]: what is sent while somebody watches.
 //! - [`hub`]: the latest samples of each provider, for whoever wants them.
 //! - [`provider`]: what measures something, behind one trait; [`dish`], [`weather`], [`satellites`], [`network`],
 //!   [`host`] and [`local`] are the providers.
@@ -22,6 +23,7 @@ pub mod providers;
 pub mod recording;
 pub mod satellites;
 pub mod standing;
+pub mod stream;
 pub mod weather;
 
 pub use hub::{Latest, Reading, Telemetry, Wanted};

@@ -44,5 +44,6 @@ mod startup;
 mod status;
 mod tail;
 mod telemetry;
+mod telemetry_stream;
 mod triggers;
 mod uploads;

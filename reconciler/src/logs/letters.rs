@@ -1,10 +1,11 @@
-//! What reconcilers of one database write to each other about logs. PostgreSQL carries what is shorter than 8,000
+//! What reconcilers of one database write to each other about logs, and about what nodes measure. PostgreSQL carries what is shorter than 8,000
 //! bytes (`NOTIFY`), so that a piece goes in parts. A letter that is lost is written again by whoever misses the
 //! answer.
 
 use std::time::Duration;
 
-use almanac_proto::log::Stream;
+use almanac_proto::{log::Stream, reading::Reading};
+use almanac_schemas::trigger::{Provider, samples::Sample};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -17,7 +18,7 @@ use super::{From, LogKey, Piece, Question};
 const PART: usize = 5400;
 
 /// A letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Letter {
     /// Somebody watches a log at `from`. It counts for a while.
@@ -64,6 +65,38 @@ pub enum Letter {
         /// Set in the last part.
         last: Option<Rest>,
     },
+    /// Somebody watches what a node measures at `from`. It counts for a while.
+    WantTelemetry {
+        /// Who writes.
+        from: Uuid,
+        /// Which node.
+        node: String,
+    },
+    /// Nobody does any more.
+    DoneTelemetry {
+        /// Who writes.
+        from: Uuid,
+        /// Which node.
+        node: String,
+    },
+    /// A node measured something, or only said that it is there.
+    Telemetry {
+        /// Who writes.
+        from: Uuid,
+        /// Which node.
+        node: String,
+        /// What.
+        reading: Option<Measured>,
+    },
+}
+
+/// What a node measured. Its bounds keep it below what PostgreSQL carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    provider: String,
+    /// In microseconds since 1970.
+    at: i64,
+    sample: Sample,
 }
 
 /// The names of a log.
@@ -96,6 +129,20 @@ pub struct Rest {
     written: u64,
     ended: bool,
     absent: bool,
+}
+
+impl std::convert::From<&Reading> for Measured {
+    fn from(Reading { provider, at, sample }: &Reading) -> Self {
+        Self { provider: provider.to_string(), at: at.timestamp_micros(), sample: sample.clone() }
+    }
+}
+
+impl Measured {
+    /// The reading, if it makes sense.
+    pub fn reading(self) -> Option<Reading> {
+        let (provider, at) = (Provider::find(&self.provider)?, DateTime::from_timestamp_micros(self.at)?);
+        Some(Reading { provider, at, sample: self.sample })
+    }
 }
 
 impl Named {
@@ -181,6 +228,23 @@ impl Arriving {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_reading_is_one_that_postgresql_carries() {
+        use almanac_proto::v1;
+        let text = |text: String| v1::MeasuredValue { value: Some(v1::measured_value::Value::Text(text)) };
+        let sample = (0..200).map(|number| (format!("{number:064}"), text("\"".repeat(200)))).collect();
+        let at = Some(almanac_proto::convert::timestamp(DateTime::<Utc>::MAX_UTC));
+        let reading =
+            Reading::try_from(v1::Reading { provider: "satellites".to_owned(), at, sample }).unwrap();
+        let measured = Measured::from(&reading);
+        assert_eq!(measured.clone().reading().unwrap().sample, reading.sample);
+        let (from, node) = (Uuid::new_v4(), "n".repeat(63));
+        let letter = Letter::Telemetry { from, node, reading: Some(measured) };
+        let text = serde_json::to_string(&letter).unwrap();
+        assert!((5_000..8_000).contains(&text.len()), "{}", text.len());
+        assert_eq!(serde_json::from_str::<Letter>(&text).unwrap(), letter);
+    }
 
     #[test]
     fn an_answer_arrives_in_parts_that_postgresql_carries() {

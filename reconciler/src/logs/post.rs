@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use almanac_proto::reading::Reading;
 use almanac_schemas::NodeName;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -18,12 +19,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{causes::chain, store::Store};
+use crate::{causes::chain, live::Live, store::Store};
 
 use super::{
     Hub, LogKey, Piece, Question,
     hub::LEASE,
-    letters::{self, Arriving, Letter, Named},
+    letters::{self, Arriving, Letter, Measured, Named},
     relay::Away,
 };
 
@@ -100,6 +101,30 @@ impl Post {
         let _ = self.0.outgoing.try_send(Letter::Done { from: self.0.me, log: Named::new(key) });
     }
 
+    /// Says that somebody watches here what a node measures. It is repeated, too.
+    pub fn want_telemetry(&self, node: &NodeName) {
+        let _ = self.0.outgoing.try_send(Letter::WantTelemetry { from: self.0.me, node: node.to_string() });
+    }
+
+    /// Says that nobody does any more.
+    pub fn done_telemetry(&self, node: &NodeName) {
+        let _ = self.0.outgoing.try_send(Letter::DoneTelemetry { from: self.0.me, node: node.to_string() });
+    }
+
+    /// Passes on what a node said. What is lost is measured again.
+    pub fn tell_telemetry(&self, node: &NodeName, readings: &[Reading]) {
+        let tell = |reading| {
+            let letter = Letter::Telemetry { from: self.0.me, node: node.to_string(), reading };
+            let _ = self.0.outgoing.try_send(letter);
+        };
+        if readings.is_empty() {
+            tell(None);
+        }
+        for reading in readings {
+            tell(Some(Measured::from(reading)));
+        }
+    }
+
     /// A part of an answer has arrived.
     fn arrived(&self, id: u64, begin: u64, data: &str, last: Option<letters::Rest>) {
         let mut waiting = self.0.waiting();
@@ -144,7 +169,7 @@ pub async fn send(store: Store, mut letters: mpsc::Receiver<Letter>, stop: Cance
 }
 
 /// The task that reads what others write, and repeats what is wanted here, until `stop`.
-pub async fn receive(hub: Hub, mut heard: mpsc::Receiver<String>, stop: CancellationToken) {
+pub async fn receive(hub: Hub, live: Live, mut heard: mpsc::Receiver<String>, stop: CancellationToken) {
     let Some(post) = hub.post().cloned() else { return stop.cancelled().await };
     let mut repeat = interval(LEASE / 4);
     repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -154,7 +179,7 @@ pub async fn receive(hub: Hub, mut heard: mpsc::Receiver<String>, stop: Cancella
             // Cancel-safe: letters that were not read are missed by somebody, who asks again.
             () = stop.cancelled() => return,
             text = heard.recv() => match text {
-                Some(text) => read(&hub, &post, &answers, &text),
+                Some(text) => read(&hub, &live, &post, &answers, &text),
                 None => return stop.cancelled().await,
             },
             // Cancel-safe: a tick that was not taken comes again.
@@ -163,12 +188,16 @@ pub async fn receive(hub: Hub, mut heard: mpsc::Receiver<String>, stop: Cancella
                     post.want(key, &node);
                 }
                 hub.expire();
+                for node in live.watched_here() {
+                    post.want_telemetry(&node);
+                }
+                live.expire();
             }
         }
     }
 }
 
-fn read(hub: &Hub, post: &Post, answers: &Arc<Semaphore>, text: &str) {
+fn read(hub: &Hub, live: &Live, post: &Post, answers: &Arc<Semaphore>, text: &str) {
     let letter: Letter = match serde_json::from_str(text) {
         Ok(letter) => letter,
         Err(error) => return tracing::debug!(%error, "a letter of another version is not understood"),
@@ -200,6 +229,21 @@ fn read(hub: &Hub, post: &Post, answers: &Arc<Semaphore>, text: &str) {
                 }
                 drop(place);
             });
+        }
+        Letter::WantTelemetry { from, node } if from != me => {
+            if let Ok(node) = node.parse() {
+                live.wanted_elsewhere(&node, from);
+            }
+        }
+        Letter::DoneTelemetry { from, node } if from != me => {
+            if let Ok(node) = node.parse() {
+                live.done_elsewhere(&node, from);
+            }
+        }
+        Letter::Telemetry { from, node, reading } if from != me => {
+            if let Ok(node) = node.parse() {
+                live.said_elsewhere(&node, reading.and_then(Measured::reading));
+            }
         }
         Letter::Part { to, id, begin, data, last } if to == me => post.arrived(id, begin, &data, last),
         _ => {}

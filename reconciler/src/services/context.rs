@@ -17,6 +17,7 @@ use crate::{
     heartbeats::Heartbeats,
     instructions::Instructions,
     limits::Streams,
+    live::Live,
     logs::Hub,
     metrics::Metrics,
     request,
@@ -44,6 +45,8 @@ pub struct Context {
     pub surroundings: Surroundings,
     /// Who watches which log.
     pub logs: Hub,
+    /// Who watches what which node measures.
+    pub live: Live,
     /// Files of runs.
     pub uploads: Uploads,
     /// Who tells who calls.

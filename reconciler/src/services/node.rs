@@ -23,7 +23,7 @@ use crate::{
     watch,
 };
 
-use super::{Context, context::within, heartbeat, logs, message, refuse};
+use super::{Context, context::within, heartbeat, live, logs, message, refuse};
 
 /// How long an upload may be silent. What has arrived is kept, and the agent goes on from there.
 const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
@@ -94,9 +94,10 @@ impl NodeService for NodeCalls {
         request: Request<v1::WatchDesiredStateRequest>,
     ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
-        let Context { applied, instructions, logs, surroundings, streams, stop, .. } = &self.0;
+        let Context { applied, instructions, logs, live, surroundings, streams, stop, .. } = &self.0;
         let (applied, instructions) = (applied.clone(), instructions.clone());
-        let beside = watch::Beside { logs: logs.wanted(), surroundings: surroundings.clone() };
+        let beside =
+            watch::Beside { logs: logs.wanted(), live: live.wanted(), surroundings: surroundings.clone() };
         let (streams, stop) = (streams.clone(), stop.clone());
         let v1::WatchDesiredStateRequest { epoch, generation, .. } = request.into_inner();
         let asking = watch::Asking { node, caller, held: (epoch, generation) };
@@ -114,6 +115,17 @@ impl NodeService for NodeCalls {
         let first = heartbeat::first(&self.0, &mut beats).await?;
         let (node, caller) = self.node(&metadata, &first.node)?;
         Ok(Response::new(heartbeat::answers(self.0.clone(), node, caller, first, beats)))
+    }
+
+    async fn stream_telemetry(
+        &self,
+        request: Request<Streaming<v1::StreamTelemetryRequest>>,
+    ) -> Result<Response<v1::StreamTelemetryResponse>, Status> {
+        let (metadata, _, mut messages) = request.into_parts();
+        let first = live::first(&self.0, &mut messages).await?;
+        let (node, caller) = self.node(&metadata, &first.node)?;
+        live::stream(&self.0, &node, &caller, first, messages).await?;
+        Ok(Response::new(v1::StreamTelemetryResponse {}))
     }
 
     async fn report_runs(

@@ -20,7 +20,9 @@ use crate::{
     store::DeletedJobFilter,
 };
 
-use super::{Context, context::within, files, instruct, keep, logs, message, refuse, runs, steer, syncs};
+use super::{
+    Context, context::within, files, instruct, keep, live, logs, message, refuse, runs, steer, syncs,
+};
 
 /// The longest time that occurrences are listed for.
 const MAX_SPAN: TimeDelta = TimeDelta::days(92);
@@ -113,6 +115,15 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::SetNodeModeResponse>, Status> {
         let node = within(instruct::set_node_mode(&self.0, request.metadata(), request.get_ref())).await?;
         Ok(Response::new(v1::SetNodeModeResponse { node: Some(self.node(&node)?) }))
+    }
+
+    type WatchTelemetryStream = live::Answers;
+
+    async fn watch_telemetry(
+        &self,
+        request: Request<v1::WatchTelemetryRequest>,
+    ) -> Result<Response<Self::WatchTelemetryStream>, Status> {
+        live::watch(&self.0, request.metadata(), request.get_ref()).map(Response::new)
     }
 
     async fn list_jobs(

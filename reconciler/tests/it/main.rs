@@ -24,6 +24,7 @@ mod instructions;
 mod judged;
 mod limits;
 mod listening;
+mod live;
 mod metrics;
 mod migration;
 mod notifications;

@@ -65,6 +65,7 @@ async fn a_database_of_the_version_before_is_migrated_and_gone_on_with() {
     assert_eq!(store.artifacts(runs[0].id).await.unwrap()[0].name, "run.log");
     let heartbeats = store.heartbeats().await.unwrap();
     assert_eq!((heartbeats.len(), heartbeats[0].held_generation), (1, 7));
+    assert!(store.fetches().await.unwrap().is_empty(), "nothing was ever fetched for it");
 
     let settings = bed.settings();
     let repository = Repository::new(settings.location, "main", "", bed.path().join("mirror.git"));

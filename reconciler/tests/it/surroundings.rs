@@ -3,10 +3,18 @@
 use std::{fs, time::Duration};
 
 use almanac_proto::v1;
+use almanac_reconciler::{
+    clock,
+    store::Store,
+    surroundings::{FetchRow, Source, Surroundings, Validator},
+};
 use tokio::time::timeout;
 use tonic::Streaming;
 
-use crate::harness::{Answer, Testbed, Web, manifest};
+use crate::{
+    bed::Bed,
+    harness::{Answer, Testbed, Web, manifest},
+};
 
 /// What is given for the service's key.
 const CANARY: &str = "canary-7e0f2b6d";
@@ -340,7 +348,56 @@ async fn a_file_is_read_again_when_it_changed() {
         .await;
     fs::write(&path, ISS.repeat(3)).unwrap();
     testbed.push("it is looked at again").await;
-    let newer = node.orbits(|orbits| orbits.tle_zstd.len() > 0 && unpacked(orbits) != ISS).await;
+    let newer = node.orbits(|orbits| !orbits.tle_zstd.is_empty() && unpacked(orbits) != ISS).await;
     assert_eq!(unpacked(&newer), ISS.repeat(3));
     assert_eq!(node.orbits.len(), 2, "only what changed is passed on");
+}
+
+#[tokio::test]
+async fn what_was_fetched_comes_back_as_it_was() {
+    let bed = Bed::new();
+    let store = Store::open(&bed.settings().database).await.unwrap();
+    let now = clock::now();
+    let row = FetchRow {
+        source: Source::Orbits,
+        origin: "0123".to_owned(),
+        fetched_at: Some(now),
+        validator: Validator { tag: Some("\"1\"".to_owned()), ..Validator::default() },
+        tried_at: now,
+        again_at: now,
+        failures: 0,
+        failing_since: None,
+        problem: String::new(),
+    };
+    let content = b"\x28\xb5\x2f\xfd\0\xff";
+    store.put_fetch(&row, Some(content)).await.unwrap();
+    assert_eq!(store.fetches().await.unwrap(), std::slice::from_ref(&row));
+    assert_eq!(store.fetched(Source::Orbits).await.unwrap().unwrap(), content);
+    // What fails leaves it.
+    let failed = FetchRow {
+        failures: 3,
+        failing_since: Some(now),
+        problem: "a NUL \u{fffd}".to_owned(),
+        ..row.clone()
+    };
+    store.put_fetch(&FetchRow { problem: "a NUL \0".to_owned(), ..failed.clone() }, None).await.unwrap();
+    assert_eq!(store.fetches().await.unwrap(), [failed]);
+    assert_eq!(store.fetched(Source::Orbits).await.unwrap().unwrap(), content);
+    let surroundings = Surroundings::load(&store).await.unwrap();
+    let known = surroundings.known();
+    assert_eq!(
+        (known.contents[&Source::Orbits].at, &known.contents[&Source::Orbits].bytes[..]),
+        (now, &content[..])
+    );
+
+    // What never went well has nothing to pass on.
+    let weather: Source = "weather 51.51 -0.13".parse().unwrap();
+    store.put_fetch(&FetchRow { source: weather, fetched_at: None, failures: 1, ..row }, None).await.unwrap();
+    assert_eq!(store.fetched(weather).await.unwrap(), None);
+    store.forget_fetch(Source::Orbits).await.unwrap();
+    assert_eq!(store.fetched(Source::Orbits).await.unwrap(), None);
+    surroundings.refresh(&store).await.unwrap();
+    assert!(surroundings.known().contents.is_empty());
+    assert_eq!(surroundings.known().rows.keys().collect::<Vec<_>>(), [&weather]);
+    store.close().await;
 }

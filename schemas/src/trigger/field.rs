@@ -24,6 +24,11 @@ impl Provider {
     pub const ALL: [Self; 6] =
         [Self::Dish, Self::Weather, Self::Satellites, Self::Network, Self::Host, Self::Local];
 
+    /// The one of a word.
+    pub fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == word)
+    }
+
     /// The word for it, with which the names of its fields begin.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -174,6 +179,11 @@ impl Known {
             return Some(FieldType::Number);
         }
         KNOWN.iter().find(|known| known.provider == provider && known.name == name).map(|known| known.is)
+    }
+
+    /// What a field says, with its unit where the name has none; none of `local`, and of what is not known.
+    pub fn about(provider: Provider, name: &str) -> Option<&'static str> {
+        KNOWN.iter().find(|known| known.provider == provider && known.name == name).map(|known| known.about)
     }
 
     /// Its name with that of its provider.

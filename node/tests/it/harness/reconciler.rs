@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime};
+use tokio::{net::TcpListener, runtime, sync::watch};
 use tonic::{
     Status,
     transport::{Server, server::TcpIncoming},
@@ -96,6 +96,7 @@ impl Reconciler {
             record: Mutex::default(),
             logs: Mutex::default(),
             passed_on: Mutex::default(),
+            telemetry: watch::Sender::new(false),
             lines: Arc::default(),
         });
         let (server, address) = serve(&shared, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
@@ -181,6 +182,18 @@ impl Reconciler {
         for watcher in watchers.iter() {
             let logs = Some(logs.clone());
             let _ = watcher.try_send(Ok(WatchDesiredStateResponse { logs, ..Default::default() }));
+        }
+    }
+
+    /// Whether telemetry is watched.
+    pub(crate) fn watch_telemetry(&self, wanted: bool) {
+        let watchers = self.shared.watchers.lock().unwrap();
+        self.shared.telemetry.send_replace(wanted);
+        for watcher in watchers.iter() {
+            let _ = watcher.try_send(Ok(WatchDesiredStateResponse {
+                telemetry_wanted: Some(wanted),
+                ..Default::default()
+            }));
         }
     }
 

@@ -31,6 +31,13 @@ pub(crate) struct Record {
     pub(crate) calls: BTreeMap<&'static str, usize>,
     /// How many events came again.
     pub(crate) repeated: usize,
+    /// What was measured.
+    pub(crate) readings: Vec<v1::Reading>,
+    /// How many streams of telemetry were opened, and are open.
+    pub(crate) telemetry_streams: usize,
+    pub(crate) telemetry_open: usize,
+    /// How often a node only said on one that it is there.
+    pub(crate) signs_of_life: usize,
     /// What an agent must never do.
     pub(crate) violations: Vec<String>,
 }

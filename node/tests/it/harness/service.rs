@@ -10,7 +10,10 @@ use std::{
 use chrono::{TimeDelta, Utc};
 use futures::{Stream, future, stream};
 use sha2::{Digest, Sha256};
-use tokio::{sync::mpsc, time};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -19,9 +22,10 @@ use almanac_proto::{
     v1::{
         Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
         DirectUpload, GrantPartRequest, GrantPartResponse, HeartbeatRequest, HeartbeatResponse, Instructions,
-        LogRequests, Orbits, Phase, Renewal, ReportRunsRequest, ReportRunsResponse, SentPart, SignedRequest,
-        Snapshot, StreamLogsRequest, UploadRequest, UploadResponse, WatchDesiredStateRequest,
-        WatchDesiredStateResponse, Weather, node_service_server::NodeService,
+        LogRequests, Orbits, Phase, Reading, Renewal, ReportRunsRequest, ReportRunsResponse, SentPart,
+        SignedRequest, Snapshot, StreamLogsRequest, StreamTelemetryRequest, StreamTelemetryResponse,
+        UploadRequest, UploadResponse, WatchDesiredStateRequest, WatchDesiredStateResponse, Weather,
+        node_service_server::NodeService,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -80,6 +84,8 @@ pub(super) struct Shared {
     pub(super) record: Mutex<Record>,
     pub(super) logs: Mutex<LogRequests>,
     pub(super) passed_on: Mutex<(Option<Weather>, Option<Orbits>)>,
+    /// Whether telemetry is watched.
+    pub(super) telemetry: watch::Sender<bool>,
     pub(super) lines: Arc<tail::Lines>,
 }
 
@@ -184,6 +190,7 @@ impl NodeService for Service {
                 instructions,
                 renewal: is_held.then_some(Renewal { valid_until, server_time }),
                 logs: Some(self.0.logs.lock().unwrap().clone()),
+                telemetry_wanted: Some(*self.0.telemetry.borrow()),
             };
             sender.try_send(Ok(first)).unwrap();
         }
@@ -216,6 +223,32 @@ impl NodeService for Service {
             Ok(Some((answer, (shared, beats, Some(beat)))))
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn stream_telemetry(
+        &self,
+        request: Request<Streaming<StreamTelemetryRequest>>,
+    ) -> Result<Response<StreamTelemetryResponse>, Status> {
+        self.0.enter("StreamTelemetry", &request).await?;
+        let mut messages = request.into_inner();
+        let first = messages.message().await?.unwrap_or_default();
+        self.0.is_node(&first.node)?;
+        let _open = OpenTelemetry::new(&self.0, first.readings);
+        let mut wanted = self.0.telemetry.subscribe();
+        loop {
+            tokio::select! {
+                _ = wanted.wait_for(|wanted| !wanted) => break,
+                message = messages.message() => match message? {
+                    Some(message) => {
+                        let mut record = self.0.record();
+                        record.signs_of_life += usize::from(message.readings.is_empty());
+                        record.readings.extend(message.readings);
+                    }
+                    None => break,
+                }
+            }
+        }
+        Ok(Response::new(StreamTelemetryResponse {}))
     }
 
     async fn report_runs(
@@ -460,4 +493,24 @@ fn place(upload_id: &str) -> Result<(RunKey, String), Status> {
 
 fn unknown() -> Status {
     Status::not_found("there is no such upload")
+}
+
+/// A stream of telemetry, until this is dropped.
+struct OpenTelemetry(Arc<Shared>);
+
+impl OpenTelemetry {
+    fn new(shared: &Arc<Shared>, readings: Vec<Reading>) -> Self {
+        let mut record = shared.record();
+        record.telemetry_streams += 1;
+        record.telemetry_open += 1;
+        record.readings.extend(readings);
+        drop(record);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for OpenTelemetry {
+    fn drop(&mut self) {
+        self.0.record().telemetry_open -= 1;
+    }
 }

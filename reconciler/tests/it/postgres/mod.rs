@@ -2,6 +2,7 @@
 //! starts; its address is in `ALMANAC_TEST_POSTGRES`.
 
 mod failover;
+mod live;
 mod outage;
 mod surroundings;
 mod tail;
