@@ -24,6 +24,7 @@ use crate::{
     },
     housekeeping::{self, Housekeeper},
     journal::{Journal, JournalError},
+    kernel::Kernel,
     link::Link,
     local, logs,
     point::Points,
@@ -105,6 +106,16 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     let connection = settings.server.connect(Some(settings.identity.clone()))?;
     info!(node = %settings.name, server = %settings.server, engine, key = settings.identity.public_key().fingerprint(), "agent starts");
 
+    let policy = Arc::new(settings.policy.clone());
+    let (link, online) = Link::new(settings.name.clone(), connection);
+    let kernel = Kernel::new(
+        link.clone(),
+        runtime.clone(),
+        policy.clone(),
+        journal.clone(),
+        state_dir.clone(),
+        boot_id.clone(),
+    );
     let tools = Tools {
         journal: journal.clone(),
         runtime: runtime.clone(),
@@ -117,9 +128,11 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         traffic: Traffic::new(settings.policy.upload_rate),
         ready: watch::Sender::default(),
         telemetry: Telemetry::new(),
+        kernel,
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;
+    tools.kernel.recover(&open).await.map_err(in_journal)?;
     let keys: Vec<RunKey> = open.iter().map(|run| run.order.key()).collect();
     remove_strays(runtime.as_ref(), &state_dir, &keys).await.map_err(StartError::Runtime)?;
 
@@ -129,7 +142,6 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
     let (contact, contacts) = watch::channel(Contact::default());
     let (watched, watched_logs) = watch::channel(Vec::new());
     let (measured, measured_for) = watch::channel(false);
-    let policy = Arc::new(settings.policy);
     let places = Places {
         proc: "/proc".into(),
         sys_class: "/sys/class".into(),
@@ -143,7 +155,6 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         places.clone(),
         settings.local,
     );
-    let (link, online) = Link::new(settings.name.clone(), connection);
     let mut dispatcher = Dispatcher::load(settings.name.clone(), tools.clone(), policy.clone(), held)
         .await
         .map_err(in_journal)?;

@@ -12,9 +12,13 @@ use chrono::SecondsFormat;
 use almanac_schemas::{
     JobSpec, RunRole, Size,
     container::{Capability, Container, Image, Network, Port},
+    kernel::Sysctl,
 };
 
-use crate::run::{Order, RunKey};
+use crate::{
+    api,
+    run::{Order, RunKey},
+};
 
 /// The label that names the agent that made the container, by the fingerprint of its key.
 pub const AGENT_LABEL: &str = "almanac.agent";
@@ -54,6 +58,8 @@ pub struct ContainerSpec {
     pub network: NetworkChoice,
     /// The ports that other nodes reach.
     pub ports: Vec<Port>,
+    /// Sysctls of its own network.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// The name of a container: `almanac-`, the run, and `-server` for the part of a server. So one
@@ -128,6 +134,8 @@ pub struct RunFiles {
     pub facts: PathBuf,
     /// Where it leaves its artifacts.
     pub artifacts: PathBuf,
+    /// The folder that its socket is in. A socket itself would be a dead one after a restart of the agent.
+    pub api: PathBuf,
 }
 
 /// Whether a run sees its files through mounts or where they are.
@@ -139,8 +147,11 @@ pub enum View {
     Host,
 }
 
+/// Where a container finds all that is the agent's.
+const FOLDER_PATH: &str = "/almanac";
 const CONFIG_PATH: &str = "/almanac/config.yaml";
 const FACTS_PATH: &str = "/almanac/run.json";
+const API_PATH: &str = "/almanac/api.sock";
 /// Where programs expect to be able to write.
 const SCRATCH_PATH: &str = "/tmp";
 
@@ -163,6 +174,7 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
         ("ALMANAC_LENGTH", order.spec.schedule.length.as_secs().to_string()),
         ("ALMANAC_CONFIG", seen(CONFIG_PATH, &files.config)),
         ("ALMANAC_ARTIFACTS", seen(artifacts, &files.artifacts)),
+        ("ALMANAC_API", seen(API_PATH, &files.api.join(api::SOCKET))),
     ];
     let mut env: Vec<(String, String)> =
         own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -190,6 +202,8 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
         image: container.image.clone(),
         command: container.command.iter().map(|argument| expand(argument, &env)).collect(),
         mounts: vec![
+            // The engine mounts a folder before what is in it.
+            mount(&files.api, FOLDER_PATH, true),
             mount(&files.config, CONFIG_PATH, true),
             mount(&files.facts, FACTS_PATH, true),
             mount(&files.artifacts, artifacts, false),
@@ -208,8 +222,17 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
             Network::None => NetworkChoice::None,
         },
         ports: container.ports.clone(),
+        sysctls: sysctls(order),
         env,
     }
+}
+
+/// The sysctls that an engine sets before a container begins: those that a network of its own has.
+fn sysctls(order: &Order) -> BTreeMap<String, String> {
+    let is_own = order.role == RunRole::Client && order.spec.container.network != Network::Host;
+    let declared = order.spec.kernel.iter().filter(|_| is_own).flat_map(|kernel| &kernel.sysctls);
+    let declared = declared.filter(|(name, _)| Sysctl::parse(name).is_ok());
+    declared.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The container of a part of a job.

@@ -115,6 +115,7 @@ impl Dispatcher {
                 Ok((desired, _)) => {
                     dispatcher.tools.traffic.limit(desired.node.upload_rate);
                     dispatcher.tools.telemetry.declare(&desired.node);
+                    dispatcher.tools.kernel.allow(&desired.node);
                     dispatcher.desired = Some(desired);
                 }
                 Err(error) => {
@@ -386,6 +387,7 @@ impl Dispatcher {
         );
         self.tools.traffic.limit(desired.node.upload_rate);
         self.tools.telemetry.declare(&desired.node);
+        self.tools.kernel.allow(&desired.node);
         self.desired = Some(desired);
         self.looked_ahead = None;
     }

@@ -35,6 +35,7 @@
 //! and everything that is done can be done twice.
 
 pub mod agent;
+pub mod api;
 pub mod artifacts;
 pub mod backoff;
 pub mod cli;
@@ -53,6 +54,7 @@ pub mod housekeeping;
 pub mod images;
 pub mod instructions;
 pub mod journal;
+pub mod kernel;
 pub mod keygen;
 pub mod link;
 pub mod local;

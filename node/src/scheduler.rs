@@ -262,8 +262,6 @@ fn unsupported(assignment: &Assignment) -> Option<String> {
     let spec = &assignment.spec;
     let what = if spec.server.is_some() {
         "server"
-    } else if spec.kernel.is_some() {
-        "kernel setting"
     } else {
         let problem = Condition::parse(&spec.trigger.as_ref()?.when).err()?;
         return Some(format!("trigger that this version of the agent does not understand: {problem}"));

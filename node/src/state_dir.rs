@@ -9,6 +9,7 @@
 //! agent.sock                where a running agent answers `almanac-node status`
 //! runs/RUN/config.yaml      the job's `config`          (in the container: /almanac/config.yaml)
 //! runs/RUN/run.json         what the run is             (in the container: /almanac/run.json)
+//! runs/RUN/almanac/         its socket                 (in the container: /almanac)
 //! runs/RUN/artifacts/       what the run leaves
 //! runs/RUN/held/            where the container is told that its run is due
 //! runs/RUN/trigger.json     by what its trigger held
@@ -138,6 +139,7 @@ impl RunDir {
             config: self.path.join("config.yaml"),
             facts: self.path.join("run.json"),
             artifacts: self.path.join("artifacts"),
+            api: self.path.join("almanac"),
         }
     }
 
@@ -171,6 +173,12 @@ impl RunDir {
         fs::create_dir_all(self.outbox())?;
         // Images run as users of their own, whom the host does not know.
         fs::set_permissions(&files.artifacts, fs::Permissions::from_mode(0o777))?;
+        // The container cannot write there, and neither can its engine: what is mounted below has its place already.
+        fs::create_dir_all(files.api.join("held"))?;
+        fs::set_permissions(&files.api, fs::Permissions::from_mode(0o755))?;
+        for name in ["config.yaml", "run.json", "gate"] {
+            File::options().create(true).append(true).open(files.api.join(name))?;
+        }
         for (file, text) in [(&files.config, config), (&files.facts, facts)] {
             fs::write(file, text)?;
             fs::set_permissions(file, fs::Permissions::from_mode(0o644))?;

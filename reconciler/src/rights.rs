@@ -86,6 +86,13 @@ pub enum Action<'a> {
     SyncNow,
     /// Suspend, resume, pin, unpin or approve.
     Steer(Deed),
+    /// Have kernel settings of a node for a run: for oneself, or as the node on behalf of a run.
+    ReachKernel {
+        /// The owner of the run's job.
+        owner: &'a UserName,
+        /// The run's node.
+        node: &'a NodeName,
+    },
     /// Be a node: heartbeats, desired state, reports, uploads.
     ActAs(&'a NodeName),
 }
@@ -162,7 +169,8 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                 (Action::WatchTelemetry { admitted, .. }, role) => *role == Admin || admitted,
                 (Action::SyncNow | Action::Steer(_), Admin) => true,
                 (Action::SyncNow | Action::Steer(_), User | Privileged) => false,
-                (Action::ActAs(_), _) => false,
+                (Action::ReachKernel { owner, .. }, Privileged | Admin) => side(owner) == Own,
+                (Action::ReachKernel { .. }, User) | (Action::ActAs(_), _) => false,
             }
         }
         Principal::Node(name) => match action {
@@ -170,6 +178,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
             Action::ReadRun { node, .. }
             | Action::SetMode { node, .. }
             | Action::WatchTelemetry { node, .. }
+            | Action::ReachKernel { node, .. }
             | Action::ActAs(node) => node == name,
             Action::ReadSyncs
             | Action::ListRunsOf(_)
@@ -199,6 +208,7 @@ impl Action<'_> {
             Self::SyncNow => "admins may, and a push is noticed by itself",
             Self::Steer(_) => "admins may",
             Self::ReadSyncs => "users may",
+            Self::ReachKernel { .. } => "the owner of the job may, with the role `privileged` or `admin`",
             Self::ActAs(_) => "only that node itself may, with its own key",
             Self::WhoAmI | Self::ReadTestbed => "every user and node may",
         }
@@ -224,6 +234,9 @@ impl std::fmt::Display for Action<'_> {
             Self::SyncNow => f.write_str("start a sync"),
             Self::Steer(deed @ (Deed::Suspend | Deed::Resume)) => write!(f, "{deed} the syncs"),
             Self::Steer(deed) => write!(f, "{deed} a commit"),
+            Self::ReachKernel { owner, node } => {
+                write!(f, "have kernel settings of `{node}` for a job of `{owner}`")
+            }
             Self::ActAs(node) => write!(f, "act as node `{node}`"),
         }
     }
@@ -254,7 +267,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 15] = [
+        let table: [(Action<'_>, [u8; 8]); 16] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -275,6 +288,8 @@ mod tests {
                                                      [0, 0,    0, 0,    1, 1,    1, 0]),
             (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::Steer(Deed::Approve),           [0, 0,    0, 0,    1, 1,    0, 0]),
+            (Action::ReachKernel { owner: &alice, node: &london },
+                                                     [0, 0,    1, 0,    1, 0,    1, 0]),
             (Action::ActAs(&london),                 [0, 0,    0, 0,    0, 0,    1, 0]),
         ];
         for (action, row) in table {

@@ -181,13 +181,17 @@ fn default_ready_timeout() -> Duration {
     Duration::from_secs(60)
 }
 
-/// Kernel settings of a run.
+/// Kernel settings of a run. Each must be allowed by every node that the job runs on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KernelSettings {
-    /// Sysctls and their values. Each must be allowed by every node that the job runs on.
-    #[serde(default)]
+    /// Sysctls of the container's own network namespace and their values, such as `net.ipv4.tcp_congestion_control`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
+    /// Files of the host below `/sys` and `/proc/sys`, by absolute path, and their values. They are put back when the run
+    /// ends.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// What is kept of a run.

@@ -8,6 +8,7 @@
 //! - [`schedule`]: what a job's schedule means, as instants; [`cron`] is the expression in it, and
 //!   [`timetable`] computes the instants.
 //! - [`trigger`]: what a trigger means, over what a node measured.
+//! - [`kernel`]: which kernel settings there are, and what a node's list allows.
 //! - [`run`]: run ids, phases and reasons.
 //! - [`clock_offset`]: by how much a node's clock is off, and when that is too much.
 //! - [`when`]: instants as people type them, `-2h` and `today` among them.
@@ -24,6 +25,7 @@ pub mod duration;
 pub mod instant;
 pub mod job;
 pub mod json_schema;
+pub mod kernel;
 pub mod key;
 pub mod manifest;
 pub mod name;

@@ -211,10 +211,11 @@ impl Maintenance {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KernelAllowance {
-    /// Names of sysctls.
+    /// Names of sysctls below `net.`: a container has these for itself.
     #[serde(default)]
     pub sysctls: Vec<String>,
-    /// Absolute paths of files; `*` stands for any name within one folder.
+    /// Absolute paths of the host's files `/sys/module/NAME/parameters/NAME` and of those below `/sys/devices`,
+    /// `/proc/sys/net` and `/proc/sys/vm`; `*` stands for any characters of a name, within one folder.
     #[serde(default)]
     pub files: Vec<String>,
 }

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::{
     journal::UploadFile,
+    kernel::KERNEL_LOG,
     run::Collected,
     runtime::chain,
     state_dir::{RunDir, remove},
@@ -86,12 +87,10 @@ pub fn collect(
             failures.push(error);
         }
     }
-    for name in [LOG, TELEMETRY] {
-        if outbox.join(name).exists() {
-            match measure(&outbox, name) {
-                Ok(file) => files.push(file),
-                Err(error) => failures.push(error),
-            }
+    for name in [LOG, TELEMETRY, KERNEL_LOG].into_iter().filter(|name| outbox.join(name).exists()) {
+        match measure(&outbox, name) {
+            Ok(file) => files.push(file),
+            Err(error) => failures.push(error),
         }
     }
     let collected = collected(&failures, &left_out, limit);

@@ -19,6 +19,7 @@ fn order(spec: &str, limits: &str) -> Order {
 
 fn files() -> RunFiles {
     RunFiles {
+        api: "/state/almanac".into(),
         config: "/s/config.yaml".into(),
         facts: "/s/run.json".into(),
         artifacts: "/s/artifacts".into(),
@@ -59,6 +60,7 @@ fn a_container_is_described_completely() {
     assert_eq!(variable("ALMANAC_SCHEDULED_AT"), Some("2027-01-15T08:00:00Z"));
     assert_eq!(variable("ALMANAC_ARTIFACTS"), Some("/results"));
     assert_eq!(variable("ALMANAC_CONFIG"), Some("/almanac/config.yaml"));
+    assert_eq!(variable("ALMANAC_API"), Some("/almanac/api.sock"));
     assert_eq!(
         spec.resources,
         Resources { cpus: Some(2.0), memory: Some("64MiB".parse().unwrap()), pids: Some(99) }
@@ -66,7 +68,15 @@ fn a_container_is_described_completely() {
     assert_eq!(spec.network, NetworkChoice::Bridge("almanac".to_owned()));
     let mounts: Vec<(&str, bool)> =
         spec.mounts.iter().map(|mount| (mount.target.as_str(), mount.read_only)).collect();
-    assert_eq!(mounts, [("/almanac/config.yaml", true), ("/almanac/run.json", true), ("/results", false)]);
+    assert_eq!(
+        mounts,
+        [
+            ("/almanac", true),
+            ("/almanac/config.yaml", true),
+            ("/almanac/run.json", true),
+            ("/results", false)
+        ]
+    );
 }
 
 #[test]
@@ -123,4 +133,18 @@ fn references_are_expanded_as_kubernetes_does() {
     ] {
         assert_eq!(expand(text, &variables), expanded, "{text}");
     }
+}
+
+#[test]
+fn an_engine_sets_the_sysctls_of_a_network_of_its_own_and_no_others() {
+    let kernel = r#""kernel": {"sysctls": {"net.ipv4.tcp_congestion_control": "bbr", "kernel.shmmax": "1"}}"#;
+    let with = SPEC.replacen("\"artifacts\"", &format!("{kernel}, \"artifacts\""), 1);
+    let sysctls = |spec: &str, role| {
+        let order = Order { role, ..order(spec, "{}") };
+        describe(&order, &files(), View::Mounted).sysctls.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(sysctls(&with, RunRole::Client), ["net.ipv4.tcp_congestion_control"]);
+    let host = with.replacen("\"image\"", "\"network\": \"host\", \"image\"", 1);
+    assert!(sysctls(&host, RunRole::Client).is_empty());
+    assert!(sysctls(&with, RunRole::Server).is_empty(), "they are the client's");
 }

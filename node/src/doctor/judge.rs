@@ -112,6 +112,37 @@ pub(super) fn telemetry(measuring: &Measuring, now: Instant) -> Finding {
     Finding::warning("telemetry", found, remedy)
 }
 
+/// What an agent needs to change the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Powers {
+    pub is_root: bool,
+    /// Linux's capabilities, a bit each.
+    pub capabilities: u64,
+    /// Whether a service manager keeps `/proc/sys` or `/sys` from being written.
+    pub are_files_locked: bool,
+}
+
+/// To enter a container's network and set it: `CAP_NET_ADMIN`, `CAP_SYS_PTRACE`, `CAP_SYS_ADMIN`.
+const OF_SYSCTLS: u64 = 1 << 12 | 1 << 19 | 1 << 21;
+
+/// Most nodes need none of it, so that it is no problem not to have it.
+pub(super) fn kernel(powers: Powers) -> Finding {
+    let sysctls = powers.capabilities & OF_SYSCTLS == OF_SYSCTLS;
+    // The files of `/proc/sys` are root's, whatever capabilities others have.
+    let files = powers.is_root && !powers.are_files_locked;
+    let found = match (sysctls, files) {
+        (true, true) => "runs can change what the node's manifest lists",
+        (true, false) => "runs can change sysctls of their own network, and no files of this host",
+        (false, true) => {
+            "runs can change files of this host, and their sysctls only as their jobs declare them"
+        }
+        (false, false) => {
+            "runs get the sysctls that their jobs declare and change nothing else; docs/node.md says what it takes"
+        }
+    };
+    Finding::good("kernel", found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +170,21 @@ mod tests {
         assert_eq!(off(-2500, 10).health, Health::Warning);
         assert!(off(-2500, 10).found.contains("2.5 s behind"));
         assert_eq!(off(120_000, 10).health, Health::Bad);
+    }
+
+    #[test]
+    fn what_can_be_changed_of_the_kernel_follows_from_what_the_agent_is() {
+        let found = |is_root, capabilities, are_files_locked| {
+            kernel(Powers { is_root, capabilities, are_files_locked }).found
+        };
+        assert!(found(true, u64::MAX, false).contains("what the node's manifest lists"));
+        assert!(found(true, u64::MAX, true).contains("no files"));
+        assert!(found(true, u64::MAX & !(1 << 21), false).contains("only as their jobs declare"));
+        assert!(
+            found(false, u64::MAX, false).contains("no files"),
+            "capabilities are not enough for /proc/sys"
+        );
+        assert!(found(false, 0, false).contains("docs/node.md"));
     }
 
     #[test]

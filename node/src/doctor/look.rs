@@ -51,6 +51,7 @@ pub async fn examine(args: RunArgs) -> Vec<Finding> {
     findings.push(folder(&settings.state_dir));
     findings.push(disk(&settings.state_dir));
     findings.extend(engine);
+    findings.push(kernel());
     findings.extend(reconciler);
     findings.extend(agent);
     findings
@@ -72,6 +73,21 @@ fn unsettled(error: &SettingsError) -> Finding {
         SettingsError::Form(..) => ("configuration", "correct the line that is named"),
     };
     Finding::bad(check, chain(error), remedy)
+}
+
+/// What this user may change of the kernel, should the node's manifest list something.
+fn kernel() -> Finding {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let is_locked = |path| {
+        rustix::fs::statvfs(path)
+            .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    };
+    judge::kernel(judge::Powers {
+        is_root: rustix::process::geteuid().is_root(),
+        capabilities: held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok()).unwrap_or(0),
+        are_files_locked: is_locked("/proc/sys") || is_locked("/sys"),
+    })
 }
 
 /// Whether the state folder can be written. It is not made: that is the agent's to do.

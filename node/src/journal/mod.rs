@@ -6,6 +6,7 @@
 
 mod images;
 mod instructions;
+mod kernel;
 mod notes;
 mod outbox;
 mod rebuild;
@@ -32,6 +33,7 @@ use tracing::error;
 
 use crate::{clock, runtime::chain};
 
+pub use kernel::Changed;
 pub use outbox::PendingEvent;
 pub use rebuild::Rebuilt;
 pub use runs::{OpenRun, Settlement};

@@ -4,6 +4,7 @@
 //! RUN         where a run stands, and its events; until the reconciler has all of them
 //! accounts    up to where each job's occurrences are settled and reported, or a little less
 //! snapshot    the latest snapshot of the desired state
+//! kernel      files of the host that runs have changed, and what they are to hold again
 //! said-PLACE  what people said to this node, there or here
 //! ```
 //!
@@ -26,7 +27,7 @@ use almanac_schemas::Instant;
 
 use crate::{run::RunKey, scheduler::Accounts, state_dir::RunDir};
 
-use super::{JournalError, UploadFile};
+use super::{Changed, JournalError, UploadFile, kernel};
 
 const ACCOUNTS: &str = "accounts";
 const SNAPSHOT: &str = "snapshot";
@@ -224,6 +225,36 @@ impl Notes {
     /// When it cannot be written.
     pub(super) fn note_said(&self, place: &str, said: &str) -> Result<(), JournalError> {
         self.write(&format!("said-{place}"), said.as_bytes())
+    }
+
+    /// The files that are to be put back, as far as that can be read.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub(super) fn changed(&self) -> Result<Vec<Changed>, JournalError> {
+        let Some(bytes) = self.read(kernel::NOTE)? else { return Ok(Vec::new()) };
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            warn!(%error, "the note of changed files cannot be read, and nothing of it is put back");
+            Vec::new()
+        }))
+    }
+
+    /// Writes the files that are to be put back.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub(super) fn note_changed(&self, changed: &[Changed]) -> Result<(), JournalError> {
+        if changed.is_empty() {
+            let path = self.0.join(kernel::NOTE);
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(JournalError::Note(path, error)),
+                _ => Ok(()),
+            };
+        }
+        let text = serde_json::to_vec(changed).map_err(|error| JournalError::row("changed files", error))?;
+        self.write(kernel::NOTE, &text)
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, JournalError> {

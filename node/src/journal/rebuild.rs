@@ -111,6 +111,9 @@ async fn fill(
             instructions::write(&mut transaction, place, &said).await?;
         }
     }
+    for changed in notes.changed()? {
+        super::kernel::write(&mut transaction, &changed).await?;
+    }
     for (key, note) in notes.runs()? {
         warn!(run = %key, "a run is taken over from its note, since the journal is lost");
         restore(&mut transaction, notes, &key, &note, 0, Some(now)).await?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use almanac_schemas::{
     JobSpec, NodeSpec, Occurrence, RunRole, Size,
     container::{Capability, Network},
+    kernel::{self, FilePattern, KernelFile, Setting},
     node::Limits,
 };
 
@@ -30,6 +31,9 @@ pub struct Policy {
     pub capabilities: Option<BTreeSet<Capability>>,
     /// The sysctls that jobs may set, where the node's manifest allows it.
     pub sysctls: Option<BTreeSet<String>>,
+    /// The files of the kernel that jobs may set, as the node's manifest has them, where that allows it.
+    #[serde(deserialize_with = "kernel_files")]
+    pub kernel_files: Option<Vec<String>>,
     /// Where images may come from.
     pub registries: Option<Vec<Source>>,
     /// The most CPUs of one container.
@@ -68,6 +72,8 @@ pub enum Ban {
     Unconfined(Capability, Network),
     /// A sysctl.
     Sysctl(String),
+    /// A file of the kernel.
+    KernelFile(String),
     /// Where its image comes from.
     Registry(Repository),
     /// The time at which it would run.
@@ -107,9 +113,12 @@ impl Policy {
             bans.push(ban);
         }
         // Kernel settings are made on the host of the job's own container.
-        if let (Some(allowed), Some(kernel), RunRole::Client) = (&self.sysctls, &job.kernel, role) {
-            let asked = kernel.sysctls.keys().filter(|sysctl| !allowed.contains(*sysctl));
-            bans.extend(asked.cloned().map(Ban::Sysctl));
+        if let (Some(kernel), RunRole::Client) = (&job.kernel, role) {
+            let sysctls = kernel.sysctls.keys().filter(|name| !self.allows_sysctl(name));
+            bans.extend(sysctls.cloned().map(Ban::Sysctl));
+            let allows = |path: &str| KernelFile::parse(path).is_ok_and(|file| self.allows_file(&file));
+            let files = kernel.files.keys().filter(|path| !allows(path));
+            bans.extend(files.cloned().map(Ban::KernelFile));
         }
         if let Some(sources) = &self.registries {
             let repository = Repository::of(&container.image);
@@ -119,6 +128,22 @@ impl Policy {
         }
         bans.extend(self.quiet_hours.iter().find_map(|quiet| quiet.meets(run)).map(Ban::Quiet));
         if bans.is_empty() { Ok(self.narrow(&node.limits)) } else { Err(Forbidden(bans)) }
+    }
+
+    /// Whether a kernel setting may be made, as far as this host is concerned.
+    pub fn allows(&self, setting: &Setting) -> bool {
+        match setting {
+            Setting::Sysctl(sysctl) => self.allows_sysctl(sysctl.as_str()),
+            Setting::File(file) => self.allows_file(file),
+        }
+    }
+
+    fn allows_sysctl(&self, name: &str) -> bool {
+        self.sysctls.as_ref().is_none_or(|allowed| allowed.contains(name))
+    }
+
+    fn allows_file(&self, file: &KernelFile) -> bool {
+        self.kernel_files.as_ref().is_none_or(|allowed| kernel::is_listed(allowed, file))
     }
 
     /// The smaller of the node's limits and this host's.
@@ -160,6 +185,7 @@ impl fmt::Display for Ban {
                 )
             }
             Self::Sysctl(sysctl) => write!(f, "the host does not allow the sysctl `{sysctl}`"),
+            Self::KernelFile(path) => write!(f, "the host does not allow the kernel's file `{path}`"),
             Self::Registry(repository) => write!(f, "the host does not allow images from `{repository}`"),
             Self::Quiet(hours) => {
                 let instant = |instant: chrono::DateTime<chrono::Utc>| almanac_schemas::Instant(instant);
@@ -191,6 +217,15 @@ fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D:
 
 fn upload_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D::Error> {
     more_than_nothing::<D, _>(Size::deserialize(deserializer)?, &Size::from_bytes(16 << 10), "2MiB")
+}
+
+/// A pattern that stands for nothing would forbid what its writer meant to allow.
+fn kernel_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let patterns = Vec::<String>::deserialize(deserializer)?;
+    match patterns.iter().find_map(|pattern| Some((pattern, FilePattern::parse(pattern).err()?))) {
+        Some((pattern, error)) => Err(de::Error::custom(format!("`{pattern}`: {error}"))),
+        None => Ok(Some(patterns)),
+    }
 }
 
 fn pids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {

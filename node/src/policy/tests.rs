@@ -85,6 +85,13 @@ fn images_and_sysctls_are_those_that_are_named() {
     let sets = job("", r#","kernel":{"sysctls":{"net.ipv4.tcp_congestion_control":"bbr"}}"#);
     assert_eq!(refusal(&policy(r#"sysctls = ["net.ipv4.tcp_congestion_control"]"#), &node(""), &sets), "");
     assert!(refusal(&policy("sysctls = []"), &node(""), &sets).contains("tcp_congestion_control"));
+    let files =
+        job("", r#","kernel":{"files":{"/proc/sys/vm/swappiness":"1","/proc/sys/vm/laptop_mode":"1"}}"#);
+    assert_eq!(refusal(&Policy::default(), &node(""), &files), "");
+    assert_eq!(refusal(&policy(r#"kernel-files = ["/proc/sys/vm/*"]"#), &node(""), &files), "");
+    let some = refusal(&policy(r#"kernel-files = ["/proc/sys/vm/s*"]"#), &node(""), &files);
+    assert!(some.contains("laptop_mode") && !some.contains("swappiness"), "{some}");
+    assert!(refusal(&policy("kernel-files = []"), &node(""), &files).contains("swappiness"));
 }
 
 #[test]
@@ -167,6 +174,8 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
         ("memory = \"much\"", "is not a size"),
         ("pids = 0", "such as `256`"),
         ("capabilities = [\"CAP_NET_RAW\"]", "without `CAP_`"),
+        ("kernel-files = [\"/etc/*\"]", "/sys/module/NAME/parameters/NAME"),
+        ("kernel-files = [\"/proc/sys/vm/../kernel/*\"]", "without `.`"),
         ("registries = [\"https://x.org\"]", "`registry.example.org`"),
         ("quiet-hours = [{ daily = \"22:00\" }]", "`22:00-06:00`"),
         ("quiet-hours = [{ daily = \"22:00-22:00\" }]", "two different times"),

@@ -122,6 +122,8 @@ pub enum Observation {
     ImageMissing(String),
     /// The container could not be made or started.
     NotStarted(String),
+    /// A kernel setting that it declares could not be made.
+    KernelRefused(String),
     /// The start deadline passed.
     TooLate {
         /// Whether no agent was there then.
@@ -199,6 +201,9 @@ impl State {
             }
             (Self::Deploying, Observation::NotStarted(message)) => {
                 finished(&failed(Reason::Runtime, message), now)
+            }
+            (Self::Deploying, Observation::KernelRefused(message)) => {
+                finished(&failed(Reason::Kernel, message), now)
             }
             (Self::Deploying, Observation::TooLate { offline }) => {
                 let (reason, message) = match offline {

@@ -1,7 +1,11 @@
 //! Carries out one run, from where it stands to the point where its files are queued. It decides
 //! nothing: it does what the state asks for, and journals what it sees before it goes on.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -14,11 +18,13 @@ use tracing::{info, warn};
 use almanac_schemas::Size;
 
 use crate::{
+    api::{self, Desk, Serving},
     artifacts::{self, Packed},
     backoff::Backoff,
     clock,
     container::{self, ContainerName},
     journal::{Journal, JournalError},
+    kernel::{Kernel, access::blamed},
     logs::{LogFiles, Reading},
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
@@ -60,6 +66,8 @@ pub struct Tools {
     pub ready: watch::Sender<BTreeSet<RunKey>>,
     /// What the node measures.
     pub telemetry: Telemetry,
+    /// The kernel, as runs may set it.
+    pub kernel: Kernel,
 }
 
 /// Says that a run is to end, once it is.
@@ -108,6 +116,8 @@ struct Worker {
     dir: RunDir,
     interrupted: Interrupted,
     measurement: Measurement,
+    /// The run's socket, as long as its container may be there.
+    api: Mutex<Option<Serving>>,
 }
 
 impl Worker {
@@ -115,7 +125,31 @@ impl Worker {
         let key = order.key();
         let measurement = tools.traffic.measurement(key, order.spec.exclusive);
         let (name, dir) = (ContainerName::of(&key), tools.state_dir.run(&key));
-        Self { name, dir, tools, order, interrupted, measurement }
+        Self { name, dir, tools, order, interrupted, measurement, api: Mutex::default() }
+    }
+
+    /// Answers the run on its socket, and lets it have kernel settings. A run goes on without.
+    async fn open(&self) {
+        self.tools.kernel.begin(self.order.key()).await;
+        let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
+        if api.is_some() {
+            return;
+        }
+        let served = Facts::of(&self.order).to_json().and_then(|facts| {
+            let Tools { telemetry, kernel, .. } = &self.tools;
+            let desk = Desk::new(self.order.clone(), facts, telemetry.clone(), kernel.clone());
+            api::serve(&self.dir.files().api, desk)
+        });
+        match served {
+            Ok(serving) => *api = Some(serving),
+            Err(error) => warn!(run = %self.order.key(), %error, "a run cannot be answered on its socket"),
+        }
+    }
+
+    /// Ends the run's socket and puts back what it changed on the host.
+    async fn close(&self) {
+        drop(self.api.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.tools.kernel.end(self.order.key()).await;
     }
 
     /// Waits until the run is to end, for ever if it is not.
@@ -132,6 +166,11 @@ impl Worker {
         let points = &self.tools.points;
         let mut recording: Option<Recording> = None;
         loop {
+            match &state {
+                State::Deploying => {}
+                State::Running { .. } | State::Stopping { .. } => self.open().await,
+                State::Collecting { .. } | State::Delivering { .. } | State::Finished => self.close().await,
+            }
             let observation = match &state {
                 State::Deploying => self.deploy().await?,
                 State::Running { .. } => {
@@ -205,6 +244,11 @@ impl Worker {
                 Err(error) => error,
             };
             if !failure.passes() || self.is_too_late() {
+                let message = chain(&failure);
+                if let Some(sysctl) = blamed(&self.order, &message) {
+                    let message = format!("the sysctl `{sysctl}` of the job cannot be set: {message}");
+                    return Ok(Observation::KernelRefused(message));
+                }
                 return Ok(Observation::NotStarted(chain(&failure)));
             }
             warn!(run = %self.order.key(), error = chain(&failure), "a run cannot be started yet; trying again");
@@ -239,6 +283,10 @@ impl Worker {
             interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
             ready = self.make_ready() => ready?,
         };
+        self.open().await;
+        if let Err(error) = self.tools.kernel.check(&self.order).await {
+            return Ok(Observation::KernelRefused(chain(&error)));
+        }
         if let Some(digest) = digest {
             journal.set_image_digest(&self.order.key(), &digest).await?;
         }
@@ -270,6 +318,9 @@ impl Worker {
                 Ok(by) => held = Some(by),
                 Err(omission) => return Ok(Observation::Omitted(omission)),
             }
+        }
+        if let Err(error) = self.tools.kernel.apply(&self.order).await {
+            return Ok(Observation::KernelRefused(chain(&error)));
         }
         if let Some(held) = &held {
             held.write(self.dir.path())?;

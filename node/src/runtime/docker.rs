@@ -384,6 +384,21 @@ impl Runtime for Docker {
         .boxed()
     }
 
+    fn process<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<Option<i32>, RuntimeError>> {
+        async move {
+            match self.client.inspect_container(name.as_str(), None::<InspectContainerOptions>).await {
+                Ok(container) => {
+                    let state = container.state.filter(|state| state.running == Some(true));
+                    let process = state.and_then(|state| i32::try_from(state.pid?).ok());
+                    Ok(process.filter(|process| *process > 0))
+                }
+                Err(error) if status(&error) == Some(404) => Ok(None),
+                Err(error) => Err(engine("look at the container", error)),
+            }
+        }
+        .boxed()
+    }
+
     fn list(&self) -> BoxFuture<'_, Result<Vec<RunKey>, RuntimeError>> {
         async {
             let filters = HashMap::from([("label", vec![format!("{AGENT_LABEL}={}", self.agent)])]);

@@ -74,6 +74,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes a container. One that does not exist is no error.
     fn remove<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
+    /// The first process of a container that runs; nothing where there is none.
+    fn process<'a>(&'a self, _name: &'a ContainerName) -> BoxFuture<'a, Result<Option<i32>, RuntimeError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// The runs of this node that have a container.
     fn list(&self) -> BoxFuture<'_, Result<Vec<RunKey>, RuntimeError>>;
 

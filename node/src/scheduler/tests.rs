@@ -186,7 +186,7 @@ fn what_cannot_or_must_not_run_is_skipped() {
     for (rest, reason) in [
         (r#","trigger":{"when":"nosuch > 1"}"#, "unsupported"),
         (r#","trigger":{"when":"true"}"#, "cordoned"),
-        (r#","kernel":{}"#, "unsupported"),
+        (r#","kernel":{}"#, "cordoned"),
         (r#","server":{"node":"m","container":{"image":"x"}}"#, "unsupported"),
         ("", "cordoned"),
     ] {

@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod api;
 mod busy;
 mod cleanup;
 mod commands;
@@ -24,6 +25,7 @@ mod housekeeping;
 mod images;
 mod instructions;
 mod jitter;
+mod kernel;
 mod keygen;
 mod length;
 mod logs;

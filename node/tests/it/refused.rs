@@ -55,14 +55,13 @@ fn a_job_that_needs_what_this_agent_cannot_do_never_runs_without_it() {
     world.declare([
         job("server").spec("server", json!({"node": "paris-01", "container": {"image": "x"}})),
         job("trigger").spec("trigger", json!({"when": "a_newer.provider > 1"})),
-        job("kernel").spec("kernel", json!({"sysctls": {"net.ipv4.tcp_congestion_control": "bbr"}})),
         job("peer")
             .spec("server", json!({"node": "paris-01", "container": {"image": "x"}}))
             .role(v1::Role::Server),
         job("plain"),
     ]);
     world.start();
-    for name in ["server", "trigger", "kernel"] {
+    for name in ["server", "trigger"] {
         let run = world.wait_end(name);
         assert_eq!(run.end(), Some((Phase::Skipped, Reason::Unsupported)));
         assert!(run.last().message.contains(name), "{}", run.last().message);

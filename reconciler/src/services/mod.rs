@@ -7,6 +7,7 @@ mod files;
 mod heartbeat;
 mod instruct;
 mod keep;
+mod kernel;
 mod live;
 mod logs;
 mod message;

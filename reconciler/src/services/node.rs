@@ -23,7 +23,7 @@ use crate::{
     watch,
 };
 
-use super::{Context, context::within, heartbeat, live, logs, message, refuse};
+use super::{Context, context::within, heartbeat, kernel, live, logs, message, refuse};
 
 /// How long an upload may be silent. What has arrived is kept, and the agent goes on from there.
 const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
@@ -249,6 +249,14 @@ impl NodeService for NodeCalls {
         let Granted { offset, grant } = within(grant).await?;
         let request = grant.map(message::signed_request);
         Ok(Response::new(v1::GrantPartResponse { offset, request }))
+    }
+
+    async fn authorize_kernel(
+        &self,
+        request: Request<v1::AuthorizeKernelRequest>,
+    ) -> Result<Response<v1::AuthorizeKernelResponse>, Status> {
+        let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
+        kernel::authorize(&self.0, &node, &caller, request.into_inner()).await.map(Response::new)
     }
 }
 

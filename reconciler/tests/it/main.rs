@@ -22,6 +22,7 @@ mod harness;
 mod history;
 mod instructions;
 mod judged;
+mod kernel;
 mod limits;
 mod listening;
 mod live;

@@ -55,6 +55,7 @@ enum Call {
     Upload,
     StreamLogs,
     GrantPart,
+    AuthorizeKernel,
     CommitUpload,
 }
 
@@ -242,6 +243,14 @@ impl Wire {
                     ..Default::default()
                 }))
             }
+            Call::AuthorizeKernel => {
+                ask!(agents.authorize_kernel(v1::AuthorizeKernelRequest {
+                    node: name("london-01"),
+                    run_id: bobs,
+                    role: v1::Role::Client.into(),
+                    ..Default::default()
+                }))
+            }
             Call::CommitUpload => {
                 ask!(
                     agents.commit_upload(v1::CommitUploadRequest {
@@ -322,6 +331,7 @@ async fn every_call_by_every_caller() {
         (Call::Upload,           [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::StreamLogs,       [NO,         NO,    NO,                NO,           OK,     NO]),
         (Call::GrantPart,        [NO,         NO,    NO,                NO,           NF,     NO]),
+        (Call::AuthorizeKernel,  [NO,         NO,    NO,                NO,           IN,     NO]),
         (Call::CommitUpload,     [NO,         NO,    NO,                NO,           OK,     NO]),
     ];
     let audience = limits::DEFAULT_AUDIENCE;

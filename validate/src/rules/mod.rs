@@ -37,6 +37,7 @@ pub(crate) fn check(context: &Context<'_>, known: &mut Known) -> Vec<Draft> {
         references::check,
         ranges::check,
         settings::check,
+        kernel::check_nodes,
         store::check,
     ];
     let Known { sound, quiet } = known;

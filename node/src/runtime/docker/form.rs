@@ -63,6 +63,7 @@ pub(super) fn body(docker: &Docker, spec: &ContainerSpec, command: Vec<String>) 
         memory: spec.resources.memory.map(bytes),
         // The same as the memory: no swap on top of it.
         memory_swap: spec.resources.memory.map(bytes),
+        sysctls: (!spec.sysctls.is_empty()).then(|| spec.sysctls.clone().into_iter().collect()),
         pids_limit: spec.resources.pids.map(|pids| i64::from(pids).max(1)),
         ..HostConfig::default()
     };

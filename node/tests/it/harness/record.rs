@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use almanac_proto::{
     convert,
-    v1::{self, HeartbeatRequest, RunEvent},
+    v1::{self, AuthorizeKernelRequest, HeartbeatRequest, RunEvent},
 };
 use almanac_schemas::{JobName, NodeName, Phase, Reason, RunId};
 
@@ -38,6 +38,8 @@ pub(crate) struct Record {
     pub(crate) telemetry_open: usize,
     /// How often a node only said on one that it is there.
     pub(crate) signs_of_life: usize,
+    /// What runs asked of their kernel, in the order of its arrival.
+    pub(crate) kernel: Vec<AuthorizeKernelRequest>,
     /// What an agent must never do.
     pub(crate) violations: Vec<String>,
 }

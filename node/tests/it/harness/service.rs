@@ -20,15 +20,15 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use almanac_proto::{
     convert, limits, token,
     v1::{
-        Artifact, BeginUploadRequest, BeginUploadResponse, CommitUploadRequest, CommitUploadResponse,
-        DirectUpload, GrantPartRequest, GrantPartResponse, HeartbeatRequest, HeartbeatResponse, Instructions,
-        LogRequests, Orbits, Phase, Reading, Renewal, ReportRunsRequest, ReportRunsResponse, SentPart,
-        SignedRequest, Snapshot, StreamLogsRequest, StreamTelemetryRequest, StreamTelemetryResponse,
-        UploadRequest, UploadResponse, WatchDesiredStateRequest, WatchDesiredStateResponse, Weather,
-        node_service_server::NodeService,
+        Artifact, AuthorizeKernelRequest, AuthorizeKernelResponse, BeginUploadRequest, BeginUploadResponse,
+        CommitUploadRequest, CommitUploadResponse, DirectUpload, GrantPartRequest, GrantPartResponse,
+        HeartbeatRequest, HeartbeatResponse, Instructions, LogRequests, Orbits, Phase, Reading, Renewal,
+        ReportRunsRequest, ReportRunsResponse, SentPart, SignedRequest, Snapshot, StreamLogsRequest,
+        StreamTelemetryRequest, StreamTelemetryResponse, UploadRequest, UploadResponse,
+        WatchDesiredStateRequest, WatchDesiredStateResponse, Weather, node_service_server::NodeService,
     },
 };
-use almanac_schemas::{NodeName, PublicKey};
+use almanac_schemas::{NodeName, PublicKey, RunId};
 
 use super::{
     Record,
@@ -64,6 +64,8 @@ pub(crate) struct Faults {
     pub(crate) lost_answers: Vec<(&'static str, Handle)>,
     /// Files go to this store themselves.
     pub(crate) direct: Option<Arc<Mutex<Shelf>>>,
+    /// Why runs may have no kernel settings.
+    pub(crate) refuse_kernel: Option<String>,
     /// An upload is cut off, once, when this many bytes of a file are there.
     pub(crate) cut_at: Option<u64>,
 }
@@ -429,6 +431,24 @@ impl NodeService for Service {
             expires_at: Some(convert::timestamp(Utc::now() + TimeDelta::minutes(10))),
         };
         Ok(Response::new(GrantPartResponse { offset, request: Some(request) }))
+    }
+
+    async fn authorize_kernel(
+        &self,
+        request: Request<AuthorizeKernelRequest>,
+    ) -> Result<Response<AuthorizeKernelResponse>, Status> {
+        self.0.enter("kernel", &request).await?;
+        self.0.is_node(&request.get_ref().node)?;
+        let request = request.into_inner();
+        let at = convert::instant("scheduled_at", request.scheduled_at.as_ref()).unwrap();
+        if RunId::new(&request.job.parse().unwrap(), &self.0.node, at).to_string() != request.run_id {
+            return Err(self.0.violation(format!("it asks for a run that is none: {request:?}")));
+        }
+        self.0.record().kernel.push(request);
+        let reason = self.0.faults().refuse_kernel.clone();
+        let response =
+            AuthorizeKernelResponse { allowed: reason.is_none(), reason: reason.unwrap_or_default() };
+        Ok(Response::new(response))
     }
 }
 
