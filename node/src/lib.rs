@@ -7,6 +7,7 @@
 //!   [`policy`] is the last word of the host's owner, [`instructions`] what people say beside the repository.
 //! - [`journal`] is what makes each instant run once: what is to be done is recorded before it is done.
 //! - [`telemetry`]: what the node measures about itself, for triggers and records.
+//! - [`api`] answers runs, and [`kernel`] is what they may set and what is put back.
 //! - [`logs`] keeps what runs write, within a bound.
 //! - [`agent`] puts everything together; [`dispatcher`] is its centre.
 //!
@@ -29,6 +30,7 @@
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online, rate and exclusive runs (watch, [`traffic`]) | journal; wakes the reporter | on the token |
+//! | socket of a run, one per run, and its connections ([`api`]) | worker | requests of the run; what is measured (broadcast) | answers; what it sets ([`kernel`]) | dropped with its run's container, or with the worker |
 //! | sender, one per file on its way ([`upload`]) | uploader | rate and exclusive runs (watch) | | when the file is sent or is not; dropped with the uploader |
 //!
 //! Each may be cut off at any instant: what it has not journaled is done again at the next start,

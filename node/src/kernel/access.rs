@@ -25,7 +25,7 @@ use almanac_schemas::{
 use crate::{
     container::{ContainerName, View},
     journal::{Journal, JournalError, OpenRun},
-    link::{Link, problem},
+    link::{Link, problem, settled},
     policy::Policy,
     run::{Order, RunKey},
     runtime::{Runtime, chain},
@@ -235,7 +235,8 @@ impl Kernel {
         };
         let mut client = link.client();
         let asked = time::timeout(PATIENCE, client.authorize_kernel(Link::request(request))).await;
-        match asked.unwrap_or_else(|_| Err(Status::unavailable("it does not answer in time"))) {
+        let late = |_| Err(Status::unavailable("it does not answer in time"));
+        match asked.unwrap_or_else(late).map_err(settled) {
             Ok(answer) => {
                 let v1::AuthorizeKernelResponse { allowed, reason } = answer.into_inner();
                 if allowed { Answer::Allowed } else { Answer::Refused(reason) }
