@@ -39,6 +39,8 @@ pub struct ConfigSpec {
     pub satellites: Option<SatelliteSource>,
     /// Bounds on every job's schedule.
     pub schedule: ScheduleBounds,
+    /// Where one-shot runs go whose node is in scavenger mode.
+    pub scavenger: Rescheduling,
     /// What is asked of commits.
     pub commits: CommitRules,
     /// How much one commit may remove.
@@ -177,6 +179,23 @@ impl Default for ScheduleBounds {
             min_length: Duration::from_secs(10),
             max_length: Duration::from_secs(86_400),
         }
+    }
+}
+
+/// Where one-shot runs go that a node's owner wanted the link instead of: to the nearest time that is free on all of their
+/// nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Rescheduling {
+    /// How long after it is moved a run starts at the earliest: from `10s` to `7d`.
+    pub delay: Duration,
+    /// How long after its `at` a run whose schedule has no `end` starts at the latest: from `1h` to `366d`.
+    pub within: Duration,
+}
+
+impl Default for Rescheduling {
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(30 * 60), within: Duration::from_secs(30 * 86_400) }
     }
 }
 

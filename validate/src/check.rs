@@ -5,7 +5,7 @@ use std::{cell::OnceCell, sync::Arc};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    Finding, Related, Severity, Source, Testbed,
+    Finding, Moved, Related, Severity, Source, Testbed,
     allow::Allowances,
     flood,
     places::Positions,
@@ -78,8 +78,14 @@ pub struct Checker {
 impl Checker {
     /// Checks the next tree.
     pub fn check(&mut self, sources: &[Arc<Source>], now: DateTime<Utc>) -> Report {
+        self.check_with(sources, &[], now)
+    }
+
+    /// The same, where some runs take place at another time than the one that is declared: what is in their way is a
+    /// finding, too.
+    pub fn check_with(&mut self, sources: &[Arc<Source>], moved: &[Moved], now: DateTime<Utc>) -> Report {
         let sources = sorted(sources);
-        report(&sources, &Context::new(&sources, now), &mut self.known)
+        report(&sources, &Context::new(&sources, now).with_moved(moved), &mut self.known)
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`walk()`] is the only thing here that reads files.
 //! - [`revision`] reads the same out of the history of a Git repository. [`novelty`] compares the findings of
 //!   two trees, [`plan`] what they declare, and [`ownership`] says who may make such a change.
+//! - [`Moved`] is a run that takes place at another time than the one that is declared.
 //! - [`calendar`] says when the nodes of a checked testbed are reserved, and when they are free.
 //! - [`render`] turns findings into text for people and for programs.
 //!
@@ -28,6 +29,7 @@ mod edits;
 mod finding;
 mod fix;
 mod flood;
+mod moved;
 pub mod novelty;
 pub mod ownership;
 mod places;
@@ -53,6 +55,7 @@ pub use codeowners::codeowners;
 pub use declared::{Declared, Key};
 pub use finding::{Edit, Finding, Fix, Location, Related, Severity};
 pub use fix::{Fixed, fix, fix_change};
+pub use moved::Moved;
 pub use rule::{Rule, UnknownRule};
 pub use source::Source;
 pub use testbed::{Assignment, NodeEntry, Testbed};

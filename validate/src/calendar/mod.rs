@@ -12,6 +12,7 @@
 mod gaps;
 mod hours;
 mod merge;
+mod nearest;
 mod node;
 mod offsets;
 mod period;
@@ -19,6 +20,7 @@ mod period;
 pub use gaps::{first_fit, gaps, rounded};
 pub use hours::{FewerHours, fewer_hours};
 pub use merge::in_order;
+pub use nearest::nearest;
 pub use node::{Calendar, Claimant, Entry, UnknownNode, Utilisation, What, claimants, entries};
 pub use offsets::{FreeCron, Offsets, free_crons, longest};
 pub use period::{Period, PeriodError};

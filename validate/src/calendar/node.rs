@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{first_fit, in_order};
 use crate::{
-    Assignment, Testbed,
+    Assignment, Moved, Testbed,
     suggest::{did_you_mean, nearest},
 };
 
@@ -113,6 +113,27 @@ impl<'a> Calendar<'a> {
             }
         }
         calendars.into_values().collect()
+    }
+
+    /// The same, with runs that were moved and still are what a testbed declares.
+    #[must_use]
+    pub fn with_moved<'m>(
+        mut self,
+        testbed: &'a Testbed,
+        moved: impl IntoIterator<Item = &'m Moved>,
+    ) -> Self {
+        for run in moved.into_iter().filter(|run| run.stands(testbed)) {
+            let Some((job, spec)) = testbed.jobs.get_key_value(&run.job) else { continue };
+            let Some(schedule) = run.schedule(spec) else { continue };
+            let here = run.places(spec).filter(|(node, _)| *node == self.node);
+            self.streams.extend(
+                here.map(|(_, role)| Stream {
+                    schedule: schedule.clone(),
+                    what: What::Run { job, spec, role },
+                }),
+            );
+        }
+        self
     }
 
     /// A calendar on which no job is yet.

@@ -12,7 +12,7 @@ use almanac_schemas::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    NodeEntry, Rule, Source, Testbed,
+    Moved, NodeEntry, Rule, Source, Testbed,
     document::Content,
     places::{Change, Focus, Remedy, Spot},
 };
@@ -34,6 +34,8 @@ pub(crate) struct Context<'a> {
     pub(crate) jobs: BTreeMap<&'a str, Declared<'a, Job>>,
     /// The jobs that stand as they stood before a change: what is in their way has to make room.
     standing: BTreeSet<&'a str>,
+    /// The runs that take place at another time than the one that is declared.
+    pub(crate) moved: &'a [Moved],
     config: Option<Declared<'a, Config>>,
     default_config: Arc<ConfigSpec>,
 }
@@ -108,6 +110,7 @@ impl<'a> Context<'a> {
             nodes: BTreeMap::new(),
             jobs: BTreeMap::new(),
             standing: BTreeSet::new(),
+            moved: &[],
             config: None,
             default_config: Arc::default(),
         };
@@ -128,6 +131,11 @@ impl<'a> Context<'a> {
         let names = self.whole_jobs().filter(|(job, _)| stood(job));
         self.standing = names.map(|(job, _)| job.metadata.name.as_str()).collect();
         self
+    }
+
+    /// The same, with runs that were moved.
+    pub(crate) fn with_moved(self, moved: &'a [Moved]) -> Self {
+        Self { moved, ..self }
     }
 
     /// Whether a job stands as it stood before the change. Without a change, none does.

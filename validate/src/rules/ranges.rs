@@ -21,6 +21,13 @@ const LEAST_RATE: Size = Size::from_bytes(16 << 10);
 /// what is longer nobody remembers what was declared.
 const OFFLINE: RangeInclusive<Duration> = Duration::from_secs(600)..=Duration::from_secs(90 * 86_400);
 
+/// How long after it is moved a run may start at the earliest. Less does not reach a node whose connection breaks at the
+/// wrong moment; after more than the most nobody expects it any more.
+const DELAY: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(7 * 86_400);
+
+/// For how long a time is looked for to which a run is moved. It is a search, instant by instant.
+const WITHIN: RangeInclusive<Duration> = Duration::from_secs(3_600)..=Duration::from_secs(366 * 86_400);
+
 /// From the deepest point of the sea to where space begins, in metres.
 const ELEVATION: RangeInclusive<f64> = -11_000.0..=100_000.0;
 
@@ -85,6 +92,14 @@ pub(super) fn check(context: &Context<'_>, drafts: &mut Vec<Draft>) {
                 place,
                 format!("nodes cannot be offline for {offline}: it is not between {least} and {most}"),
             );
+        }
+        let scavenger = &config.spec.scavenger;
+        for (key, found, range) in [("delay", scavenger.delay, DELAY), ("within", scavenger.within, WITHIN)] {
+            if !range.contains(&found) {
+                let (least, most) = (range.start(), range.end());
+                let message = format!("a {key} of {found} is not between {least} and {most}");
+                report(place.key("spec").key("scavenger").key(key), message);
+            }
         }
     }
 }

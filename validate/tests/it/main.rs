@@ -15,6 +15,7 @@ mod formats;
 mod git;
 mod hook;
 mod incremental;
+mod moved;
 mod nasty;
 mod order;
 mod outputs;

@@ -2,6 +2,7 @@
 //! maintenance windows keep out of each other's way.
 
 mod advice;
+mod moved;
 mod quiet;
 mod wording;
 
@@ -64,6 +65,7 @@ pub(super) fn check(context: &Context<'_>, sound: &Sound, quiet: &mut Quiet, dra
     // Of two in each other's way, the later one is to move: one that a change brings, if it is a change.
     jobs.sort_by_key(|job| (!context.stands(job.job), job.place.file, job.place.spot.document));
     let calendars = calendars(context, &jobs);
+    moved::check(context, &jobs, &calendars, drafts);
 
     // What a node's claims are computed to is dropped again with the node.
     let found: Vec<_> = calendars
