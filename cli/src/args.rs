@@ -148,6 +148,23 @@ pub enum Nodes {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Take a node's link from exclusive runs, or give it back
+    ///
+    /// Exclusive runs that go on are stopped, and none starts; runs that share the node go on. One-shot runs move to the
+    /// nearest time that is free on all of their nodes, others are recorded as aborted or skipped. The node's owner and
+    /// admins may. An agent that is offline hears of it when it is back.
+    Scavenge {
+        /// Its name
+        name: NodeName,
+        /// Whether its owner wants its link
+        switch: Switch,
+        /// Why: `nodes show` shows it to whoever wonders, and it is recorded with each run that is stopped or does not start
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+        /// It ends by itself after this time, such as `90s`, `2h` or `1d12h`; absent: it does not
+        #[arg(long = "for", value_name = "DURATION", value_parser = length)]
+        length: Option<Duration>,
+    },
     /// List the commits that changed a node, the latest first
     History {
         /// Its name; also of one that was removed
@@ -483,6 +500,15 @@ pub struct NodeWish {
     /// It ends by itself after this time, such as `90s`, `2h` or `1d12h`; absent: it does not
     #[arg(long = "for", value_name = "DURATION", value_parser = length)]
     pub length: Option<Duration>,
+}
+
+/// Whether something is to be so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is
+    On,
+    /// It is not
+    Off,
 }
 
 /// Why the syncs are to be held, and for how long.

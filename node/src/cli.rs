@@ -39,6 +39,13 @@ pub enum Command {
     Drain(DrainArgs),
     /// Let new runs start here again, if the reconciler and the node's manifest let them
     Uncordon(Which),
+    /// Take this host's link from exclusive runs, or give it back
+    ///
+    /// Whatever the reconciler says, and also while it cannot be reached. What is exclusive and runs is stopped at once; one-shot
+    /// runs are moved to another time, others are recorded as aborted or skipped. Runs that share the node go on. It holds
+    /// until `scavenge off`, or as long as it is said to, also after the agent was started again.
+    #[command(subcommand)]
+    Scavenge(Scavenge),
     /// Keep what a process writes; the process runtime starts it
     #[command(name = pump::SUBCOMMAND, hide = true)]
     PumpLog(PumpArgs),
@@ -94,6 +101,29 @@ pub struct DrainArgs {
     /// What runs has so much time to end, and is stopped then
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub deadline: Duration,
+}
+
+/// Whether the host's owner wants its link.
+#[derive(Debug, Subcommand)]
+pub enum Scavenge {
+    /// Stop exclusive runs, and let none start
+    On(ScavengeArgs),
+    /// Let exclusive runs start here again, if the reconciler lets them
+    Off(Which),
+}
+
+/// Why the host's owner wants its link, and for how long.
+#[derive(Debug, Args)]
+pub struct ScavengeArgs {
+    /// Which agent.
+    #[command(flatten)]
+    pub which: Which,
+    /// Why: it is recorded with each run that is stopped or does not start
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    /// It ends by itself after this time, such as `90s`, `2h` or `1d12h`; absent: it does not
+    #[arg(long = "for", value_name = "DURATION")]
+    pub length: Option<Duration>,
 }
 
 /// What would be run, and how findings are written.

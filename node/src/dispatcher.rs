@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Cordon, Instant, NodeName, Reason, RunId, node::Limits};
+use almanac_schemas::{Cordon, Instant, NodeName, Reason, RunId, Scavenging, node::Limits};
 
 use crate::{
     backoff::Backoff,
@@ -44,6 +44,9 @@ pub enum OnStop {
 /// How often it is looked at what the host says of what is to run, at most: quiet hours begin and end.
 const LOOK_AHEAD: TimeDelta = TimeDelta::minutes(10);
 
+/// Takes whether what was said holds now.
+pub type Done = oneshot::Sender<Result<(), JournalError>>;
+
 /// Something that is said on this host.
 #[derive(Debug)]
 pub enum Word {
@@ -52,7 +55,14 @@ pub enum Word {
         /// What keeps them from it.
         cordon: Option<Cordon>,
         /// Told once it holds, or why it does not.
-        done: oneshot::Sender<Result<(), JournalError>>,
+        done: Done,
+    },
+    /// The owner says whether they want its link.
+    Scavenge {
+        /// Who wants it, and until when.
+        scavenging: Option<Scavenging>,
+        /// As of a cordon.
+        done: Done,
     },
     /// Somebody wants to know whether the dispatcher is alive.
     Alive(oneshot::Sender<()>),
@@ -123,7 +133,7 @@ impl Dispatcher {
                 }
             }
         }
-        let outlook = Outlook { cordon: dispatcher.said.here.clone(), ..Outlook::default() };
+        let outlook = Outlook::of(&dispatcher.said, Vec::new());
         dispatcher.held.send_replace(Held::of(dispatcher.desired.as_ref(), outlook));
         Ok(dispatcher)
     }
@@ -188,7 +198,7 @@ impl Dispatcher {
         };
         if self.looked_ahead.is_none_or(|at| (now - at).abs() >= LOOK_AHEAD) {
             self.looked_ahead = Some(now);
-            let outlook = Outlook { cordon: self.said.here.clone(), hindrances: hindrances(&situation) };
+            let outlook = Outlook::of(&self.said, hindrances(&situation));
             self.held.send_replace(Held::of(Some(desired), outlook));
         }
         let plan = scheduler::plan(&situation);
@@ -317,6 +327,11 @@ impl Dispatcher {
             None if self.said.there.cordon.is_some() => info!("new runs start again"),
             None => {}
         }
+        match &instructions.scavenging {
+            Some(scavenging) => info!(message = %scavenging, "no exclusive run goes on or starts"),
+            None if self.said.there.scavenging.is_some() => info!("exclusive runs start again"),
+            None => {}
+        }
         self.said.there = instructions;
     }
 
@@ -324,6 +339,10 @@ impl Dispatcher {
     async fn obey(&mut self, word: Word) {
         let (cordon, done) = match word {
             Word::Cordon { cordon, done } => (cordon, done),
+            Word::Scavenge { scavenging, done } => {
+                let _ = done.send(self.scavenge(scavenging).await);
+                return;
+            }
             Word::Alive(alive) => {
                 let _ = alive.send(());
                 return;
@@ -339,6 +358,18 @@ impl Dispatcher {
             self.held.send_modify(|held| held.outlook.cordon = cordon);
         }
         let _ = done.send(stored);
+    }
+
+    /// Takes whether the host's owner wants its link.
+    async fn scavenge(&mut self, scavenging: Option<Scavenging>) -> Result<(), JournalError> {
+        self.tools.journal.say_scavenging(scavenging.as_ref()).await?;
+        match &scavenging {
+            Some(scavenging) => info!(message = %scavenging, "no exclusive run goes on or starts"),
+            None => info!("as far as the host is concerned, exclusive runs start"),
+        }
+        self.said.scavenging_here.clone_from(&scavenging);
+        self.held.send_modify(|held| held.outlook.scavenging = scavenging);
+        Ok(())
     }
 
     /// Takes a snapshot, or says why not.

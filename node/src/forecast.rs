@@ -1,16 +1,21 @@
 //! What will become of the next occurrences, as far as it is known: what the host forbids is seen before it is due.
 
 use almanac_proto::{convert::timestamp, v1};
-use almanac_schemas::{Cordon, JobName, Reason, RunRole};
+use almanac_schemas::{Cordon, JobName, Reason, RunRole, Scavenging};
 use chrono::{DateTime, Utc};
 
-use crate::scheduler::{Decision, STEP, Situation, Verdict, judge};
+use crate::{
+    instructions::Said,
+    scheduler::{Decision, STEP, Situation, Verdict, judge},
+};
 
 /// What the host says of what is to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outlook {
     /// What its owner said keeps new runs off.
     pub cordon: Option<Cordon>,
+    /// Who said there that they want its link.
+    pub scavenging: Option<Scavenging>,
     /// The jobs whose next run will not start, in the order of their names.
     pub hindrances: Vec<Hindrance>,
 }
@@ -52,6 +57,13 @@ pub fn hindrances(situation: &Situation<'_>) -> Vec<Hindrance> {
     found
 }
 
+impl Outlook {
+    /// What is said, and what is known to come.
+    pub fn of(said: &Said, hindrances: Vec<Hindrance>) -> Self {
+        Self { cordon: said.here.clone(), scavenging: said.scavenging_here.clone(), hindrances }
+    }
+}
+
 impl From<&Outlook> for v1::Outlook {
     fn from(outlook: &Outlook) -> Self {
         let hindrance = |hindrance: &Hindrance| v1::Hindrance {
@@ -62,6 +74,7 @@ impl From<&Outlook> for v1::Outlook {
         };
         Self {
             cordon: outlook.cordon.clone().map(v1::Cordon::from),
+            scavenging: outlook.scavenging.clone().map(v1::Scavenging::from),
             hindrances: outlook.hindrances.iter().map(hindrance).collect(),
         }
     }
@@ -76,7 +89,7 @@ pub fn forecast<'a>(situation: &Situation<'a>, most_of_each: usize) -> Vec<Decis
         let settled = situation.accounts.get(&assignment.job).map(|settled| *settled + STEP);
         let mut from = settled.unwrap_or(situation.now).max(situation.now).max(assignment.since);
         for _ in 0..most_of_each {
-            let Some(next) = assignment.schedule.next(from) else { break };
+            let Some(next) = situation.next(assignment, from) else { break };
             if next.start >= situation.desired.valid_until {
                 break;
             }

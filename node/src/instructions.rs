@@ -8,10 +8,11 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{Cordon, Reason, RunId, job::OnRemove};
+use almanac_schemas::{Cordon, Reason, RunId, Scavenging, job::OnRemove};
 
 use crate::{
     desired::Desired,
+    moves::Move,
     run::{Interruption, Order},
 };
 
@@ -23,6 +24,12 @@ pub struct Instructions {
     pub cordon: Option<Cordon>,
     /// The runs that are to end.
     pub cancellations: Vec<Cancellation>,
+    /// The node's owner wants its link.
+    #[serde(default)]
+    pub scavenging: Option<Scavenging>,
+    /// The runs that start at another instant than their manifests say.
+    #[serde(default)]
+    pub moves: Vec<Move>,
 }
 
 /// A run that is to end.
@@ -44,6 +51,8 @@ pub struct Said {
     pub there: Instructions,
     /// On this host.
     pub here: Option<Cordon>,
+    /// On this host: its owner wants its link.
+    pub scavenging_here: Option<Scavenging>,
 }
 
 impl TryFrom<v1::Instructions> for Instructions {
@@ -57,6 +66,8 @@ impl TryFrom<v1::Instructions> for Instructions {
         Ok(Self {
             cordon: message.cordon.map(Cordon::try_from).transpose()?,
             cancellations: message.cancellations.into_iter().map(cancellation).collect::<Result<_, _>>()?,
+            scavenging: message.scavenging.map(Scavenging::try_from).transpose()?,
+            moves: message.moves.into_iter().map(Move::try_from).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -74,6 +85,15 @@ impl Said {
     /// What keeps new runs from starting at an instant.
     pub fn cordoned(&self, at: DateTime<Utc>) -> Option<&Cordon> {
         self.cordons().find(|cordon| cordon.holds(at))
+    }
+
+    fn scavengings(&self) -> impl Iterator<Item = &Scavenging> {
+        self.scavenging_here.iter().chain(&self.there.scavenging)
+    }
+
+    /// Who wants the node's link for themselves at an instant.
+    pub fn scavenging(&self, at: DateTime<Utc>) -> Option<&Scavenging> {
+        self.scavengings().find(|scavenging| scavenging.holds(at))
     }
 
     /// Why a run is to end that goes on, if it is.
@@ -95,6 +115,9 @@ impl Said {
             let message = "its job was removed from the repository".to_owned();
             return Some(Interruption { reason: Reason::Cancelled, message });
         }
+        if let Some(scavenging) = self.scavenging(now).filter(|_| order.spec.exclusive) {
+            return Some(Interruption { reason: Reason::Scavenger, message: scavenging.to_string() });
+        }
         let drain = self.cordons().find(|cordon| cordon.stops(now))?;
         Some(Interruption { reason: Reason::Cordoned, message: drain.to_string() })
     }
@@ -102,6 +125,7 @@ impl Said {
     /// When what was said means something else than now.
     pub fn changes_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let instants = self.cordons().flat_map(|cordon| [cordon.until, cordon.stop_at]);
+        let instants = instants.chain(self.scavengings().map(|scavenging| scavenging.until));
         instants.flatten().map(|at| at.0).filter(|at| *at > now).min()
     }
 }

@@ -61,6 +61,7 @@ pub mod keygen;
 pub mod link;
 pub mod local;
 pub mod logs;
+pub mod moves;
 pub mod pace;
 pub mod point;
 pub mod policy;

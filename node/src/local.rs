@@ -18,10 +18,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use almanac_schemas::Cordon;
+use almanac_schemas::{Cordon, Scavenging};
 
 use crate::{
-    dispatcher::Word,
+    dispatcher::{Done, Word},
     runtime::chain,
     status::{Status, Watch},
 };
@@ -36,6 +36,11 @@ pub enum Request {
     Cordon {
         /// What keeps them from it; absent: they start.
         cordon: Option<Cordon>,
+    },
+    /// That the host's owner wants its link, or does not any more.
+    Scavenge {
+        /// Who wants it, and until when; absent: nobody.
+        scavenging: Option<Scavenging>,
     },
 }
 
@@ -114,22 +119,27 @@ async fn answer(stream: UnixStream, host: &Host) -> io::Result<()> {
             Ok(status) => Answer::Status(Box::new(status)),
             Err(error) => Answer::Error(chain(&error)),
         },
-        Ok(Request::Cordon { cordon }) => match host.say(cordon).await {
-            Ok(()) => Answer::Done,
-            Err(problem) => Answer::Error(problem),
-        },
+        Ok(Request::Cordon { cordon }) => host.say(|done| Word::Cordon { cordon, done }).await,
+        Ok(Request::Scavenge { scavenging }) => host.say(|done| Word::Scavenge { scavenging, done }).await,
         Err(error) => Answer::Error(format!("the agent does not understand this; is it older? {error}")),
     };
     write_line(stream.get_mut(), &answer).await
 }
 
 impl Host {
-    /// Passes on whether new runs start, and waits until it holds.
-    async fn say(&self, cordon: Option<Cordon>) -> Result<(), String> {
+    /// Passes on what is said, and waits until it holds.
+    async fn say(&self, word: impl FnOnce(Done) -> Word) -> Answer {
+        match self.pass_on(word).await {
+            Ok(()) => Answer::Done,
+            Err(problem) => Answer::Error(problem),
+        }
+    }
+
+    async fn pass_on(&self, word: impl FnOnce(Done) -> Word) -> Result<(), String> {
         let (done, held) = oneshot::channel();
         // Nobody takes it any more once the agent is stopping.
         let stopping = || "the agent is stopping".to_owned();
-        self.words.send(Word::Cordon { cordon, done }).await.map_err(|_| stopping())?;
+        self.words.send(word(done)).await.map_err(|_| stopping())?;
         held.await.map_err(|_| stopping())?.map_err(|error| chain(&error))
     }
 }
@@ -175,7 +185,21 @@ pub async fn status(path: &Path) -> Result<Status, AskError> {
 ///
 /// When no agent answers, or it cannot.
 pub async fn cordon(path: &Path, cordon: Option<Cordon>) -> Result<(), AskError> {
-    match ask(path, &Request::Cordon { cordon }).await? {
+    tell(path, &Request::Cordon { cordon }).await
+}
+
+/// Tells the agent of a socket whether the host's owner wants its link. It is so when this returns: exclusive runs are being
+/// stopped.
+///
+/// # Errors
+///
+/// When no agent answers, or it cannot.
+pub async fn scavenge(path: &Path, scavenging: Option<Scavenging>) -> Result<(), AskError> {
+    tell(path, &Request::Scavenge { scavenging }).await
+}
+
+async fn tell(path: &Path, request: &Request) -> Result<(), AskError> {
+    match ask(path, request).await? {
         Answer::Done => Ok(()),
         answer => Err(answer.unexpected()),
     }

@@ -8,11 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use almanac_schemas::{Cordon, Duration, Instant};
+use almanac_schemas::{Cordon, Duration, Instant, Scavenging};
 
 use almanac_node::{
     agent,
-    cli::{Cli, Command, CordonArgs, DoctorArgs, OutputForm, RunArgs, StatusArgs, Which},
+    cli::{
+        Cli, Command, CordonArgs, DoctorArgs, OutputForm, RunArgs, Scavenge, ScavengeArgs, StatusArgs, Which,
+    },
     clock, doctor, keygen, local,
     logs::pump,
     point::Points,
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Cordon(args) => cordon(args, None),
         Command::Drain(args) => cordon(args.cordon, Some(args.deadline)),
         Command::Uncordon(which) => uncordon(which),
+        Command::Scavenge(Scavenge::On(args)) => scavenge(args),
+        Command::Scavenge(Scavenge::Off(which)) => give_back(which),
         Command::Doctor(args) => match doctor(*args) {
             Ok(false) => return ExitCode::from(PROBLEM),
             done => done.map(drop),
@@ -126,6 +130,39 @@ fn uncordon(which: Which) -> anyhow::Result<()> {
     match left.cordon {
         Some(cordon) => println!("as far as this host is concerned, new runs start; but {cordon}"),
         None => println!("new runs start here"),
+    }
+    Ok(())
+}
+
+/// Takes this host's link from exclusive runs.
+fn scavenge(args: ScavengeArgs) -> anyhow::Result<()> {
+    let now = clock::now();
+    if args.length.is_some_and(Duration::is_zero) {
+        anyhow::bail!("`--for 0s` would be over at once; leave it out, or give a longer time");
+    }
+    let scavenging = Scavenging {
+        actor: "the host's owner".to_owned(),
+        reason: args.reason.trim().to_owned(),
+        since: Instant(now),
+        until: args.length.map(|length| Instant(now + length.to_delta())),
+    };
+    one_thread()?.block_on(local::scavenge(&socket(args.which)?, Some(scavenging)))?;
+    println!("exclusive runs are being stopped, and none starts here; others go on");
+    println!("`almanac-node status` shows what runs, `almanac-node scavenge off` ends it");
+    Ok(())
+}
+
+fn give_back(which: Which) -> anyhow::Result<()> {
+    let socket = socket(which)?;
+    let left = one_thread()?.block_on(async {
+        local::scavenge(&socket, None).await?;
+        local::status(&socket).await
+    })?;
+    match left.scavenging {
+        Some(scavenging) => {
+            println!("as far as this host is concerned, exclusive runs start; but {scavenging}");
+        }
+        None => println!("exclusive runs start here"),
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use almanac_schemas::{
 use crate::{
     desired::{Assignment, Desired},
     instructions::Said,
+    moves,
     policy::Policy,
 };
 
@@ -48,6 +49,13 @@ pub struct Situation<'a> {
     pub lost_at: Option<DateTime<Utc>>,
     /// The current instant.
     pub now: DateTime<Utc>,
+}
+
+impl Situation<'_> {
+    /// The first occurrence of an assignment whose start is at or after `from`, also of a run that was moved.
+    pub(crate) fn next(&self, assignment: &Assignment, from: DateTime<Utc>) -> Option<Occurrence> {
+        moves::next(assignment, &self.said.there.moves, from)
+    }
 }
 
 /// The time that an exclusive run has on this node.
@@ -117,7 +125,7 @@ pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
             .accounts
             .get(&assignment.job)
             .map_or(assignment.since, |settled| assignment.since.max(*settled + STEP));
-        while let Some(next) = assignment.schedule.next(from) {
+        while let Some(next) = situation.next(assignment, from) {
             if next.start >= situation.desired.valid_until {
                 // Held back, not settled: a newer snapshot may still say what becomes of it.
                 break;
@@ -201,6 +209,24 @@ pub(crate) fn judge(
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Verdict {
+    let verdict = unless_scavenged(situation, assignment, start, end);
+    // Only of what would start: a run that was missed would not have had the link either, and is not moved.
+    let scavenging = situation.said.scavenging(start.max(situation.now));
+    match (&verdict, scavenging.filter(|_| assignment.spec.exclusive)) {
+        (Verdict::Start { .. }, Some(scavenging)) => {
+            omit(Phase::Skipped, Reason::Scavenger, scavenging.to_string())
+        }
+        _ => verdict,
+    }
+}
+
+/// The same, where the node's owner does not want its link.
+fn unless_scavenged(
+    situation: &Situation<'_>,
+    assignment: &Assignment,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Verdict {
     if let Some(lost_at) = situation.lost_at.filter(|lost_at| start <= *lost_at) {
         let lost_at = Instant(lost_at);
         let message =
@@ -233,7 +259,7 @@ pub(crate) fn judge(
     if situation.now <= deadline && situation.now < end {
         return Verdict::Start { by: deadline.min(end), limits };
     }
-    let is_latest = assignment.schedule.next(start + STEP).is_none_or(|next| next.start > situation.now);
+    let is_latest = situation.next(assignment, start + STEP).is_none_or(|next| next.start > situation.now);
     if schedule.on_missed == OnMissed::Latest && is_latest && situation.now < end {
         return Verdict::Start { by: end, limits };
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use thiserror::Error;
 
-use almanac_schemas::{ClockOffset, Cordon, Instant, Phase, Reason, RunRole};
+use almanac_schemas::{ClockOffset, Cordon, Instant, Phase, Reason, RunRole, Scavenging};
 
 use crate::v1;
 
@@ -84,6 +84,26 @@ impl From<Cordon> for v1::Cordon {
             until: optional(until),
             stop_at: optional(stop_at),
         }
+    }
+}
+
+impl TryFrom<v1::Scavenging> for Scavenging {
+    type Error = FieldError;
+
+    fn try_from(message: v1::Scavenging) -> Result<Self, FieldError> {
+        Ok(Self {
+            since: Instant(instant("since", message.since.as_ref())?),
+            until: optional_instant("until", message.until.as_ref())?.map(Instant),
+            actor: message.actor,
+            reason: message.reason,
+        })
+    }
+}
+
+impl From<Scavenging> for v1::Scavenging {
+    fn from(Scavenging { actor, reason, since, until }: Scavenging) -> Self {
+        let until = until.map(|instant| timestamp(instant.0));
+        Self { actor, reason, since: Some(timestamp(since.0)), until }
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Next {
     pub restored: BTreeSet<NodeName>,
     /// Whether the settings are to be written again.
     pub config: bool,
+    /// The times of moved runs that are not declared any more, by their numbers.
+    pub released: Vec<i64>,
 }
 
 impl Applied {
@@ -217,7 +219,7 @@ impl Applied {
             generations_since,
             declared_since: self.declared_after(plan, now),
         };
-        Next { applied, put, gone, touched, restored: BTreeSet::new(), config: false }
+        Next { applied, put, gone, touched, restored: BTreeSet::new(), config: false, released: Vec::new() }
     }
 
     /// The nodes whose own spec differs, or all of them when the testbed's part of their desired state does.

@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use almanac_proto::v1;
-use almanac_schemas::{Cordon, NodeName};
+use almanac_proto::{convert::timestamp, v1};
+use almanac_schemas::{Cordon, NodeName, Scavenging};
+use almanac_validate::Moved;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +22,12 @@ use crate::{
 pub struct Said {
     /// What keeps new runs off it, expired or not.
     pub cordon: Option<Cordon>,
+    /// Its owner wants its link, or did until it expired.
+    pub scavenging: Option<Scavenging>,
     /// Its runs that are to end.
     pub cancellations: Vec<CancellationRow>,
+    /// Its runs that take place at another time than declared, in the order in which they were moved.
+    pub moved: Vec<Moved>,
 }
 
 /// What was said to each node.
@@ -40,9 +45,16 @@ impl Said {
             actor: row.actor.clone(),
             reason: row.reason.clone(),
         };
+        let moved = |moved: &Moved| v1::Move {
+            job: moved.job.to_string(),
+            at: Some(timestamp(moved.at)),
+            to: Some(timestamp(moved.to)),
+        };
         v1::Instructions {
             cordon: self.cordon.clone().map(v1::Cordon::from),
             cancellations: self.cancellations.iter().map(cancellation).collect(),
+            scavenging: self.scavenging.clone().map(v1::Scavenging::from),
+            moves: self.moved.iter().map(moved).collect(),
         }
     }
 }
@@ -65,6 +77,16 @@ impl Instructions {
     /// What keeps new runs off a node at an instant.
     pub fn cordon(&self, node: &NodeName, at: DateTime<Utc>) -> Option<Cordon> {
         self.0.borrow().get(node).and_then(|said| said.cordon.clone()).filter(|cordon| cordon.holds(at))
+    }
+
+    /// Who wants the link of a node at an instant.
+    pub fn scavenging(&self, node: &NodeName, at: DateTime<Utc>) -> Option<Scavenging> {
+        self.0.borrow().get(node).and_then(|said| said.scavenging.clone()).filter(|said| said.holds(at))
+    }
+
+    /// The runs that take place at another time than declared.
+    pub fn moved(&self) -> Vec<Moved> {
+        self.0.borrow().values().flat_map(|said| said.moved.iter().cloned()).collect()
     }
 
     /// Tells when something else is said to anybody.
@@ -119,6 +141,12 @@ async fn read(store: &Store) -> Result<ToNodes, StoreError> {
     let mut nodes = ToNodes::new();
     for (node, cordon) in store.cordons().await? {
         nodes.entry(node).or_default().cordon = Some(cordon);
+    }
+    for (node, scavenging) in store.scavengings().await? {
+        nodes.entry(node).or_default().scavenging = Some(scavenging);
+    }
+    for row in store.reservations().await? {
+        nodes.entry(row.moved.node.clone()).or_default().moved.push(row.moved);
     }
     for row in store.cancellations().await? {
         let said = nodes.entry(row.node.clone()).or_default();

@@ -52,6 +52,7 @@ pub mod limits;
 pub mod live;
 pub mod logs;
 pub mod metrics;
+pub mod moves;
 pub mod notify;
 pub mod occurrences;
 pub mod once;

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use almanac_schemas::{JobName, JobSpec, NodeName, Occurrence, RunRole, Schedule, UserName};
-use almanac_validate::calendar::in_order;
+use almanac_validate::{Moved, calendar::in_order};
 use chrono::{DateTime, Utc};
 
 use crate::applied::Applied;
@@ -44,6 +44,8 @@ pub struct Part<'a> {
     pub role: RunRole,
     /// Whether the node is reserved for it.
     pub exclusive: bool,
+    /// The instant that the manifest says, of a run that was moved.
+    pub moved_from: Option<DateTime<Utc>>,
 }
 
 /// The place of an entry in the order of all: by start, then windows before jobs, then names. No two
@@ -84,15 +86,17 @@ struct Stream<'a> {
 /// A node, and what an occurrence occupies it with: a part of a job, or one of the node's windows.
 type Place<'a> = (&'a NodeName, Option<Part<'a>>, usize);
 
-/// The entries whose start lies in `[from, to)`, in the order of their keys.
+/// The entries whose start lies in `[from, to)`, in the order of their keys, given the runs that take place at another
+/// time than declared.
 pub fn entries<'a>(
     applied: &'a Applied,
+    moved: &[Moved],
     filter: &Filter,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> impl Iterator<Item = Entry<'a>> {
     // Maintenance comes first, then jobs by name.
-    let streams = streams(applied, filter).into_iter();
+    let streams = streams(applied, moved, filter).into_iter();
     let streams = streams.map(|stream| (stream.schedule.occurrences(from, to), Rc::from(stream.entries)));
     in_order(streams.collect()).flat_map(|(time, entries): (_, Rc<[Place<'a>]>)| {
         (0..entries.len()).map(move |index| {
@@ -102,7 +106,7 @@ pub fn entries<'a>(
     })
 }
 
-fn streams<'a>(applied: &'a Applied, filter: &Filter) -> Vec<Stream<'a>> {
+fn streams<'a>(applied: &'a Applied, moved: &[Moved], filter: &Filter) -> Vec<Stream<'a>> {
     let mut streams = Vec::new();
     let on_node = |node: &NodeName| filter.node.as_ref().is_none_or(|wanted| wanted == node);
     if filter.job.is_none() && filter.owner.is_none() {
@@ -121,16 +125,35 @@ fn streams<'a>(applied: &'a Applied, filter: &Filter) -> Vec<Stream<'a>> {
         let places = applied.placements.get(job).into_iter().flatten();
         let mut entries: Vec<_> = places
             .filter(|(node, _)| wanted && on_node(node))
-            .map(|(node, role)| (node, Some(part(job, spec, *role)), 0))
+            .map(|(node, role)| (node, Some(part(job, spec, *role, None)), 0))
             .collect();
         entries.sort_by_key(|(node, part, _)| (*node, part.map(|part| part.role.as_str())));
         if !entries.is_empty() {
             streams.push(Stream { schedule, entries });
         }
+        // After the job itself, and in the order of time: no two of them start at the same time on the same node.
+        for run in moved.iter().filter(|run| wanted && run.job == *job && run.stands(&applied.testbed)) {
+            let Some(schedule) = run.schedule(spec) else { continue };
+            let places = applied.placements.get(job).into_iter().flatten();
+            let places = places.filter(|place| run.places(spec).any(|there| there == (&place.0, place.1)));
+            let mut entries: Vec<_> = places
+                .filter(|(node, _)| on_node(node))
+                .map(|(node, role)| (node, Some(part(job, spec, *role, Some(run.at))), 0))
+                .collect();
+            entries.sort_by_key(|(node, part, _)| (*node, part.map(|part| part.role.as_str())));
+            if !entries.is_empty() {
+                streams.push(Stream { schedule, entries });
+            }
+        }
     }
     streams
 }
 
-fn part<'a>(job: &'a JobName, spec: &'a JobSpec, role: RunRole) -> Part<'a> {
-    Part { job, owner: &spec.owner, role, exclusive: spec.exclusive }
+fn part<'a>(
+    job: &'a JobName,
+    spec: &'a JobSpec,
+    role: RunRole,
+    moved_from: Option<DateTime<Utc>>,
+) -> Part<'a> {
+    Part { job, owner: &spec.owner, role, exclusive: spec.exclusive, moved_from }
 }

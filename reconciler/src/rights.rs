@@ -65,6 +65,13 @@ pub enum Action<'a> {
         /// The node.
         node: &'a NodeName,
     },
+    /// Take a node's link from exclusive runs, or give it back.
+    Scavenge {
+        /// The owner of the node.
+        owner: &'a UserName,
+        /// The node.
+        node: &'a NodeName,
+    },
     /// Read what a run writes, while it goes on and after.
     TailLogs {
         /// The owner of its job.
@@ -162,6 +169,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                     | Action::Cancel { owner }
                     | Action::Keep { owner }
                     | Action::SetMode { owner, .. }
+                    | Action::Scavenge { owner, .. }
                     | Action::TailLogs { owner }
                     | Action::Download { owner },
                     role,
@@ -179,6 +187,7 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
             | Action::SetMode { node, .. }
             | Action::WatchTelemetry { node, .. }
             | Action::ReachKernel { node, .. }
+            | Action::Scavenge { node, .. }
             | Action::ActAs(node) => node == name,
             Action::ReadSyncs
             | Action::ListRunsOf(_)
@@ -204,7 +213,7 @@ impl Action<'_> {
             Self::WatchTelemetry { .. } => {
                 "who may schedule there may, by `access` in the node's manifest, its owner, and admins"
             }
-            Self::SetMode { .. } => "the owner of the node and admins may",
+            Self::SetMode { .. } | Self::Scavenge { .. } => "the owner of the node and admins may",
             Self::SyncNow => "admins may, and a push is noticed by itself",
             Self::Steer(_) => "admins may",
             Self::ReadSyncs => "users may",
@@ -229,6 +238,7 @@ impl std::fmt::Display for Action<'_> {
             }
             Self::SetMode { node, .. } => write!(f, "say whether runs start on `{node}`"),
             Self::WatchTelemetry { node, .. } => write!(f, "watch what `{node}` measures"),
+            Self::Scavenge { node, .. } => write!(f, "say whether `{node}` is in scavenger mode"),
             Self::TailLogs { owner } => write!(f, "read logs of a job of `{owner}`"),
             Self::Download { owner } => write!(f, "download files of a job of `{owner}`"),
             Self::SyncNow => f.write_str("start a sync"),
@@ -267,7 +277,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 16] = [
+        let table: [(Action<'_>, [u8; 8]); 17] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -286,6 +296,8 @@ mod tests {
                                                      [1, 1,    1, 1,    1, 1,    1, 0]),
             (Action::WatchTelemetry { node: &london, admitted: false },
                                                      [0, 0,    0, 0,    1, 1,    1, 0]),
+            (Action::Scavenge { owner: &alice, node: &london },
+                                                     [1, 0,    1, 0,    1, 1,    1, 0]),
             (Action::SyncNow,                        [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::Steer(Deed::Approve),           [0, 0,    0, 0,    1, 1,    0, 0]),
             (Action::ReachKernel { owner: &alice, node: &london },

@@ -1,5 +1,5 @@
 //! How long it takes from what somebody says until the processes of a run hear of it: from the start of the command
-//! `almanac runs cancel` or `nodes drain`, or of a `git push` that removes the job, to SIGTERM in its container.
+//! `almanac runs cancel`, `nodes drain` or `nodes scavenge`, or of a `git push` that removes the job, to SIGTERM in its container.
 //!
 //! `cargo bench -p almanac-tests --bench steering`, with the real reconciler, agent and command, and Docker.
 
@@ -22,6 +22,9 @@ fn main() {
     let mut testbed = Testbed::start(Runtime::Docker);
     testbed.start_agent("london-01");
     each("runs cancel", cancelled(&mut testbed));
+    each("nodes scavenge on, of an exclusive run", scavenged(&mut testbed));
+    testbed.repository.remove("jobs/scavenged.yaml");
+    testbed.push("no exclusive job");
     each("nodes drain, of 20 runs", drained(&mut testbed));
     testbed.json("alice", &["nodes", "uncordon", "london-01"]);
     each("git push, of a commit that removes 20 jobs with `onRemove: abort`", removed(&mut testbed));
@@ -37,6 +40,31 @@ fn cancelled(testbed: &mut Testbed) -> Vec<Duration> {
     };
     let told: Vec<Duration> = runs.iter().map(cancel).collect();
     told.into_iter().zip(&runs).map(|(before, run)| stopped(testbed, run, before)).collect()
+}
+
+/// Again and again: an exclusive run goes on, and the owner wants the link.
+fn scavenged(testbed: &mut Testbed) -> Vec<Duration> {
+    let script = format!("echo up; {SCRIPT}");
+    let job = Job::recurring("scavenged", "london-01", "*/6 * * * * *", "5s", &script).yaml();
+    testbed.repository.write("jobs/scavenged.yaml", job.replace("exclusive: false", "exclusive: true"));
+    testbed.push("an exclusive job");
+    let mut one = || {
+        let run = testbed.wait_for("a command that goes on", |testbed| {
+            let run = testbed.runs("scavenged").into_iter().find(|run| run["phase"] == "RUNNING")?;
+            let id = run["id"].as_str()?.to_owned();
+            let logs = testbed.almanac("alice", &["runs", "logs", &id]);
+            String::from_utf8(logs.stdout).ok()?.contains("up").then_some(id)
+        });
+        let before = now();
+        testbed.json("alice", &["nodes", "scavenge", "london-01", "on"]);
+        let told = testbed.wait_for("its last word", |testbed| {
+            let logs = String::from_utf8(testbed.almanac("alice", &["runs", "logs", &run]).stdout).ok()?;
+            logs.lines().nth(1).map(|line| uptime(line).saturating_sub(before))
+        });
+        testbed.json("alice", &["nodes", "scavenge", "london-01", "off"]);
+        told
+    };
+    (0..TIMES).map(|_| one()).collect()
 }
 
 /// All at once.

@@ -7,7 +7,7 @@ use almanac_proto::{
 use almanac_schemas::{Duration, Kind, NodeName};
 
 use crate::{
-    args::{NodeWish, Nodes},
+    args::{NodeWish, Nodes, Switch},
     call::{CallError, Caller, request},
     failure::Failure,
     output::Output,
@@ -43,6 +43,17 @@ pub(super) async fn run(command: Nodes, caller: &Caller, output: &mut Output<'_>
         }
         Nodes::Telemetry { name, follow } => {
             super::telemetry::run(&name, follow, caller, output).await?;
+        }
+        Nodes::Scavenge { name, switch, reason, length } => {
+            let after = |length: Duration| convert::timestamp(output.look.now + length.to_delta());
+            let question = v1::SetScavengerRequest {
+                name: name.to_string(),
+                on: switch == Switch::On,
+                reason,
+                until: length.map(after),
+            };
+            let answer = caller.client().set_scavenger(request(question)).await;
+            show(answer.map_err(explain)?.into_inner().node, output)?;
         }
         Nodes::History { name, limit } => {
             super::history::list(Kind::Node, name.as_str(), limit, caller, output).await?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use almanac_proto::{convert::FieldError, v1};
-use almanac_schemas::{ClockOffset, Cordon, Instant};
+use almanac_schemas::{ClockOffset, Cordon, Instant, Scavenging};
 
 use crate::{
     output::{Look, Row, View},
@@ -43,6 +43,8 @@ pub struct Node {
     pub next_run: Option<Instant>,
     /// What keeps new runs off it, otherwise than its manifest.
     pub cordon: Option<Cordon>,
+    /// Who wants its link, if anybody does: no exclusive run starts.
+    pub scavenging: Option<Scavenging>,
     /// By how much its clock differs from the reconciler's.
     pub clock: Option<ClockOffset>,
     /// What its agent measures of its host.
@@ -62,6 +64,14 @@ fn cordon(cordon: &Cordon, now: DateTime<Utc>) -> String {
     };
     let (stopped, ended) = (at("what still runs is stopped", stop_at), at("it ends", until));
     format!("{} by {actor}{because}{stopped}{ended}", cordon.deed())
+}
+
+/// Who wants a node's link, for people.
+fn scavenging(scavenging: &Scavenging, now: DateTime<Utc>) -> String {
+    let Scavenging { actor, reason, until, .. } = scavenging;
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let ended = until.map(|until| format!("; it ends at {}", view::both(Some(until), now)));
+    format!("on, by {actor}{because}{}", ended.unwrap_or_default())
 }
 
 /// Whether a node is heard of.
@@ -119,6 +129,7 @@ impl TryFrom<v1::Node> for Node {
             held_generation: node.held_generation,
             next_run: view::maybe_instant("next_run", node.next_run.as_ref())?,
             cordon: node.cordon.map(Cordon::try_from).transpose()?,
+            scavenging: node.scavenging.map(Scavenging::try_from).transpose()?,
             clock: node.clock.map(Into::into),
             host: node.host.map(Into::into),
             conditions: condition::all(node.conditions)?,
@@ -146,7 +157,8 @@ impl Node {
             (false, true) => Some("cordoned"),
             (false, false) => None,
         };
-        let odd = [mode, condition::holds(&self.conditions, CLOCK_SKEWED).then_some("clock off")];
+        let scavenger = self.scavenging.is_some().then_some("scavenger");
+        let odd = [mode, scavenger, condition::holds(&self.conditions, CLOCK_SKEWED).then_some("clock off")];
         let words: Vec<&str> = std::iter::once(word).chain(odd.into_iter().flatten()).collect();
         Cell::toned(words.join(", "), if words.len() > 1 { Tone::Odd } else { tone })
     }
@@ -194,6 +206,9 @@ impl View for Node {
         ];
         if let Some(cordon) = &self.cordon {
             pairs.insert(3, ("cordon", self::cordon(cordon, look.now).into()));
+        }
+        if let Some(scavenging) = &self.scavenging {
+            pairs.insert(3, ("scavenger", self::scavenging(scavenging, look.now).into()));
         }
         pairs.extend(self.clock.map(|offset| ("clock", host::clock(offset).into())));
         pairs.extend(self.host.iter().flat_map(Host::pairs));

@@ -33,6 +33,8 @@ pub struct Occurrence {
     pub exclusive: bool,
     /// Whether it is a maintenance window.
     pub maintenance: bool,
+    /// The instant that the job's manifest says, of a run that was moved here.
+    pub moved_from: Option<Instant>,
 }
 
 impl TryFrom<v1::Occurrence> for Occurrence {
@@ -52,6 +54,7 @@ impl TryFrom<v1::Occurrence> for Occurrence {
             owner: view::text(occurrence.owner),
             exclusive: occurrence.exclusive,
             maintenance: occurrence.maintenance,
+            moved_from: view::maybe_instant("moved_from", occurrence.moved_from.as_ref())?,
         })
     }
 }
@@ -71,6 +74,7 @@ impl Row for Occurrence {
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
         let job = match (&self.job, self.role) {
             (None, _) => Cell::toned("(maintenance)", Tone::Odd),
+            (Some(job), _) if self.moved_from.is_some() => Cell::toned(format!("{job} (moved)"), Tone::Odd),
             (Some(job), Some(RunRole::Server)) => format!("{job} (server)").into(),
             (Some(job), _) => job.as_str().into(),
         };

@@ -52,6 +52,8 @@ pub struct Run {
     pub commit: Option<String>,
     /// Set while its files are kept for good.
     pub kept: Option<Keep>,
+    /// The instant that it was moved to: there it is another run.
+    pub moved_to: Option<Instant>,
 }
 
 /// Somebody keeps the files of a run.
@@ -156,6 +158,7 @@ impl TryFrom<v1::Run> for Run {
             image_digest: view::text(run.image_digest),
             commit: view::text(run.commit),
             kept: run.kept.map(Keep::try_from).transpose()?,
+            moved_to: view::maybe_instant("moved_to", run.moved_to.as_ref())?,
         })
     }
 }

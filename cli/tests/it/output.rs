@@ -13,7 +13,7 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 29] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
@@ -22,6 +22,8 @@ const COMMANDS: [&str; 27] = [
     "nodes uncordon london-01",
     "nodes telemetry london-01",
     "nodes telemetry paris-01",
+    "nodes scavenge london-01 on --reason visitors --for 2h",
+    "nodes scavenge london-01 off",
     "nodes history london-01",
     "jobs list",
     "jobs show ping-london",

@@ -219,6 +219,7 @@ fn nodes() -> Vec<v1::Node> {
             held_generation: 4,
             next_run: at("2027-01-10T12:15:00Z"),
             cordon: None,
+            scavenging: None,
             conditions: with_clock(conditions(WELL), true, "OffsetTooLarge", AHEAD),
             clock: Some(v1::ClockOffset { offset_micros: -3_249_000, round_trip_micros: 48_100 }),
             host: Some(v1::HostMetrics {
@@ -322,9 +323,14 @@ fn occurrences() -> Vec<v1::Occurrence> {
         end: at(end),
         exclusive: true,
         maintenance: false,
+        moved_from: None,
     };
     vec![
         occurrence("ping-london", "london-01", "2027-01-10T12:15:00Z", "2027-01-10T12:16:00Z"),
+        v1::Occurrence {
+            moved_from: at("2027-01-10T11:30:00Z"),
+            ..occurrence("survey", "london-01", "2027-01-10T12:16:00Z", "2027-01-10T12:17:00Z")
+        },
         v1::Occurrence {
             role: v1::Role::Server.into(),
             ..occurrence("throughput", "paris-01", "2027-01-10T12:20:00Z", "2027-01-10T12:22:00Z")
@@ -612,6 +618,18 @@ impl TestbedService for Reconciler {
             stop_at,
         });
         Ok(Response::new(v1::SetNodeModeResponse { node: Some(node) }))
+    }
+
+    async fn set_scavenger(
+        &self,
+        request: Request<v1::SetScavengerRequest>,
+    ) -> Answer<v1::SetScavengerResponse> {
+        self.ask(&request)?;
+        let v1::SetScavengerRequest { name, on, reason, until } = request.into_inner();
+        let mut node = nodes().into_iter().find(|node| node.name == name).unwrap();
+        let since = at(NOW);
+        node.scavenging = on.then(|| v1::Scavenging { actor: "alice".to_owned(), reason, since, until });
+        Ok(Response::new(v1::SetScavengerResponse { node: Some(node) }))
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {

@@ -63,7 +63,7 @@ fn cordon(until: Option<i64>, stop_at: Option<i64>) -> Cordon {
 }
 
 fn there(cordon: Cordon) -> Said {
-    Said { there: Instructions { cordon: Some(cordon), cancellations: Vec::new() }, here: None }
+    Said { there: Instructions { cordon: Some(cordon), ..Instructions::default() }, ..Said::default() }
 }
 
 #[test]
@@ -102,7 +102,10 @@ fn a_cancelled_run_ends_and_no_other() {
     let run = order("").key().id;
     let cancelled = |run, reason: &str| {
         let cancellation = Cancellation { run, actor: "bob".to_owned(), reason: reason.to_owned() };
-        Said { there: Instructions { cordon: None, cancellations: vec![cancellation] }, here: None }
+        Said {
+            there: Instructions { cancellations: vec![cancellation], ..Instructions::default() },
+            ..Said::default()
+        }
     };
     let message = |said: Said| said.interruption(&order(""), None, at(1)).map(|stopped| stopped.message);
     assert_eq!(message(cancelled(run, "")).unwrap(), "bob cancelled it");
@@ -139,10 +142,56 @@ fn what_the_reconciler_passes_on_is_read_or_refused_as_a_whole() {
             run_id: order("").key().id.to_string(),
             ..Default::default()
         }],
+        scavenging: Some(v1::Scavenging {
+            actor: "alice".to_owned(),
+            reason: "a call".to_owned(),
+            since: stamp(0),
+            until: stamp(60),
+        }),
+        moves: vec![v1::Move { job: "once".to_owned(), at: stamp(5), to: stamp(500) }],
     };
     let read = Instructions::try_from(message.clone()).unwrap();
     assert_eq!(read.cordon, Some(cordon(Some(60), None)));
     assert_eq!(read.cancellations[0].run, order("").key().id);
+    assert_eq!(read.scavenging, Some(scavenging(Some(60))));
+    let moved = Move { job: "once".parse().unwrap(), at: Instant(at(5)), to: Instant(at(500)) };
+    assert_eq!(read.moves, [moved]);
+    message.moves[0].to = None;
+    assert_eq!(Instructions::try_from(message.clone()).unwrap_err().field, "to");
+    message.moves.clear();
     message.cancellations[0].run_id = "nonsense".to_owned();
     assert_eq!(Instructions::try_from(message).unwrap_err().field, "run_id");
+}
+
+fn scavenging(until: Option<i64>) -> Scavenging {
+    Scavenging {
+        actor: "alice".to_owned(),
+        reason: "a call".to_owned(),
+        since: Instant(at(0)),
+        until: until.map(|seconds| Instant(at(seconds))),
+    }
+}
+
+#[test]
+fn exclusive_runs_end_while_somebody_wants_the_link_wherever_that_was_said() {
+    let there = Instructions { scavenging: Some(scavenging(Some(60))), ..Instructions::default() };
+    for said in [
+        Said { there, ..Said::default() },
+        Said { scavenging_here: Some(scavenging(Some(60))), ..Said::default() },
+    ] {
+        let reason = |rest, seconds| {
+            said.interruption(&order(rest), None, at(seconds))
+                .map(|stopped| (stopped.reason, stopped.message))
+        };
+        let stopped = (Reason::Scavenger, "alice wants the node's link: a call".to_owned());
+        assert_eq!(reason("", 59), Some(stopped));
+        assert_eq!(reason(r#","exclusive":false"#, 59), None, "it shares the node");
+        assert_eq!(reason("", 60), None, "it has ended by itself");
+        assert_eq!(said.changes_at(at(0)), Some(at(60)));
+        assert_eq!(said.cordoned(at(0)), None, "it is no cordon");
+    }
+    let here = Some(scavenging(None));
+    let there = Instructions { scavenging: Some(scavenging(Some(60))), ..Instructions::default() };
+    let both = Said { there, scavenging_here: here, ..Said::default() };
+    assert!(both.scavenging(at(60)).is_some(), "the one that holds is found behind one that does not");
 }

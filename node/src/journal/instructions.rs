@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Sqlite, Transaction};
 
-use almanac_schemas::Cordon;
+use almanac_schemas::{Cordon, Scavenging};
 
 use crate::instructions::{Instructions, Said};
 
@@ -13,8 +13,10 @@ use super::{Journal, JournalError};
 const THERE: &str = "there";
 /// What was said on this host.
 const HERE: &str = "here";
-/// Both.
-pub(super) const PLACES: [&str; 2] = [THERE, HERE];
+/// What was said on this host of its link.
+const SCAVENGING: &str = "scavenging";
+/// All of them.
+pub(super) const PLACES: [&str; 3] = [THERE, HERE, SCAVENGING];
 
 impl Journal {
     /// All that was said.
@@ -24,7 +26,8 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn said(&self) -> Result<Said, JournalError> {
         let there = self.said_in(THERE).await?.unwrap_or_default();
-        Ok(Said { there, here: self.said_in(HERE).await?.flatten() })
+        let here = self.said_in(HERE).await?.flatten();
+        Ok(Said { there, here, scavenging_here: self.said_in(SCAVENGING).await?.flatten() })
     }
 
     /// Replaces what the reconciler passed on.
@@ -43,6 +46,15 @@ impl Journal {
     /// When it cannot be written; then what was said before still holds.
     pub async fn say_here(&self, said: Option<&Cordon>) -> Result<(), JournalError> {
         self.say(HERE, &said).await
+    }
+
+    /// Replaces what was said on this host of its link.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; then what was said before still holds.
+    pub async fn say_scavenging(&self, said: Option<&Scavenging>) -> Result<(), JournalError> {
+        self.say(SCAVENGING, &said).await
     }
 
     async fn said_in<T: DeserializeOwned>(&self, place: &str) -> Result<Option<T>, JournalError> {

@@ -2,9 +2,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use proptest::prelude::*;
 
-use almanac_schemas::JobSpec;
+use almanac_schemas::{JobSpec, Scavenging};
 
-use crate::{desired::Version, instructions::Instructions};
+use crate::{desired::Version, instructions::Instructions, moves::Move};
 
 use super::*;
 
@@ -332,8 +332,11 @@ fn situation<'a>(
     policy: &'a Policy,
     now: i64,
 ) -> Situation<'a> {
-    const NOTHING: &Said =
-        &Said { there: Instructions { cordon: None, cancellations: Vec::new() }, here: None };
+    const NOTHING: &Said = &Said {
+        there: Instructions { cordon: None, cancellations: Vec::new(), scavenging: None, moves: Vec::new() },
+        here: None,
+        scavenging_here: None,
+    };
     let (said, operating_since, reserved, lost_at) = (NOTHING, at(0), [].as_slice(), None);
     Situation { node, desired, accounts, policy, said, operating_since, reserved, lost_at, now: at(now) }
 }
@@ -445,5 +448,92 @@ proptest! {
             going = started;
             accounts.extend(settled);
         }
+    }
+}
+
+/// Who wants the link until some second.
+fn scavenging(until: i64) -> Said {
+    let scavenging = Scavenging {
+        actor: "alice".to_owned(),
+        reason: String::new(),
+        since: Instant(at(0)),
+        until: Some(Instant(at(until))),
+    };
+    Said { scavenging_here: Some(scavenging), ..Said::default() }
+}
+
+#[test]
+fn only_what_would_start_makes_room_for_the_owner_of_the_node() {
+    let shared =
+        assignment("shared", r#""at":"2027-01-15T08:00:20Z","length":"5s""#, r#","exclusive":false"#);
+    let bed = desired(vec![every_ten(""), shared]);
+    let (node, accounts, policy) = (node(), Accounts::new(), Policy::default());
+    let scavenged = scavenging(30);
+    let now = |now| Situation { said: &scavenged, ..situation(&node, &bed, &accounts, &policy, now) };
+    let (decisions, _) = said(&plan(&now(20)));
+    let skipped = |at: i64| (at, "SKIPPED scavenger".to_owned());
+    let missed = |at: i64| (at, "MISSED late".to_owned());
+    // That the link was wanted then is not why the earlier ones did not run.
+    let expected = [missed(0), missed(10), skipped(20), (20, "start by 25".to_owned())];
+    assert_eq!(decisions, expected);
+    let plan = plan(&now(20));
+    assert!(
+        plan.upcoming.iter().all(|next| next.scheduled_at != at(20)),
+        "what will not start is not made ready"
+    );
+    let (decisions, _) = said(&super::plan(&now(30)));
+    assert_eq!(
+        decisions.iter().find(|(at, _)| *at == 30).unwrap().1,
+        "start by 33",
+        "it has ended by itself"
+    );
+}
+
+/// A job that runs once, after 20 seconds.
+fn once() -> Assignment {
+    assignment("once", r#""at":"2027-01-15T08:00:20Z","length":"5s","startDeadline":"3s""#, "")
+}
+
+fn moved(to: &[i64]) -> Said {
+    let run = |to: &i64| Move { job: "once".parse().unwrap(), at: Instant(at(20)), to: Instant(at(*to)) };
+    let there = Instructions { moves: to.iter().map(run).collect(), ..Instructions::default() };
+    Said { there, ..Said::default() }
+}
+
+#[test]
+fn a_moved_run_is_an_occurrence_of_its_own_and_comes_once() {
+    let bed = desired(vec![once()]);
+    let (node, policy) = (node(), Policy::default());
+    let elsewhere = moved(&[50]);
+    let at_instant = |accounts: &Accounts, now| {
+        let situation = Situation { said: &elsewhere, ..situation(&node, &bed, accounts, &policy, now) };
+        said(&plan(&situation))
+    };
+    let settled = |seconds| Accounts::from([("once".parse().unwrap(), at(seconds))]);
+    let nothing = Vec::new();
+    let (decisions, wake_at) = at_instant(&settled(20), 25);
+    assert_eq!(decisions, nothing);
+    assert!(wake_at.is_some_and(|wake_at| wake_at <= 50), "it wakes for it: {wake_at:?}");
+    assert_eq!(at_instant(&settled(20), 50).0, [(50, "start by 53".to_owned())]);
+    assert_eq!(at_instant(&settled(50), 50), (nothing, None));
+    // Nobody was there: of the two instants, each is accounted for.
+    let missed = |at: i64| (at, "MISSED late".to_owned());
+    assert_eq!(at_instant(&Accounts::new(), 60).0, [missed(20), missed(50)]);
+}
+
+#[test]
+fn a_moved_run_is_no_more_when_its_job_is_another_one() {
+    let (node, accounts, policy) =
+        (node(), Accounts::from([("once".parse().unwrap(), at(20))]), Policy::default());
+    let elsewhere = moved(&[50]);
+    let later = assignment("once", r#""at":"2027-01-15T08:00:40Z","length":"5s""#, "");
+    let shared = assignment("once", r#""at":"2027-01-15T08:00:20Z","length":"5s""#, r#","exclusive":false"#);
+    let server = Assignment { role: RunRole::Server, ..once() };
+    let other = assignment("other", r#""at":"2027-01-15T08:00:20Z","length":"5s""#, "");
+    for (assignment, expected) in [(later, vec![40]), (shared, vec![]), (server, vec![]), (other, vec![20])] {
+        let bed = desired(vec![assignment]);
+        let now = Situation { said: &elsewhere, ..situation(&node, &bed, &accounts, &policy, 50) };
+        let instants: Vec<i64> = said(&plan(&now)).0.into_iter().map(|(at, _)| at).collect();
+        assert_eq!(instants, expected);
     }
 }

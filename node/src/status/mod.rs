@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use almanac_schemas::{ClockOffset, Cordon, Instant, JobName, NodeName, Reason, RunId, RunRole};
+use almanac_schemas::{ClockOffset, Cordon, Instant, JobName, NodeName, Reason, RunId, RunRole, Scavenging};
 
 use crate::contact::Contact;
 
@@ -45,6 +45,9 @@ pub struct Status {
     /// What keeps new runs from starting now, if anything does.
     #[serde(default)]
     pub cordon: Option<Cordon>,
+    /// Who wants the host's link now, if anybody does: no exclusive run starts.
+    #[serde(default)]
+    pub scavenging: Option<Scavenging>,
     /// What is due next.
     pub next: Vec<Next>,
     /// What measures something, and when it did last.

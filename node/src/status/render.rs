@@ -68,6 +68,12 @@ pub fn human(status: &Status) -> String {
             lines.add("", format!("what runs at {stop_at} is stopped"));
         }
     }
+    if let Some(scavenging) = &status.scavenging {
+        lines.add("scavenger", format!("no exclusive run starts: {scavenging}"));
+        if let Some(until) = scavenging.until {
+            lines.add("", format!("it ends at {until}"));
+        }
+    }
     for (index, run) in status.runs.iter().enumerate() {
         let end = if run.stage == "running" && run.until > status.at {
             format!(", until {} (in {})", run.until, until(run.until))

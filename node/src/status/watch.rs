@@ -114,6 +114,7 @@ impl Watch {
                 jobs: desired.assignments.len(),
             }),
             cordon: said.cordoned(now).cloned(),
+            scavenging: said.scavenging(now).cloned(),
             rebuilt: self.journal.rebuilt().filter(|rebuilt| now - rebuilt.at < REMEMBERED).map(|rebuilt| {
                 Rebuilt { at: Instant(rebuilt.at), why: rebuilt.why.clone(), kept: rebuilt.kept.clone() }
             }),

@@ -167,12 +167,12 @@ fn a_hostile_run_harms_nobody_but_itself() {
     // With the run, everything ends that it holds open.
     world.declare([long("friendly")]);
     let cancel = almanac_proto::v1::Instructions {
-        cordon: None,
         cancellations: vec![almanac_proto::v1::Cancellation {
             run_id: hostile.key.0.clone(),
             actor: "alice".to_owned(),
             reason: "hostile".to_owned(),
         }],
+        ..Default::default()
     };
     world.reconciler.instruct(&cancel);
     world.wait_end("hostile");

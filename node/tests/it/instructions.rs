@@ -19,8 +19,8 @@ const STUBBORN: &str = "trap 'echo stopped; exit 3' TERM; echo up; while :; do s
 fn cancel(run: &Run) -> Instructions {
     let (actor, reason) = ("alice".to_owned(), "wrong host".to_owned());
     Instructions {
-        cordon: None,
         cancellations: vec![Cancellation { run_id: run.key.0.clone(), actor, reason }],
+        ..Instructions::default()
     }
 }
 
@@ -32,7 +32,7 @@ fn cordon(stop_at: Option<DateTime<Utc>>) -> Instructions {
         until: None,
         stop_at: stop_at.map(convert::timestamp),
     };
-    Instructions { cordon: Some(cordon), cancellations: Vec::new() }
+    Instructions { cordon: Some(cordon), ..Instructions::default() }
 }
 
 fn here(world: &World, subcommand: &str, options: &[&str]) -> String {

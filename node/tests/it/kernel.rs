@@ -409,7 +409,7 @@ fn a_run_that_is_cancelled_leaves_the_host_as_it_was() {
     world.kill();
     let cancellation =
         Cancellation { run_id: waiting.run.key.0.clone(), actor: "alice".to_owned(), reason: String::new() };
-    world.reconciler.instruct(&Instructions { cordon: None, cancellations: vec![cancellation] });
+    world.reconciler.instruct(&Instructions { cancellations: vec![cancellation], ..Default::default() });
     world.start();
     let run = world.wait_end("cc");
     assert_eq!(run.end(), Some((Phase::Aborted, Reason::Cancelled)));

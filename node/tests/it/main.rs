@@ -38,6 +38,7 @@ mod policy;
 mod rebuilt;
 mod refused;
 mod runs;
+mod scavenger;
 mod service;
 mod shutdown;
 mod snapshots;

@@ -172,7 +172,7 @@ fn a_run_that_waits_can_be_cancelled() {
     pause(Duration::from_millis(700));
     let cancellation =
         Cancellation { run_id: run.key.0.clone(), actor: "alice".to_owned(), reason: String::new() };
-    world.reconciler.instruct(&Instructions { cordon: None, cancellations: vec![cancellation] });
+    world.reconciler.instruct(&Instructions { cancellations: vec![cancellation], ..Default::default() });
     let run = world.wait_end("run");
     assert_eq!(run.end(), Some((Phase::Aborted, Reason::Cancelled)));
     assert!(world.lines("ran").is_empty());

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use super::{Condition, ConditionKind, NodeConditions, Reason};
 use crate::{applied::Applied, heartbeats::Hindrance};
 
-/// The conditions of a job at an instant, given those of its nodes and why its next run will not start there; none
-/// when it is not declared.
+/// The conditions of a job at an instant, given those of its nodes, why its next run will not start there, and whether one
+/// that was moved is still to come; none when it is not declared.
 pub fn job(
     applied: &Applied,
     name: &JobName,
     node: impl Fn(&NodeName) -> Option<NodeConditions>,
     hindrance: impl Fn(&NodeName) -> Option<Hindrance>,
+    moved: bool,
     now: DateTime<Utc>,
 ) -> Option<[Condition; 3]> {
     let spec = applied.testbed.jobs.get(name)?;
@@ -21,9 +22,14 @@ pub fn job(
     let nodes: Vec<(&NodeName, NodeConditions)> =
         places.filter_map(|(place, _)| Some((place, node(place)?))).collect();
     let schedule = spec.schedule.resolve().ok();
-    let ended = schedule.filter(|schedule| schedule.next(now).is_none()).map(|schedule| schedule.end);
+    let ended =
+        schedule.filter(|schedule| !moved && schedule.next(now).is_none()).map(|schedule| schedule.end);
 
-    let unready: Vec<_> = nodes.iter().filter(|(_, node)| !node.ready.status).collect();
+    // A node's owner who wants its link has nothing against jobs that share it.
+    let takes = |node: &NodeConditions| {
+        node.ready.status || !spec.exclusive && matches!(node.ready.reason, Reason::Scavenging)
+    };
+    let unready: Vec<_> = nodes.iter().filter(|(_, node)| !takes(node)).collect();
     let unheld: Vec<_> = unready
         .iter()
         .filter(|(_, node)| matches!(node.ready.reason, Reason::Lagging) || node.stale.status)

@@ -13,7 +13,7 @@ mod repository;
 use chrono::{DateTime, Utc};
 
 pub use job::job;
-pub use node::{NodeConditions, node};
+pub use node::{KeptOff, NodeConditions, node};
 pub use repository::{Standing, changed, repository};
 
 /// A condition.
@@ -113,6 +113,8 @@ reasons! {
     NotTaken,
     /// The node is cordoned.
     Cordoned,
+    /// The node's owner wants its link: it is in scavenger mode.
+    Scavenging,
     /// The host of a node will not let the job run.
     Hindered,
     /// Nodes of the job are not ready.

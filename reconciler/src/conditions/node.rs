@@ -1,6 +1,6 @@
 //! How a node is.
 
-use almanac_schemas::{Cordon, NodeName};
+use almanac_schemas::{Cordon, NodeName, Scavenging};
 use chrono::{DateTime, Utc};
 
 use super::{Condition, ConditionKind, Reason};
@@ -23,6 +23,15 @@ pub struct NodeConditions {
     pub clock_skewed: Condition,
 }
 
+/// What keeps runs off a node, otherwise than its manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptOff {
+    /// New ones, of whatever job.
+    pub cordon: Option<Cordon>,
+    /// Those of exclusive jobs: its owner wants its link.
+    pub scavenging: Option<Scavenging>,
+}
+
 impl NodeConditions {
     /// All of them.
     pub fn all(&self) -> [&Condition; 4] {
@@ -30,12 +39,12 @@ impl NodeConditions {
     }
 }
 
-/// The conditions of a node at an instant, given what keeps new runs off it then; none when it is not declared.
+/// The conditions of a node at an instant, given what keeps runs off it then; none when it is not declared.
 pub fn node(
     applied: &Applied,
     name: &NodeName,
     heartbeat: Option<&HeartbeatRow>,
-    cordon: Option<&Cordon>,
+    kept_off: &KeptOff,
     pace: &Pace,
     now: DateTime<Utc>,
 ) -> Option<NodeConditions> {
@@ -52,8 +61,10 @@ pub fn node(
         (false, Reason::Lagging, message, wanted_since)
     } else if entry.spec.cordoned {
         (false, Reason::Cordoned, "it is cordoned: no run starts".to_owned(), wanted_since)
-    } else if let Some(cordon) = cordon {
+    } else if let Some(cordon) = &kept_off.cordon {
         (false, Reason::Cordoned, cordon.to_string(), cordon.since.0)
+    } else if let Some(scavenging) = &kept_off.scavenging {
+        (false, Reason::Scavenging, format!("no exclusive run starts: {scavenging}"), scavenging.since.0)
     } else {
         (true, Reason::AsDeclared, String::new(), stale.since.max(wanted_since))
     };

@@ -4,7 +4,7 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{Cordon, Instant, JobName, NodeName};
+use almanac_schemas::{Cordon, Instant, JobName, NodeName, Scavenging};
 use serde::{Deserialize, Serialize};
 
 use super::said::shortened;
@@ -15,6 +15,9 @@ use super::said::shortened;
 pub struct Outlook {
     /// What its owner said there keeps new runs off.
     pub cordon: Option<Cordon>,
+    /// Its owner said there that they want its link.
+    #[serde(default)]
+    pub scavenging: Option<Scavenging>,
     /// Why the next runs of jobs will not start, as far as is known.
     pub hindrances: Vec<Hindrance>,
 }
@@ -45,7 +48,18 @@ impl Outlook {
             cordon
         });
         let hindrance = |message| Hindrance::try_from(message).map_err(warn).ok();
-        Self { cordon, hindrances: message.hindrances.into_iter().take(MOST).filter_map(hindrance).collect() }
+        let scavenging =
+            message.scavenging.map(Scavenging::try_from).transpose().map_err(warn).ok().flatten();
+        let scavenging = scavenging.map(|mut scavenging: Scavenging| {
+            scavenging.actor = shortened(scavenging.actor);
+            scavenging.reason = shortened(scavenging.reason);
+            scavenging
+        });
+        Self {
+            cordon,
+            scavenging,
+            hindrances: message.hindrances.into_iter().take(MOST).filter_map(hindrance).collect(),
+        }
     }
 }
 
@@ -78,9 +92,10 @@ mod tests {
         let message = v1::Outlook {
             cordon: Some(v1::Cordon { actor: "the host's owner".to_owned(), ..Default::default() }),
             hindrances: vec![hindrance("good", at), hindrance("Bad Name", at), hindrance("never", None)],
+            scavenging: Some(v1::Scavenging { actor: "the host's owner".to_owned(), ..Default::default() }),
         };
         let read = Outlook::read(&node, message.clone());
-        assert_eq!(read.cordon, None, "it has no instant");
+        assert_eq!((read.cordon, read.scavenging), (None, None), "they have no instant");
         assert_eq!(
             read.hindrances.iter().map(|hindrance| hindrance.job.as_str()).collect::<Vec<_>>(),
             ["good"]

@@ -4,7 +4,7 @@ use almanac_proto::{
     convert::{FieldError, optional_instant, parse},
     v1,
 };
-use almanac_schemas::{Cordon, Instant, NodeName};
+use almanac_schemas::{Cordon, Instant, NodeName, Scavenging};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{clock, heartbeats::Liveness, rights::Action, store::CancellationRow};
@@ -47,6 +47,36 @@ pub(super) async fn set_node_mode(
     context.database("cordon", context.store.cordon(&node, &cordon)).await?;
     let Cordon { actor, reason, .. } = &cordon;
     tracing::info!(actor, %node, reason, drain = stop_at.is_some(), "no new run starts on a node");
+    refresh(context).await?;
+    Ok(node)
+}
+
+pub(super) async fn set_scavenger(
+    context: &Context,
+    metadata: &MetadataMap,
+    request: &v1::SetScavengerRequest,
+) -> Result<NodeName, Status> {
+    let caller = context.caller(metadata)?;
+    let node: NodeName = parse("name", &request.name).map_err(refuse::field)?;
+    let applied = context.applied();
+    let entry = applied.testbed.nodes.get(&node).ok_or_else(|| refuse::no_node(&node))?;
+    let action = Action::Scavenge { owner: &entry.spec.owner, node: &node };
+    caller.may(action).map_err(|error| refuse::forbidden(&error))?;
+    let now = clock::now();
+    let scavenging = if request.on {
+        let reason = if request.reason.is_empty() { String::new() } else { steer::reason(&request.reason)? };
+        let until = steer::until(request.until.as_ref(), now)?.map(Instant);
+        Some(Scavenging { actor: caller.name().to_owned(), reason, since: Instant(now), until })
+    } else {
+        None
+    };
+    context.database("scavenge", context.store.scavenge(&node, scavenging.as_ref())).await?;
+    match &scavenging {
+        Some(Scavenging { actor, reason, .. }) => {
+            tracing::info!(actor, %node, reason, "no exclusive run goes on or starts on a node");
+        }
+        None => tracing::info!(actor = caller.name(), %node, "exclusive runs start on a node"),
+    }
     refresh(context).await?;
     Ok(node)
 }

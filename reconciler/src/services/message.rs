@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     applied::{Applied, JobOrigin},
     artifacts::Grant,
-    conditions::{self, Condition, NodeConditions},
+    conditions::{self, Condition, KeptOff, NodeConditions},
     desired::json,
     follow::{Answer, Looked},
     heartbeats::{Heartbeats, Hindrance, Liveness, Pace},
@@ -19,7 +19,7 @@ use crate::{
     },
     surroundings::{Surroundings, standing},
 };
-use almanac_schemas::{Cordon, JobName, JobSpec, NodeName, RunRole};
+use almanac_schemas::{Cordon, JobName, JobSpec, NodeName, RunRole, Scavenging};
 use almanac_validate::{NodeEntry, plan::Action};
 
 /// What is known of nodes and jobs at an instant.
@@ -36,8 +36,9 @@ pub(super) struct Facts<'a> {
 impl Facts<'_> {
     /// The conditions of a node; none when it is not declared.
     pub(super) fn node(&self, name: &NodeName) -> Option<NodeConditions> {
-        let (heartbeat, cordon) = (self.heartbeats.get(name), self.cordon(name));
-        conditions::node(self.applied, name, heartbeat.as_ref(), cordon.as_ref(), &self.pace, self.now)
+        let kept_off = KeptOff { cordon: self.cordon(name), scavenging: self.scavenging(name) };
+        let heartbeat = self.heartbeats.get(name);
+        conditions::node(self.applied, name, heartbeat.as_ref(), &kept_off, &self.pace, self.now)
     }
 
     /// How what a node asks to be fetched stands; none when it asks for nothing.
@@ -51,6 +52,14 @@ impl Facts<'_> {
         self.instructions.cordon(name, self.now).or_else(|| {
             let said = self.heartbeats.get(name)?.outlook?.cordon?;
             Some(said).filter(|cordon| cordon.holds(self.now))
+        })
+    }
+
+    /// Who wants a node's link: who said so here, or else on its host.
+    fn scavenging(&self, name: &NodeName) -> Option<Scavenging> {
+        self.instructions.scavenging(name, self.now).or_else(|| {
+            let said = self.heartbeats.get(name)?.outlook?.scavenging?;
+            Some(said).filter(|said| said.holds(self.now))
         })
     }
 
@@ -78,6 +87,7 @@ pub(super) fn run(row: &RunRow) -> v1::Run {
         image_digest: state.image_digest.clone(),
         commit: state.commit.clone(),
         role: v1::Role::from(row.role).into(),
+        moved_to: row.moved_to.map(timestamp),
         ..v1::Run::default()
     }
 }
@@ -234,8 +244,9 @@ pub(super) fn job(
     let places = applied.placements.get(name).into_iter().flatten();
     let clients = places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node);
     let mut job = plain_job(name, spec, applied.origins.get(name), clients);
-    let conditions =
-        conditions::job(applied, name, |node| facts.node(node), |node| facts.hindrance(node, name), now);
+    let moved = facts.instructions.moved().iter().any(|run| run.job == *name && run.to >= now);
+    let hindrance = |node: &NodeName| facts.hindrance(node, name);
+    let conditions = conditions::job(applied, name, |node| facts.node(node), hindrance, moved, now);
     job.conditions = conditions.iter().flatten().map(condition).collect();
     job.next_run = next_run.map(timestamp);
     job
@@ -299,6 +310,7 @@ pub(super) fn node(
             .collect(),
         next_run: next_run.map(timestamp),
         cordon: facts.cordon(name).map(v1::Cordon::from),
+        scavenging: facts.scavenging(name).map(v1::Scavenging::from),
         clock: heartbeat.and_then(|row| Some(row.clock?.offset.into())),
         host: heartbeat.and_then(|row| Some(row.host.as_ref()?.message(row.last_seen))),
     }

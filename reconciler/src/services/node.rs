@@ -1,13 +1,14 @@
 //! What agents ask.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use almanac_proto::{
     convert::{FieldError, instant, parse},
     limits,
     v1::{self, node_service_server::NodeService},
 };
-use almanac_schemas::{NodeName, Phase, Reason, RunRole};
+use almanac_schemas::{NodeName, Phase, Reason, RunId, RunRole};
+use almanac_validate::Moved;
 use futures::Stream;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,10 +17,12 @@ use uuid::Uuid;
 
 use crate::{
     artifacts::{Announcement, Asked, Begun, Bounds, Granted, Part, Sending},
+    causes::chain,
     clock,
+    moves::End,
     rights::{Action, Caller},
     run::{RunEvent, RunStep},
-    store::Recorded,
+    store::{Ground, Recorded},
     watch,
 };
 
@@ -57,6 +60,28 @@ impl NodeCalls {
             caller.name().parse().map_err(|error| refuse::field(FieldError::invalid("node", error)))?;
         caller.may(Action::ActAs(&node)).map_err(|error| refuse::forbidden(&error))?;
         Ok(node)
+    }
+
+    /// Tells the nodes, when what was recorded moved runs or was the end of one that had been moved. It is in the database: who
+    /// is not told now is told at the next occasion.
+    async fn pass_on(&self, events: &[RunEvent], recorded: &[Recorded]) {
+        let moved = self.0.instructions.moved();
+        let concerns = |(event, recorded): (&RunEvent, &Recorded)| match recorded {
+            Recorded::Settled(_) => true,
+            Recorded::New => {
+                let is_of = |run: &Moved| RunId::new(&run.job, &run.node, run.to) == event.run;
+                event.step.phase.is_terminal() && moved.iter().any(is_of)
+            }
+            Recorded::Known | Recorded::Stranger => false,
+        };
+        if events.iter().zip(recorded).any(concerns)
+            && let Err(error) = self.0.instructions.refresh(&self.0.store).await
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot read which runs were moved; it is read again later"
+            );
+        }
     }
 
     async fn receive(&self, node: &NodeName, mut parts: Streaming<v1::UploadRequest>) -> Result<u64, Status> {
@@ -142,15 +167,21 @@ impl NodeService for NodeCalls {
         // An agent keeps what was not taken and sends it again, so an event that can never be taken is
         // dropped here: refusing it would stop all reports behind it for ever.
         let events: Vec<RunEvent> = events.into_iter().filter_map(|event| readable(&node, event)).collect();
-        let recorded =
-            within(async { self.0.database("record", self.0.store.record(&node, &events)).await }).await?;
         let applied = self.0.applied();
+        let ground = Ground { applied: Arc::clone(&applied), now: clock::now() };
+        let record = self.0.store.record(&node, &events, &ground);
+        let recorded = within(async { self.0.database("record", record).await }).await?;
+        self.pass_on(&events, &recorded).await;
         let jitter = |job| {
             applied.testbed.jobs.get(job).map_or(almanac_schemas::Duration::ZERO, |spec| spec.schedule.jitter)
         };
         for (event, recorded) in events.iter().zip(recorded) {
             match recorded {
                 Recorded::New => self.0.metrics.run_event(event, jitter(&event.job)),
+                Recorded::Settled(End { phase, reason }) => {
+                    let step = RunStep { phase, reason: Some(reason), ..event.step.clone() };
+                    self.0.metrics.run_event(&RunEvent { step, ..event.clone() }, jitter(&event.job));
+                }
                 Recorded::Known => {}
                 Recorded::Stranger => {
                     tracing::warn!(%node, run = %event.run, job = %event.job, "dropped a report: the node never had this job");

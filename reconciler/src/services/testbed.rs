@@ -7,6 +7,7 @@ use almanac_proto::{
     v1::{self, testbed_service_server::TestbedService},
 };
 use almanac_schemas::{JobName, NodeName, RunRole};
+use almanac_validate::Moved;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::Stream;
 use tonic::{Request, Response, Status};
@@ -41,7 +42,7 @@ impl TestbedCalls {
         let applied = self.0.applied();
         let entry = applied.testbed.nodes.get(name).ok_or_else(|| refuse::no_node(name))?;
         let now = clock::now();
-        let next = NextRuns::new(&applied, now).of_node(name);
+        let next = NextRuns::new(&applied, self.0.instructions.moved(), now).of_node(name);
         Ok(message::node(self.0.facts(&applied, now), name, entry, next))
     }
 }
@@ -49,16 +50,28 @@ impl TestbedCalls {
 /// When each job runs next, computed once per job and call.
 struct NextRuns<'a> {
     applied: &'a Applied,
+    /// The runs that take place at another time than declared.
+    moved: Vec<Moved>,
     now: DateTime<Utc>,
     known: HashMap<&'a JobName, Option<DateTime<Utc>>>,
 }
 
 impl<'a> NextRuns<'a> {
-    fn new(applied: &'a Applied, now: DateTime<Utc>) -> Self {
-        Self { applied, now, known: HashMap::new() }
+    fn new(applied: &'a Applied, moved: Vec<Moved>, now: DateTime<Utc>) -> Self {
+        Self { applied, moved, now, known: HashMap::new() }
     }
 
     fn of_job(&mut self, job: &'a JobName) -> Option<DateTime<Utc>> {
+        let moved = self.moved(|run| run.job == *job);
+        self.declared(job).into_iter().chain(moved).min()
+    }
+
+    /// When a run comes that was moved.
+    fn moved(&self, concerns: impl Fn(&Moved) -> bool) -> Option<DateTime<Utc>> {
+        self.moved.iter().filter(|run| run.to >= self.now && concerns(run)).map(|run| run.to).min()
+    }
+
+    fn declared(&mut self, job: &'a JobName) -> Option<DateTime<Utc>> {
         let (applied, now) = (self.applied, self.now);
         *self.known.entry(job).or_insert_with(|| {
             let schedule = applied.testbed.jobs.get(job)?.schedule.resolve().ok()?;
@@ -69,7 +82,8 @@ impl<'a> NextRuns<'a> {
     fn of_node(&mut self, node: &NodeName) -> Option<DateTime<Utc>> {
         let applied = self.applied;
         let jobs = applied.assignments.get(node).into_iter().flatten();
-        jobs.filter_map(|assigned| self.of_job(&assigned.job)).min()
+        let declared = jobs.filter_map(|assigned| self.declared(&assigned.job)).min();
+        declared.into_iter().chain(self.moved(|run| run.node == *node)).min()
     }
 }
 
@@ -88,7 +102,8 @@ impl TestbedService for TestbedCalls {
         let after = page::parts::<1>(&request.page_token).map_err(refuse::field)?.map(|[name]| name);
         let applied = self.0.applied();
         let now = clock::now();
-        let (facts, mut next) = (self.0.facts(&applied, now), NextRuns::new(&applied, now));
+        let (facts, mut next) =
+            (self.0.facts(&applied, now), NextRuns::new(&applied, self.0.instructions.moved(), now));
         let nodes = applied.testbed.nodes.iter();
         let nodes = nodes.filter(|(name, _)| after.as_deref().is_none_or(|after| name.as_str() > after));
         let (nodes, more) = page::cut(nodes.take(size as usize + 1).collect(), size);
@@ -126,6 +141,14 @@ impl TestbedService for TestbedCalls {
         live::watch(&self.0, request.metadata(), request.get_ref()).map(Response::new)
     }
 
+    async fn set_scavenger(
+        &self,
+        request: Request<v1::SetScavengerRequest>,
+    ) -> Result<Response<v1::SetScavengerResponse>, Status> {
+        let node = within(instruct::set_scavenger(&self.0, request.metadata(), request.get_ref())).await?;
+        Ok(Response::new(v1::SetScavengerResponse { node: Some(self.node(&node)?) }))
+    }
+
     async fn list_jobs(
         &self,
         request: Request<v1::ListJobsRequest>,
@@ -140,7 +163,7 @@ impl TestbedService for TestbedCalls {
         };
         let applied = self.0.applied();
         let now = clock::now();
-        let mut next = NextRuns::new(&applied, now);
+        let mut next = NextRuns::new(&applied, self.0.instructions.moved(), now);
         let wanted = |name: &JobName, owner| {
             let on_node = |node| {
                 applied
@@ -179,7 +202,7 @@ impl TestbedService for TestbedCalls {
         let job = match applied.testbed.jobs.get(&name) {
             Some(spec) => {
                 let now = clock::now();
-                let next = NextRuns::new(&applied, now).of_job(&name);
+                let next = NextRuns::new(&applied, self.0.instructions.moved(), now).of_job(&name);
                 message::job(self.0.facts(&applied, now), &name, spec, next)
             }
             None => {
@@ -202,7 +225,9 @@ impl TestbedService for TestbedCalls {
     ) -> Result<Response<v1::ListOccurrencesResponse>, Status> {
         self.0.allowed(request.metadata(), Action::ReadTestbed)?;
         let applied = self.0.applied();
-        list_occurrences(&applied, request.get_ref()).map(Response::new).map_err(refuse::field)
+        list_occurrences(&applied, &self.0.instructions.moved(), request.get_ref())
+            .map(Response::new)
+            .map_err(refuse::field)
     }
 
     async fn list_runs(
@@ -414,6 +439,7 @@ fn next_token(more: bool, last: Option<&str>) -> String {
 
 fn list_occurrences(
     applied: &Applied,
+    moved: &[Moved],
     request: &v1::ListOccurrencesRequest,
 ) -> Result<v1::ListOccurrencesResponse, FieldError> {
     let size = page::size(request.page_size)?;
@@ -438,7 +464,7 @@ fn list_occurrences(
         let window = window.parse().map_err(|_| wrong())?;
         after = Some(Key { start, job, node, window, role });
     }
-    let entries = occurrences::entries(applied, &filter, from, to)
+    let entries = occurrences::entries(applied, moved, &filter, from, to)
         .skip_while(|entry| after.as_ref().is_some_and(|after| entry.key() <= *after));
     let (entries, more) = page::cut(entries.take(size as usize + 1).collect(), size);
     let next_page_token = entries.last().filter(|_| more).map(|entry| {
@@ -463,5 +489,6 @@ fn occurrence(entry: &occurrences::Entry<'_>) -> v1::Occurrence {
         end: Some(timestamp(entry.time.end)),
         exclusive: entry.run.is_none_or(|part| part.exclusive),
         maintenance: entry.run.is_none(),
+        moved_from: entry.run.and_then(|part| part.moved_from).map(timestamp),
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use almanac_validate::{
-    Checker, Report, Source,
+    Checker, Moved, Report, Source,
     revision::{Cache, check_whole, read_tree},
 };
 use chrono::{DateTime, Utc};
@@ -305,9 +305,10 @@ impl Repository {
         Ok(Tree { commit, folder: self.subdir.clone(), sources })
     }
 
-    /// Checks the manifests of a commit. What was compared for an earlier commit is not compared again.
-    pub fn check(&mut self, tree: &Tree, now: DateTime<Utc>) -> Report {
-        self.checker.check(&tree.sources, now)
+    /// Checks the manifests of a commit, given the runs that were moved. What was compared for an earlier commit is not
+    /// compared again.
+    pub fn check(&mut self, tree: &Tree, moved: &[Moved], now: DateTime<Utc>) -> Report {
+        self.checker.check_with(&tree.sources, moved, now)
     }
 
     /// Checks the signatures of the commits that lead from what is in force to a new head.

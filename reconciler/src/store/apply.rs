@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Change, FindingRow, Store, StoreError, SyncRow, findings, heartbeats, instructions, lead, micros, outbox,
-    rows::insert, syncs,
+    reservations, rows::insert, scavenging, syncs,
 };
 use crate::{
     applied::Next,
@@ -56,6 +56,8 @@ pub struct Base {
     pub latest: Option<i64>,
     /// What somebody did last to the syncs: a suspension counts for what was decided before it.
     pub action: Option<i64>,
+    /// The latest time that was reserved for a moved run.
+    pub reservation: Option<i64>,
     /// The term of the leader that decided; absent where there is only one reconciler.
     pub term: Option<i64>,
 }
@@ -88,6 +90,7 @@ impl Store {
             if plan.config.is_some() || next.config {
                 super::put_setting(&mut change, "config", json(&next.applied.testbed.config)).await?;
             }
+            reservations::release(&mut change, &next.released, now).await?;
             self.engine.say(&mut change, Heard::Applied).await?;
         }
         apply.steps.over(Step::RowsWritten);
@@ -100,13 +103,17 @@ impl Store {
 /// Lets one change at a time through, and none that was decided on something that is no more.
 async fn fence(change: &mut Change, base: Base) -> Result<(), StoreError> {
     lead::hold(change, base.term).await?;
-    let now: (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
+    let now: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
         "SELECT (SELECT MAX(id) FROM syncs), (SELECT MAX(id) FROM syncs WHERE outcome = 'applied'),
-                (SELECT MAX(id) FROM actions)",
+                (SELECT MAX(id) FROM actions), (SELECT MAX(id) FROM reservations)",
     )
     .fetch_one(&mut **change)
     .await?;
-    if now == (base.latest, base.sync, base.action) { Ok(()) } else { Err(StoreError::Outrun) }
+    if now == (base.latest, base.sync, base.action, base.reservation) {
+        Ok(())
+    } else {
+        Err(StoreError::Outrun)
+    }
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -188,6 +195,7 @@ async fn nodes(
                 .await?;
                 heartbeats::forget(change, node.name).await?;
                 instructions::forget(change, node.name).await?;
+                scavenging::forget(change, node.name).await?;
             }
         }
     }

@@ -6,11 +6,11 @@
 //!
 //! # What grows
 //!
-//! Syncs with their findings and changes, what people did to them, and runs with their events are the history that
+//! Syncs with their findings and changes, what people did to them, runs with their events and the times that runs were moved to are the history that
 //! people ask for: they are kept, and grow with what people commit and what runs. A look that finds nothing new
 //! records nothing. Of a file whose retention is over, the record stays. Users, nodes and jobs that were removed stay as one
 //! row each, since their runs and generations do.
-//! Everything else is as large as what is declared now: a heartbeat and a cordon go with their node, and a notice when it is
+//! Everything else is as large as what is declared now: a heartbeat, a cordon and scavenger mode go with their node, and a notice when it is
 //! delivered, a week old, or for a target that is not configured any more. The parts of an upload go when its file is stored.
 
 mod actions;
@@ -29,9 +29,11 @@ mod open;
 mod outbox;
 mod page;
 mod presence;
+mod reservations;
 mod retention;
 mod rows;
 mod runs;
+mod scavenging;
 mod surroundings;
 mod syncs;
 mod testbed;
@@ -51,6 +53,7 @@ pub use instructions::CancellationRow;
 pub use lead::{LEASE, LeaderLock};
 pub use look::{ConditionRow, LookRow};
 pub use outbox::OutboxRow;
+pub use reservations::{Ground, ReservationRow};
 pub use retention::{JobRetention, KeepRow, Kept, Removable};
 pub use runs::{Recorded, RunFilter, RunKey, RunRow};
 pub use syncs::{SyncCause, SyncOutcome, SyncRow};

@@ -6,8 +6,17 @@ use almanac_schemas::{JobName, NodeName, Phase, RunId, RunRole, UserName};
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{Change, Store, StoreError, instant, micros, rows::text, testbed::word};
-use crate::run::{RunEvent, RunState, RunStep};
+use super::{
+    Change, Ground, Store, StoreError, instant, micros,
+    reservations::{self, Mover},
+    rows::text,
+    testbed::word,
+};
+use crate::{
+    hear::Heard,
+    moves::{self, End},
+    run::{RunEvent, RunState, RunStep},
+};
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +35,8 @@ pub struct RunRow {
     pub scheduled_at: DateTime<Utc>,
     /// What its reports add up to.
     pub state: RunState,
+    /// The instant that it was moved to.
+    pub moved_to: Option<DateTime<Utc>>,
 }
 
 /// The place of a run in the list of all, which goes back in time.
@@ -63,6 +74,8 @@ pub struct RunFilter {
 pub enum Recorded {
     /// It is recorded now.
     New,
+    /// It is recorded now, as this: the run had to make room for the node's owner.
+    Settled(End),
     /// It was recorded before.
     Known,
     /// The node never had that part of that job.
@@ -85,6 +98,7 @@ pub(super) struct Columns {
     exit_code: Option<i64>,
     image_digest: String,
     commit_id: String,
+    moved_to: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -120,6 +134,7 @@ impl TryFrom<Columns> for RunRow {
                 image_digest: row.image_digest,
                 commit: row.commit_id,
             },
+            moved_to: row.moved_to.map(instant),
         })
     }
 }
@@ -142,21 +157,43 @@ impl TryFrom<StepColumns> for RunStep {
 }
 
 impl Store {
-    /// Records reports of a node about its runs, each once, and says what became of each.
+    /// Records reports of a node about its runs, each once, and says what became of each. A one-shot run that had to make
+    /// room for the node's owner is moved, given what that is decided on.
     ///
     /// # Errors
     ///
-    /// When the database fails; then none is recorded.
-    pub async fn record(&self, node: &NodeName, events: &[RunEvent]) -> Result<Vec<Recorded>, StoreError> {
+    /// When the database fails, and [`StoreError::Outrun`] when something has to be decided and something else is in force
+    /// by now; then none is recorded.
+    pub async fn record(
+        &self,
+        node: &NodeName,
+        events: &[RunEvent],
+        ground: &Ground,
+    ) -> Result<Vec<Recorded>, StoreError> {
         let mut change = self.write().await?;
+        let mut mover = match events.iter().any(moves::concerns) {
+            true => Some(Mover::begin(&mut change, ground).await?),
+            false => None,
+        };
+        let mut reserved = false;
         let mut answers = Vec::with_capacity(events.len());
         let mut touched = BTreeSet::new();
         for event in events {
-            let answer = record_event(&mut change, node, event).await?;
+            let mut answer = record_event(&mut change, node, event).await?;
             if answer == Recorded::New {
                 touched.insert((event.run, event.role));
+                if event.step.phase.is_terminal() && event.role == RunRole::Client {
+                    reserved |= reservations::ended(&mut change, event.run, ground.now).await?;
+                }
+                if let Some(mover) = &mut mover {
+                    answer = mover.settle(&mut change, node, event).await?;
+                    reserved |= matches!(answer, Recorded::Settled(_));
+                }
             }
             answers.push(answer);
+        }
+        if reserved {
+            self.engine.say(&mut change, Heard::Instructed).await?;
         }
         for (run, role) in touched {
             add_up(&mut change, run, role).await?;

@@ -35,7 +35,7 @@ impl Reconciler {
         }
         let read = self.blocking(move |repository| {
             let tree = repository.read(commit)?;
-            let report = repository.check(&tree, now);
+            let report = repository.check(&tree, &[], now);
             Ok::<_, LookError>((report.testbed().map(Arc::clone), tree.commit))
         });
         // What was good when it was put in force may have become bad by a newer version's rules. That is

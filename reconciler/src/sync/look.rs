@@ -1,6 +1,6 @@
 //! Reading and checking a commit.
 
-use almanac_validate::Report;
+use almanac_validate::{Moved, Report};
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -22,13 +22,22 @@ pub(super) struct Look {
     pub(super) meant: bool,
 }
 
+/// What a commit meets.
+#[derive(Clone, Copy)]
+pub(super) struct There<'a> {
+    /// What is in force.
+    pub(super) applied: &'a Applied,
+    /// The runs that take place at another time than it says.
+    pub(super) moved: &'a [Moved],
+}
+
 /// Reads and checks a commit. `before` is the head that the branch had; `trusted` are further keys that may
 /// sign commits, absent when no signature is asked for.
 pub(super) fn look(
     repository: &mut Repository,
     head: Commit,
     before: Option<String>,
-    in_force: &Applied,
+    There { applied: in_force, moved }: There<'_>,
     trusted: Option<&[TrustedKey]>,
     now: DateTime<Utc>,
 ) -> Result<Look, LookError> {
@@ -41,7 +50,7 @@ pub(super) fn look(
     }
     let meant = repository.says(&head.id, in_force.commit(), prune::TRAILER, "yes")?;
     let tree = repository.read(head)?;
-    let mut report = repository.check(&tree, now);
+    let mut report = repository.check(&tree, moved, now);
     let mut signer = None;
     if let (Some(commit), Some(trusted)) = (in_force.commit(), trusted)
         && in_force.testbed.config.commits.require_signed

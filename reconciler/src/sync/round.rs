@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use almanac_validate::Moved;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinError};
 
-use super::{look::look, settle::Decided};
+use super::{
+    look::{There, look},
+    settle::Decided,
+};
 use crate::{
     applied::Applied,
     intent::Hold,
@@ -42,6 +46,8 @@ pub struct Reconciler {
 struct Judged {
     commit: String,
     pinned: bool,
+    /// The times of moved runs, which it may have been in the way of.
+    reserved: Vec<i64>,
 }
 
 /// What a round came to.
@@ -170,7 +176,10 @@ impl Reconciler {
         };
         let head = self.blocking(find).await??;
         self.steps.over(Step::Looked);
-        let judged = Judged { commit: head.id.clone(), pinned: pinned.is_some() };
+        // Read after the base: what is reserved from then on is noticed by the transaction.
+        let reserved = self.store.reservations().await?;
+        let ids = reserved.iter().map(|row| row.id).collect();
+        let judged = Judged { commit: head.id.clone(), pinned: pinned.is_some(), reserved: ids };
         let (again, before) = match latest {
             // Of the same commit, another folder may be meant than before.
             Some(sync) if sync.commit.id == head.id && same_tree(&sync.commit, &head) => (Some(sync), None),
@@ -195,11 +204,22 @@ impl Reconciler {
         let there = Arc::clone(&in_force);
         // Whoever pins a commit is an admin, and means just that one.
         let trusted = pinned.is_none().then(|| Arc::clone(&self.trusted));
+        let moved: Vec<Moved> = reserved.iter().map(|row| row.moved.clone()).collect();
         let look = self
-            .blocking(move |repository| look(repository, head, before, &there, trusted.as_deref(), now))
+            .blocking(move |repository| {
+                let there = There { applied: &there, moved: &moved };
+                look(repository, head, before, there, trusted.as_deref(), now)
+            })
             .await??;
         self.steps.over(Step::Checked);
-        let decided = Decided { in_force: &in_force, base, pinned: pinned.as_ref(), approved_by, again };
+        let decided = Decided {
+            in_force: &in_force,
+            base,
+            pinned: pinned.as_ref(),
+            approved_by,
+            again,
+            reserved: &reserved,
+        };
         let round = self.settle(look, decided, now).await?;
         self.judged = Some(judged);
         Ok(round)
@@ -218,8 +238,9 @@ impl Reconciler {
     pub(super) async fn base(&self) -> Result<Base, StoreError> {
         let action = self.store.latest_action().await?;
         let latest = self.store.latest_sync().await?.map(|sync| sync.id);
+        let reservation = self.store.latest_reservation().await?;
         let sync = self.applied.borrow().sync.as_ref().map(|sync| sync.id);
-        Ok(Base { sync, latest, action, term: self.term })
+        Ok(Base { sync, latest, action, reservation, term: self.term })
     }
 
     /// Another process may have applied a commit to the same database.

@@ -18,7 +18,7 @@ use crate::{
     prune,
     source::Commit,
     step::Step,
-    store::{Apply, Base, Effect, FindingRow, StoreError, SyncCause, SyncOutcome, SyncRow},
+    store::{Apply, Base, Effect, FindingRow, ReservationRow, StoreError, SyncCause, SyncOutcome, SyncRow},
 };
 
 /// What is decided on, besides the commit.
@@ -30,6 +30,8 @@ pub(super) struct Decided<'a> {
     pub(super) approved_by: Option<String>,
     /// What was recorded about the same commit before.
     pub(super) again: Option<SyncRow>,
+    /// The times of moved runs.
+    pub(super) reserved: &'a [ReservationRow],
 }
 
 impl Reconciler {
@@ -41,7 +43,7 @@ impl Reconciler {
         now: DateTime<Utc>,
     ) -> Result<Round, RoundError> {
         let Look { tree, report, signer, rewritten, meant } = look;
-        let Decided { in_force, base, pinned, approved_by, again } = decided;
+        let Decided { in_force, base, pinned, approved_by, again, reserved } = decided;
         let findings: Vec<_> =
             report.findings.iter().map(|finding| FindingRow::of(finding, &tree.folder)).collect();
         let mut sync = SyncRow {
@@ -89,7 +91,8 @@ impl Reconciler {
         }
         sync.message = with(rewritten, message);
         let text = plan.to_string();
-        let next = in_force.next(testbed, &plan, &sync.commit.id, sync.ended_at);
+        let mut next = in_force.next(testbed, &plan, &sync.commit.id, sync.ended_at);
+        next.released = reserved.iter().filter(|row| !row.moved.stands(testbed)).map(|row| row.id).collect();
         sync.id = self.put_in_force(&sync, &findings, &plan, next, base).await?;
         Ok(Round::Recorded(sync, News::Applied(text)))
     }

@@ -41,6 +41,7 @@ mod repositories;
 mod retention;
 mod rights;
 mod runs;
+mod scavenging;
 mod server;
 mod signatures;
 mod startup;

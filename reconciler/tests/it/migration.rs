@@ -63,6 +63,8 @@ async fn a_database_of_the_version_before_is_migrated_and_gone_on_with() {
     assert_eq!((runs.len(), runs[0].state.phase), (1, Phase::Completed));
     assert_eq!(store.steps(runs[0].id, RunRole::Client).await.unwrap().len(), 2);
     assert_eq!(store.artifacts(runs[0].id).await.unwrap()[0].name, "run.log");
+    assert_eq!(runs[0].moved_to, None);
+    assert!(store.scavengings().await.unwrap().is_empty() && store.reservations().await.unwrap().is_empty());
     let heartbeats = store.heartbeats().await.unwrap();
     assert_eq!((heartbeats.len(), heartbeats[0].held_generation), (1, 7));
     assert!(store.fetches().await.unwrap().is_empty(), "nothing was ever fetched for it");

@@ -35,6 +35,7 @@ enum Call {
     CancelRun,
     CordonNode,
     UncordonNode,
+    Scavenge,
     SyncNow,
     GetSyncStatus,
     ListSyncs,
@@ -187,6 +188,10 @@ impl Wire {
                 mode: v1::NodeMode::Active.into(),
                 ..Default::default()
             })),
+            Call::Scavenge => ask!(
+                people
+                    .set_scavenger(v1::SetScavengerRequest { name: name("london-01"), ..Default::default() })
+            ),
             Call::SyncNow => ask!(people.sync_now(v1::SyncNowRequest {})),
             Call::GetSyncStatus => ask!(people.get_sync_status(v1::GetSyncStatusRequest {})),
             Call::ListSyncs => ask!(people.list_syncs(v1::ListSyncsRequest::default())),
@@ -311,6 +316,7 @@ async fn every_call_by_every_caller() {
         (Call::CancelRun,        [NF,         HI,    HI,                NF,           NO,     HI]),
         (Call::CordonNode,       [NO,         NO,    NO,                IN,           IN,     NO]),
         (Call::UncordonNode,     [NO,         NO,    NO,                OK,           OK,     NO]),
+        (Call::Scavenge,         [NO,         NO,    NO,                OK,           OK,     NO]),
         (Call::SyncNow,          [NO,         NO,    NO,                OK,           NO,     NO]),
         (Call::GetSyncStatus,    [OK,         OK,    OK,                OK,           NO,     NO]),
         (Call::ListSyncs,        [OK,         OK,    OK,                OK,           NO,     NO]),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use almanac_proto::v1::{self, Phase, SyncOutcome};
 
-use crate::harness::{Replica, Testbed, beat, instant, manifest, next, run_id, wait_for, whole_run};
+use crate::harness::{Replica, Testbed, beat, event, instant, manifest, next, run_id, wait_for, whole_run};
 
 /// A leader, and one that stands by and serves the same.
 async fn pair(testbed: &Testbed) -> (Replica<'_>, Replica<'_>) {
@@ -133,6 +133,52 @@ async fn what_people_say_to_one_reaches_a_node_at_the_other() {
         wait_for("the node to hear of it", async || {
             let told = stream.message().await.unwrap().unwrap().instructions?;
             (told.cordon?.reason == reason).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn a_run_that_is_reported_to_both_at_once_moves_once() {
+    let testbed = Testbed::prepare_on_postgres();
+    for hour in 10..18 {
+        let schedule = format!("{{ at: 2030-01-01T{hour}:30:00Z, length: 10m }}");
+        let job = manifest::job(&format!("once-{hour}"), "bob", "london-01", &schedule);
+        let job = job.replace("exclusive: false", "exclusive: true");
+        testbed.repository.write(&format!("jobs/once-{hour}.yaml"), job);
+    }
+    let (leader, standby) = pair(&testbed).await;
+    let mut moved = std::collections::BTreeSet::new();
+    for hour in 10..18 {
+        let (job, at) = (format!("once-{hour}"), instant(&format!("2030-01-01T{hour}:30:00Z")));
+        let report = v1::RunEvent {
+            reason: v1::Reason::Scavenger.into(),
+            ..event(&job, "london-01", at, 1, Phase::Aborted)
+        };
+        let request = || v1::ReportRunsRequest { node: "london-01".to_owned(), events: vec![report.clone()] };
+        let (mut one, mut two) = (leader.agent("london-01"), standby.agent("london-01"));
+        let (one, two) = tokio::join!(one.report_runs(request()), two.report_runs(request()));
+        assert_eq!((one.unwrap().into_inner().accepted, two.unwrap().into_inner().accepted), (1, 1));
+        let id = run_id(&job, "london-01", at);
+        let shown = |run: v1::GetRunResponse| (run.run.as_ref().unwrap().moved_to, run.steps.len());
+        let ask = v1::GetRunRequest { id };
+        let one = shown(leader.ask("alice").get_run(ask.clone()).await.unwrap().into_inner());
+        let two = shown(standby.ask("alice").get_run(ask).await.unwrap().into_inner());
+        assert_eq!((one, one.1), (two, 1));
+        moved.insert(one.0.unwrap().seconds);
+    }
+    // Each has a time of its own, and both tell the node.
+    assert_eq!(moved.len(), 8);
+    let apart = moved.iter().zip(moved.iter().skip(1)).map(|(one, next)| next - one);
+    assert!(apart.into_iter().all(|seconds| seconds >= 600), "{moved:?}");
+    for replica in [&leader, &standby] {
+        wait_for("all of them to be known", async || {
+            let request = v1::WatchDesiredStateRequest { node: "london-01".to_owned(), ..Default::default() };
+            let mut stream =
+                replica.agent("london-01").watch_desired_state(request).await.unwrap().into_inner();
+            let told = stream.message().await.unwrap()?.instructions?;
+            (told.moves.len() == 8).then_some(())
         })
         .await;
     }

@@ -9,7 +9,7 @@ use super::{Calendar, Exclusive, Party};
 use crate::{
     Moved, Rule,
     conflict::{Claim, Clash, Holder},
-    rules::{Context, Draft},
+    rules::{Context, Draft, Place},
 };
 
 /// A moved run on one of its nodes.
@@ -99,7 +99,7 @@ fn drafted(
             (format!("node `{node}` has maintenance at {at}"), place)
         }
     };
-    Some(finding(jobs, run, what, place))
+    Some(finding(jobs, run, &what, place))
 }
 
 fn between_moved(jobs: &[Exclusive<'_>], node: &str, run: &Held<'_>, other: &Held<'_>) -> Draft {
@@ -109,10 +109,10 @@ fn between_moved(jobs: &[Exclusive<'_>], node: &str, run: &Held<'_>, other: &Hel
         Instant(*at),
         Instant(*to),
     );
-    finding(jobs, run, what, jobs[other.job].place.key("spec").key("schedule"))
+    finding(jobs, run, &what, jobs[other.job].place.key("spec").key("schedule"))
 }
 
-fn finding(jobs: &[Exclusive<'_>], run: &Held<'_>, what: String, place: crate::rules::Place) -> Draft {
+fn finding(jobs: &[Exclusive<'_>], run: &Held<'_>, what: &str, place: Place) -> Draft {
     let Moved { job, at, to, .. } = run.moved;
     let (at, to) = (Instant(*at), Instant(*to));
     let message = format!("{what}, which the run of `{job}` has that was moved from {at} to {to}");
