@@ -38,7 +38,7 @@ fn only_the_end_of_a_client_that_made_room_is_decided_about() {
 #[test]
 fn what_is_recorded_says_what_was_reported_and_where_the_run_went() {
     let reported = event(RunRole::Client, Phase::Aborted, Some(Reason::Scavenger)).step;
-    let at = |seconds| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+    let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
     let moved = Moved { job: "once".parse().unwrap(), node: "n".parse().unwrap(), at: at(0), to: at(1_800) };
     let step = Decision::Moves(moved).step(&reported);
     assert_eq!((step.phase, step.reason), (Phase::Rescheduled, Some(Reason::Scavenger)));
