@@ -244,3 +244,41 @@ fn nobody_else_takes_a_link() {
         );
     }
 }
+
+/// Says when it was told to stop, in seconds since the host was booted (`proc_uptime(5)`: to a hundredth).
+const SAYS_WHEN: &str =
+    "trap 'read told rest < /proc/uptime; echo $told; exit' TERM; echo up; while :; do sleep 0.02; done";
+
+fn uptime(text: &str) -> f64 {
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// From the start of the command to SIGTERM.
+#[test]
+fn an_exclusive_run_is_told_within_two_seconds() {
+    let mut testbed = testbed();
+    testbed.start_agent("london-01");
+    write(&testbed, "often", &Job::recurring("often", "london-01", "*/4 * * * * *", "3s", SAYS_WHEN));
+    testbed.push("what recurs");
+    let mut took = Vec::new();
+    while took.len() < 10 {
+        let run = testbed.wait_run("often", "RUNNING");
+        wait_up(&mut testbed, &run);
+        let before = uptime(&std::fs::read_to_string("/proc/uptime").unwrap());
+        scavenge(&testbed, "london-01", &["on"]);
+        let id = run["id"].clone();
+        let ended = testbed.wait_for("its end", |testbed| {
+            testbed.runs("often").into_iter().find(|run| run["id"] == id && !run["reason"].is_null())
+        });
+        scavenge(&testbed, "london-01", &["off"]);
+        // It may have reached its length just before.
+        if end(&ended) == ("ABORTED", "scavenger") {
+            let told = uptime(log(&testbed, &ended).lines().nth(1).unwrap());
+            took.push(told - before);
+        }
+    }
+    took.sort_by(f64::total_cmp);
+    let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+    println!("SIGTERM after p50 {median:.2} s, at most {longest:.2} s, of {} runs", took.len());
+    assert!(longest < 2.0, "{took:?}");
+}
