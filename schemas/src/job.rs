@@ -163,17 +163,24 @@ pub struct Server {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ready {
-    /// It accepts connections on this TCP port. Absent: it is ready when it runs.
+    /// It accepts connections on this TCP port. At most one of `tcp`, `log` and `exec` is given; without any it is ready
+    /// when it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<u16>,
-    /// How long it may take.
+    /// A line of its output matches this regular expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// This command, run in its container again and again, ends with exit code 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Vec<String>>,
+    /// How long it may take, counted from when the run is to begin.
     #[serde(default = "default_ready_timeout")]
     pub timeout: Duration,
 }
 
 impl Default for Ready {
     fn default() -> Self {
-        Self { tcp: None, timeout: default_ready_timeout() }
+        Self { tcp: None, log: None, exec: None, timeout: default_ready_timeout() }
     }
 }
 

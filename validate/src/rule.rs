@@ -61,7 +61,7 @@ rules! {
     UnknownNode = "unknown-node", Error, "every node that is referred to is declared";
     UnmatchedSelector = "unmatched-selector", Warning, "a node selector selects at least one node";
     Targets = "targets", Error, "a job runs on nodes that it lists or selects, each once";
-    Server = "server", Error, "a job's server runs on another node than its clients";
+    Server = "server", Error, "a job's server is on a node of its own, and its clients reach it";
     Access = "access", Error, "a job's owner may schedule on each of its nodes";
     KernelAccess = "kernel-access", Error, "kernel settings need a privileged owner and a node that allows them";
     HostNetwork = "host-network", Error, "a container sees its node's own network only where the node allows it";

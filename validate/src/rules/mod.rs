@@ -13,6 +13,7 @@ mod ranges;
 mod references;
 mod resources;
 mod schedule;
+mod server;
 mod settings;
 mod single;
 mod store;

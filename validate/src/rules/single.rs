@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     Context, Draft, Place, access, container, context::Target, host_network, kernel, ranges, references,
-    resources, schedule, targets, trigger,
+    resources, schedule, server, targets, trigger,
 };
 use crate::NodeEntry;
 
@@ -63,6 +63,7 @@ pub(super) fn check<'a>(context: &Context<'a>, sound: &Sound) -> Looked<'a> {
     const CHECKS: &[fn(&Context<'_>, &Subject<'_, '_>, &mut Vec<Draft>)] = &[
         references::of_job,
         targets::check,
+        server::check,
         access::check,
         kernel::check,
         host_network::check,

@@ -1,4 +1,4 @@
-//! `targets`: a job lists or selects its nodes, each once. `server`: its server runs elsewhere.
+//! `targets`: a job lists or selects its nodes, each once. `server`: its server runs on none of them.
 
 use std::collections::BTreeMap;
 
