@@ -5,8 +5,7 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files =
-        ["proto/almanac/v1/common.proto", "proto/almanac/v1/node.proto", "proto/almanac/v1/testbed.proto"];
+    let files = ["common", "node", "tasks", "testbed"].map(|name| format!("proto/almanac/v1/{name}.proto"));
     let dish = protox::compile(["proto/dish/device.proto"], ["proto"])?;
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;

@@ -31,6 +31,7 @@ use crate::{
     report::{self, Reporter},
     run::{RunKey, Tools},
     runtime::{Docker, Process, Runtime, RuntimeError, chain},
+    servers::Servers,
     service,
     settings::{RuntimeChoice, Settings},
     spool::Spool,
@@ -129,6 +130,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         ready: watch::Sender::default(),
         telemetry: Telemetry::new(),
         kernel,
+        servers: Servers::new(link.clone()),
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;

@@ -2,7 +2,7 @@
 //! description, which a runtime then carries out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
@@ -17,7 +17,7 @@ use almanac_schemas::{
 
 use crate::{
     api,
-    run::{Order, RunKey},
+    run::{Order, Peer, RunKey},
 };
 
 /// The label that names the agent that made the container, by the fingerprint of its key.
@@ -165,7 +165,7 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
         View::Host => host.display().to_string(),
     };
     let scheduled_at = order.scheduled_at.0.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    let own = [
+    let mut own = vec![
         ("ALMANAC_JOB", order.job.to_string()),
         ("ALMANAC_NODE", order.node.to_string()),
         ("ALMANAC_RUN", key.id.to_string()),
@@ -176,8 +176,12 @@ pub fn describe(order: &Order, files: &RunFiles, view: View) -> ContainerSpec {
         ("ALMANAC_ARTIFACTS", seen(artifacts, &files.artifacts)),
         ("ALMANAC_API", seen(API_PATH, &files.api.join(api::SOCKET))),
     ];
+    if order.role == RunRole::Server {
+        own.extend(order.peer.iter().map(|client| ("ALMANAC_CLIENT_NODE", client.node.to_string())));
+    }
     let mut env: Vec<(String, String)> =
         own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    env.extend(order.server().into_iter().flat_map(|server| reached(server, &order.spec)));
     for (name, value) in &container.env {
         // What the agent says of the run is not the manifest's to change.
         if !name.starts_with("ALMANAC_") {
@@ -233,6 +237,19 @@ fn sysctls(order: &Order) -> BTreeMap<String, String> {
     let declared = order.spec.kernel.iter().filter(|_| is_own).flat_map(|kernel| &kernel.sysctls);
     let declared = declared.filter(|(name, _)| Sysctl::parse(name).is_ok());
     declared.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What a client is told of its server. Ports are published as they are declared.
+fn reached(server: &Peer, job: &JobSpec) -> Vec<(String, String)> {
+    let mut known = vec![("ALMANAC_SERVER_NODE".to_owned(), server.node.to_string())];
+    if !server.address.is_empty() {
+        known.push(("ALMANAC_SERVER_ADDRESS".to_owned(), server.address.clone()));
+    }
+    let ports = job.server.iter().flat_map(|server| &server.container.ports);
+    let numbers: BTreeSet<u16> = ports.map(|port| port.number).collect();
+    let port = |number: u16| (format!("ALMANAC_SERVER_PORT_{number}"), number.to_string());
+    known.extend(numbers.into_iter().map(port));
+    known
 }
 
 /// The container of a part of a job.

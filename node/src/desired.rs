@@ -9,7 +9,7 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{JobName, JobSpec, NodeSpec, RunRole, Schedule};
+use almanac_schemas::{JobName, JobSpec, NodeName, NodeSpec, RunRole, Schedule};
 
 /// The desired state of this node.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub struct Assignment {
     pub spec: Arc<JobSpec>,
     /// What its schedule means.
     pub schedule: Schedule,
+    /// Of the part of a server: the nodes of its clients.
+    pub clients: Vec<NodeName>,
 }
 
 /// Which state a snapshot is of.
@@ -160,6 +162,12 @@ impl Assignment {
             job: convert::parse("job", &message.job).map_err(field)?,
             role: message.role().try_into().map_err(field)?,
             since: convert::instant("since", message.since.as_ref()).map_err(field)?,
+            clients: message
+                .clients
+                .iter()
+                .map(|client| convert::parse("clients", client))
+                .collect::<Result<_, _>>()
+                .map_err(field)?,
             schedule: spec.schedule.resolve().map_err(|error| error.to_string())?,
             spec: Arc::new(spec),
         })
@@ -191,6 +199,7 @@ mod tests {
             role: v1::Role::Client.into(),
             job_spec: spec.to_owned(),
             since: at(0),
+            clients: Vec::new(),
         };
         let good = r#"{"owner":"alice","nodes":["n"],"schedule":{"at":"2027-01-01T00:00:00Z","length":"10s"},
             "container":{"image":"busybox"}}"#;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use almanac_proto::v1;
-use almanac_schemas::{Cordon, Instant, NodeName, Reason, RunId, Scavenging, node::Limits};
+use almanac_schemas::{Cordon, Instant, NodeName, Reason, RunId, RunRole, Scavenging, node::Limits};
 
 use crate::{
     backoff::Backoff,
@@ -25,9 +25,10 @@ use crate::{
     point::Point,
     policy::Policy,
     preparation::Preparations,
-    run::{self, Interruption, Order, State, Tools},
+    run::{self, Interruption, Order, Peer, State, Tools, Transition},
     runtime::chain,
     scheduler::{self, Accounts, Decision, Situation, Verdict},
+    servers::{self, Pairs, plan::Going},
     telemetry::anticipation::Anticipation,
     workers::Workers,
 };
@@ -92,6 +93,8 @@ pub struct Dispatcher {
     preparations: Preparations,
     anticipation: Anticipation,
     workers: Workers,
+    /// What the reconciler said of servers and their clients.
+    pairs: Pairs,
 }
 
 impl Dispatcher {
@@ -118,6 +121,7 @@ impl Dispatcher {
             preparations: Preparations::new(tools.clone()),
             anticipation: Anticipation::new(tools.telemetry.clone()),
             workers: Workers::new(tools.clone()),
+            pairs: Pairs::default(),
             tools,
         };
         if let Some(snapshot) = dispatcher.tools.journal.snapshot().await? {
@@ -180,7 +184,10 @@ impl Dispatcher {
     /// Settles what is due and starts what is to run. Returns when something is due next.
     async fn dispatch(&mut self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let now = clock::now();
-        self.workers.interrupt(|order| self.said.interruption(order, self.desired.as_ref(), now));
+        let (said, pairs) = (&self.said, &self.pairs);
+        self.workers.interrupt(|order| {
+            said.interruption(order, self.desired.as_ref(), now).or_else(|| pairs.interruption(order))
+        });
         let changes_at = self.said.changes_at(now);
         let reserved = self.workers.reserved(now);
         let Some(desired) = &self.desired else { return Ok(changes_at) };
@@ -201,7 +208,12 @@ impl Dispatcher {
             let outlook = Outlook::of(&self.said, hindrances(&situation));
             self.held.send_replace(Held::of(Some(desired), outlook));
         }
-        let plan = scheduler::plan(&situation);
+        let mut plan = scheduler::plan(&situation);
+        let going = Going::of(self.workers.orders());
+        let wanted = servers::plan::plan(&situation, &self.pairs, &going);
+        plan.decisions.extend(wanted.decisions);
+        plan.upcoming.extend(wanted.upcoming);
+        plan.wake_at = plan.wake_at.into_iter().chain(wanted.wake_at).min();
         let order =
             |decision: &Decision<'_>, start_by, limits| self.order(desired, decision, start_by, limits);
         let upcoming = plan.upcoming.iter().filter_map(|decision| match &decision.verdict {
@@ -235,6 +247,7 @@ impl Dispatcher {
                 .entry(order.job.clone())
                 .and_modify(|settled| *settled = (*settled).max(order.scheduled_at.0))
                 .or_insert(order.scheduled_at.0);
+            self.settle_server(&order, &transition, fresh);
             if !fresh {
                 continue;
             }
@@ -254,11 +267,13 @@ impl Dispatcher {
     fn order(
         &self,
         desired: &Desired,
-        Decision { assignment, scheduled_at, .. }: &Decision<'_>,
+        Decision { assignment, scheduled_at, client, .. }: &Decision<'_>,
         start_by: DateTime<Utc>,
         limits: &Limits,
     ) -> Order {
-        let run = RunId::new(&assignment.job, &self.node, *scheduled_at);
+        let run = RunId::new(&assignment.job, client.as_ref().unwrap_or(&self.node), *scheduled_at);
+        let server = || assignment.spec.server.as_ref().map(|server| self.pairs.peer(&server.node));
+        let client = client.as_ref().map(|client| Peer { node: client.clone(), address: String::new() });
         Order {
             job: assignment.job.clone(),
             node: self.node.clone(),
@@ -270,6 +285,24 @@ impl Dispatcher {
             limits: limits.clone(),
             network: desired.network.clone(),
             commit: desired.commit.clone(),
+            peer: client.or_else(server),
+        }
+    }
+
+    /// Remembers that something was made of a server that is wanted, and tells its client where that is nothing good.
+    fn settle_server(&mut self, order: &Order, transition: &Transition, fresh: bool) {
+        if order.role != RunRole::Server {
+            return;
+        }
+        let run = order.key().id;
+        self.pairs.take(run);
+        let refusal = match &transition.step {
+            _ if !fresh => Some("its part of this run has ended already".to_owned()),
+            Some(step) if transition.state.is_finished() => Some(step.message.clone()),
+            _ => None,
+        };
+        if let Some(message) = refusal {
+            self.tools.servers.refuse(run, order.end(), message);
         }
     }
 
@@ -282,6 +315,11 @@ impl Dispatcher {
         }
         if let Some(renewal) = message.renewal {
             self.renew(&renewal).await;
+        }
+        if let Some(tasks) = message.tasks {
+            for (run, error) in self.pairs.hear(tasks) {
+                error!(run, error = chain(&error), "a task is ignored; is this agent too old for it?");
+            }
         }
     }
 

@@ -97,6 +97,7 @@ pub fn forecast<'a>(situation: &Situation<'a>, most_of_each: usize) -> Vec<Decis
             decisions.push(Decision {
                 assignment,
                 scheduled_at: next.start,
+                client: None,
                 verdict: judge(&then, assignment, next.start, next.end),
             });
             from = next.start + STEP;

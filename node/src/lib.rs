@@ -28,6 +28,8 @@
 //! | recording, one per run that goes on where something is measured ([`telemetry::recording`]) | worker | samples (broadcast) | `telemetry.csv` | when its run has ended; dropped with its worker |
 //! | sender of telemetry ([`telemetry::stream`]) | [`agent`] | whether it is watched (watch), readings (broadcast) | | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
+//! | lease, one per client with a server ([`servers::lease`]) | its worker | how the server stands (stream) | the same (watch) | when the server is lost; dropped with the worker, which then tells that it is released |
+//! | answer, one per server ([`servers::answer`]) | its worker, or the dispatcher for one that it refuses | news of the server (watch) | calls, again and again | when the end of the server is told, or its reservation is over |
 //! | signs of life ([`service`]) | [`agent`] | | the service manager | on the token |
 //! | uploader ([`upload`]) | [`agent`] | queue in the journal (notify); online, rate and exclusive runs (watch, [`traffic`]) | journal; wakes the reporter | on the token |
 //! | socket of a run, one per run, and its connections ([`api`]) | worker | requests of the run; what is measured (broadcast) | answers; what it sets ([`kernel`]) | dropped with its run's container, or with the worker |
@@ -71,6 +73,7 @@ pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod scheduler;
+pub mod servers;
 pub mod service;
 pub mod settings;
 pub mod spool;

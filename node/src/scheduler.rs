@@ -85,6 +85,8 @@ pub struct Decision<'a> {
     pub assignment: &'a Assignment,
     /// Its instant.
     pub scheduled_at: DateTime<Utc>,
+    /// Of the part of a server: the node of its client.
+    pub client: Option<NodeName>,
     /// What becomes of it.
     pub verdict: Verdict,
 }
@@ -119,7 +121,7 @@ pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
     let mut plan = Plan { decisions: Vec::new(), upcoming: Vec::new(), wake_at: None };
     let (now, lead) = (situation.now, lead(situation));
     let assignments = situation.desired.assignments.iter();
-    // The part of a server runs on its client's word, not on a schedule of its own.
+    // The part of a server runs on its client's word: `crate::servers` decides on it.
     for assignment in assignments.filter(|assignment| assignment.role == RunRole::Client) {
         let mut from = situation
             .accounts
@@ -133,6 +135,7 @@ pub fn plan<'a>(situation: &Situation<'a>) -> Plan<'a> {
             let decision = || Decision {
                 assignment,
                 scheduled_at: next.start,
+                client: None,
                 verdict: judge(situation, assignment, next.start, next.end),
             };
             if next.start - SETTLED_AHEAD > now || plan.decisions.len() == MAX_DECISIONS {
@@ -190,7 +193,7 @@ const LEAD: TimeDelta = TimeDelta::seconds(60);
 const BUSY_LEAD: TimeDelta = TimeDelta::seconds(10);
 
 /// How long before its instant a run is to be made ready now.
-fn lead(situation: &Situation<'_>) -> TimeDelta {
+pub(crate) fn lead(situation: &Situation<'_>) -> TimeDelta {
     let goes_on = |assignment: &Assignment| {
         let settled = situation.accounts.get(&assignment.job);
         let length = assignment.spec.schedule.length.to_delta();
@@ -233,28 +236,14 @@ fn unless_scavenged(
             format!("the agent's journal was lost and built anew at {lost_at}, and nothing says that it ran");
         return omit(Phase::Missed, Reason::NodeOffline, message);
     }
-    if let Some(what) = unsupported(assignment) {
-        return omit(Phase::Skipped, Reason::Unsupported, format!("the job declares a {what}"));
-    }
-    if situation.desired.node.cordoned {
-        return omit(
-            Phase::Skipped,
-            Reason::Cordoned,
-            "the node's manifest says `cordoned: true`".to_owned(),
-        );
-    }
-    if let Some(cordon) = situation.said.cordoned(start) {
-        return omit(Phase::Skipped, Reason::Cordoned, cordon.to_string());
-    }
-    let (spec, run) = (&assignment.spec, Occurrence { start, end });
-    let limits = match situation.policy.judge(&situation.desired.node, spec, assignment.role, run) {
+    let limits = match allowed(situation, assignment, Occurrence { start, end }) {
         Ok(limits) => limits,
-        Err(forbidden) => return omit(Phase::Skipped, Reason::ForbiddenByHost, forbidden.to_string()),
+        Err(omission) => return Verdict::Omit(omission),
     };
-    let schedule = &spec.schedule;
+    let schedule = &assignment.spec.schedule;
     let begin = start + RunId::new(&assignment.job, situation.node, start).offset(schedule.jitter);
     // Whoever lets a run wait for its trigger lets it begin that late, whatever it was that took the time.
-    let wait = spec.trigger.as_ref().map_or(TimeDelta::zero(), |trigger| trigger.wait.to_delta());
+    let wait = assignment.spec.trigger.as_ref().map_or(TimeDelta::zero(), |trigger| trigger.wait.to_delta());
     let deadline = begin + schedule.start_deadline.to_delta().max(wait);
     if situation.now <= deadline && situation.now < end {
         return Verdict::Start { by: deadline.min(end), limits };
@@ -279,6 +268,32 @@ fn unless_scavenged(
     )
 }
 
+/// Whether a part of a job may run here at a time at all, and the most that it may take.
+pub(crate) fn allowed(
+    situation: &Situation<'_>,
+    assignment: &Assignment,
+    run: Occurrence,
+) -> Result<Limits, Omission> {
+    let skipped = |reason, message| Err(Omission { phase: Phase::Skipped, reason, message });
+    if let Some(what) = unsupported(assignment) {
+        let message = format!("the job declares a {what}");
+        return skipped(Reason::Unsupported, message);
+    }
+    if situation.desired.node.cordoned {
+        return skipped(Reason::Cordoned, "the node's manifest says `cordoned: true`".to_owned());
+    }
+    if let Some(cordon) = situation.said.cordoned(run.start) {
+        return skipped(Reason::Cordoned, cordon.to_string());
+    }
+    // A client is asked when it would start.
+    let is_server = assignment.role == RunRole::Server && assignment.spec.exclusive;
+    if let Some(scavenging) = situation.said.scavenging(situation.now).filter(|_| is_server) {
+        return skipped(Reason::Scavenger, scavenging.to_string());
+    }
+    let judged = situation.policy.judge(&situation.desired.node, &assignment.spec, assignment.role, run);
+    judged.or_else(|forbidden| skipped(Reason::ForbiddenByHost, forbidden.to_string()))
+}
+
 fn omit(phase: Phase, reason: Reason, message: String) -> Verdict {
     Verdict::Omit(Omission { phase, reason, message })
 }
@@ -286,13 +301,12 @@ fn omit(phase: Phase, reason: Reason, message: String) -> Verdict {
 /// What a job asks for that this agent does not do. Such a job never runs without it.
 fn unsupported(assignment: &Assignment) -> Option<String> {
     let spec = &assignment.spec;
-    let what = if spec.server.is_some() {
-        "server"
-    } else {
-        let problem = Condition::parse(&spec.trigger.as_ref()?.when).err()?;
-        return Some(format!("trigger that this version of the agent does not understand: {problem}"));
-    };
-    Some(format!("{what}, which this version of the agent cannot provide"))
+    // They are of the client, and its agent's.
+    if assignment.role == RunRole::Server {
+        return None;
+    }
+    let problem = Condition::parse(&spec.trigger.as_ref()?.when).err()?;
+    Some(format!("trigger that this version of the agent does not understand: {problem}"))
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ impl Workers {
         reservations.filter(|reservation| reservation.time.end > now).collect()
     }
 
+    /// The orders of the runs that go on.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.going.values().map(|going| &going.order)
+    }
+
     /// Whether no run goes on.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()

@@ -174,6 +174,7 @@ impl Applied {
             if edit.is_some() {
                 touched.extend(before.iter().chain(&after).map(|(node, _)| node.clone()));
             }
+            let known_before = before.len();
             let mut since = BTreeMap::new();
             for (node, role) in before {
                 if let Some(parts) = assignments.get_mut(&node) {
@@ -191,6 +192,11 @@ impl Applied {
                 let parts = assignments.entry(node.clone()).or_default();
                 let place = parts.partition_point(|other| (&other.job, other.role) <= (job, *role));
                 parts.insert(place, part);
+            }
+            if !since.is_empty() || after.len() != known_before {
+                // A server is made ready ahead for each of its clients.
+                let servers = after.iter().filter(|(_, role)| *role == RunRole::Server);
+                touched.extend(servers.map(|(node, _)| node.clone()));
             }
             gone.extend(since.into_keys().map(|(node, role)| (node, job.clone(), role)));
             if !after.is_empty() {

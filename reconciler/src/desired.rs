@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use almanac_proto::{convert::timestamp, v1};
-use almanac_schemas::NodeName;
+use almanac_schemas::{JobName, NodeName, RunRole};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -23,6 +23,11 @@ pub fn snapshot(applied: &Applied, node: &NodeName, now: DateTime<Utc>) -> Optio
             role: v1::Role::from(assigned.role).into(),
             job_spec,
             since: Some(timestamp(assigned.since)),
+            clients: if assigned.role == RunRole::Server {
+                clients(applied, &assigned.job)
+            } else {
+                Vec::new()
+            },
         });
     }
     Some(v1::Snapshot {
@@ -35,6 +40,12 @@ pub fn snapshot(applied: &Applied, node: &NodeName, now: DateTime<Utc>) -> Optio
         assignments,
         network: applied.testbed.config.network.docker.clone(),
     })
+}
+
+/// The nodes that a job's server has clients on.
+fn clients(applied: &Applied, job: &JobName) -> Vec<String> {
+    let places = applied.placements.get(job).into_iter().flatten();
+    places.filter(|(_, role)| *role == RunRole::Client).map(|(node, _)| node.to_string()).collect()
 }
 
 /// For how long a snapshot is valid from now on that says what is in force.

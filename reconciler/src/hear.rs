@@ -1,5 +1,5 @@
-//! What other reconcilers of the same PostgreSQL say: that one put a commit in force, was told to look, or was told
-//! something for a node. It is a hint and no more: whoever missed it looks at its next interval, and when it is
+//! What other reconcilers of the same PostgreSQL say: that one put a commit in force, was told to look, was told
+//! something for a node, or has news of a task. It is a hint and no more: whoever missed it looks at its next interval, and when it is
 //! connected again.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
@@ -39,6 +39,8 @@ pub enum Heard {
     Instructed,
     /// Something was fetched for nodes.
     Fetched,
+    /// A task of a server changed.
+    Tasked,
 }
 
 impl Heard {
@@ -50,11 +52,12 @@ impl Heard {
             Self::Nudge => "nudge",
             Self::Instructed => "instructed",
             Self::Fetched => "fetched",
+            Self::Tasked => "tasked",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Applied, Self::Looked, Self::Nudge, Self::Instructed, Self::Fetched]
+        [Self::Applied, Self::Looked, Self::Nudge, Self::Instructed, Self::Fetched, Self::Tasked]
             .into_iter()
             .find(|heard| heard.as_str() == word)
     }
@@ -71,14 +74,16 @@ pub struct Ears {
     pub instructions: Notify,
     /// Something was fetched for nodes.
     pub surroundings: Notify,
+    /// A task of a server changed.
+    pub tasks: Notify,
     letters: mpsc::Sender<String>,
 }
 
 impl Ears {
     /// Nothing was heard yet. Letters about logs go to whoever reads them.
     pub fn new(letters: mpsc::Sender<String>) -> Self {
-        let (nudge, news) = (Notify::new(), Notify::new());
-        Self { nudge, news, instructions: Notify::new(), surroundings: Notify::new(), letters }
+        let (nudge, news, instructions, surroundings, tasks) = Default::default();
+        Self { nudge, news, instructions, surroundings, tasks, letters }
     }
 
     fn hear(&self, said: Heard) {
@@ -87,6 +92,7 @@ impl Ears {
             Heard::Applied | Heard::Looked => self.news.notify_one(),
             Heard::Instructed => self.instructions.notify_one(),
             Heard::Fetched => self.surroundings.notify_one(),
+            Heard::Tasked => self.tasks.notify_one(),
         }
     }
 }
@@ -127,6 +133,7 @@ async fn hear(options: &PgConnectOptions, store: &Store, ears: &Ears) -> Result<
     // What was said before this began to listen is not heard.
     ears.hear(Heard::Instructed);
     ears.hear(Heard::Fetched);
+    ears.hear(Heard::Tasked);
     let mut said = Some(Heard::Applied);
     loop {
         if let Some(said) = said {

@@ -17,6 +17,8 @@
 //! | [`retention::Retention`] | [`serve`] | a tick, [`applied::Applied`] (`watch`), who leads | stores without the files whose time is over, and records of that; a staging folder without what nobody goes on with | at `stop`; what it was at is done again |
 //! | [`surroundings::Fetching`] | [`serve`] | what services answer, files, [`applied::Applied`] (`watch`), who leads, what other reconcilers say | [`surroundings::Surroundings`] (`watch`), and rows where it leads | at `stop`; what it was at is fetched again |
 //! | [`heartbeats::Heartbeats::run`] | [`serve`] | what calls put into memory, [`applied::Applied`] (`watch`) | rows | at `stop`, after a last write |
+//! | [`tasks::Tasks::run`] | [`serve`] | a tick, [`hear::Ears`], [`applied::Applied`] (`watch`), what nodes report of themselves | the end of tasks with a silent side; hints to the streams of nodes and clients | at `stop` |
+//! | one per server that a client wants ([`services`]) | the call of the client | the task (`watch`) | how the server stands (bounded channel); that the client is there | when the task is over, its client goes away or calls anew, its key is revoked, at `stop` |
 //! | [`connections::Connections::run`] | [`serve`] | connections | answers, by a task for each connection | at `stop`, when its calls have ended, or after 5 s |
 //! | [`tls::Certificate::follow`], with TLS | [`serve`] | a tick, the certificate's files | the certificate that is served | at `stop` |
 //! | [`routes::end_health`] | [`serve`] | | the end of every watch of the health | at `stop` |
@@ -74,6 +76,7 @@ pub mod step;
 pub mod store;
 pub mod surroundings;
 pub mod sync;
+pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod watch;

@@ -1,6 +1,6 @@
 //! Who may do what: one table.
 
-use almanac_schemas::{NodeName, TeamName, UserName, UserRole};
+use almanac_schemas::{JobName, NodeName, RunRole, TeamName, UserName, UserRole};
 use thiserror::Error;
 
 use crate::intent::Deed;
@@ -100,6 +100,23 @@ pub enum Action<'a> {
         /// The run's node.
         node: &'a NodeName,
     },
+    /// Want the server of a run of a job.
+    RequestServer {
+        /// The job.
+        job: &'a JobName,
+        /// Where its parts run.
+        places: &'a [(NodeName, RunRole)],
+    },
+    /// Say how the server of a run stands.
+    AnswerTask {
+        /// The node of the server.
+        server: &'a NodeName,
+    },
+    /// Say that a run needs its server no more.
+    ReleaseServer {
+        /// The node of the client.
+        client: &'a NodeName,
+    },
     /// Be a node: heartbeats, desired state, reports, uploads.
     ActAs(&'a NodeName),
 }
@@ -178,7 +195,14 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
                 (Action::SyncNow | Action::Steer(_), Admin) => true,
                 (Action::SyncNow | Action::Steer(_), User | Privileged) => false,
                 (Action::ReachKernel { owner, .. }, Privileged | Admin) => side(owner) == Own,
-                (Action::ReachKernel { .. }, User) | (Action::ActAs(_), _) => false,
+                (Action::ReachKernel { .. }, User)
+                | (
+                    Action::ActAs(_)
+                    | Action::RequestServer { .. }
+                    | Action::AnswerTask { .. }
+                    | Action::ReleaseServer { .. },
+                    _,
+                ) => false,
             }
         }
         Principal::Node(name) => match action {
@@ -188,7 +212,12 @@ fn permits(principal: &Principal, action: Action<'_>) -> bool {
             | Action::WatchTelemetry { node, .. }
             | Action::ReachKernel { node, .. }
             | Action::Scavenge { node, .. }
-            | Action::ActAs(node) => node == name,
+            | Action::ActAs(node)
+            | Action::AnswerTask { server: node }
+            | Action::ReleaseServer { client: node } => node == name,
+            Action::RequestServer { places, .. } => {
+                places.iter().any(|(node, role)| node == name && *role == RunRole::Client)
+            }
             Action::ReadSyncs
             | Action::ListRunsOf(_)
             | Action::Cancel { .. }
@@ -218,6 +247,9 @@ impl Action<'_> {
             Self::Steer(_) => "admins may",
             Self::ReadSyncs => "users may",
             Self::ReachKernel { .. } => "the owner of the job may, with the role `privileged` or `admin`",
+            Self::RequestServer { .. } => "the nodes that the job runs on may",
+            Self::AnswerTask { .. } => "the node of the server may",
+            Self::ReleaseServer { .. } => "the node of the client may",
             Self::ActAs(_) => "only that node itself may, with its own key",
             Self::WhoAmI | Self::ReadTestbed => "every user and node may",
         }
@@ -247,6 +279,9 @@ impl std::fmt::Display for Action<'_> {
             Self::ReachKernel { owner, node } => {
                 write!(f, "have kernel settings of `{node}` for a job of `{owner}`")
             }
+            Self::RequestServer { job, .. } => write!(f, "ask for a server of job `{job}`"),
+            Self::AnswerTask { server } => write!(f, "speak for the server on `{server}`"),
+            Self::ReleaseServer { client } => write!(f, "speak for the client on `{client}`"),
             Self::ActAs(node) => write!(f, "act as node `{node}`"),
         }
     }
@@ -266,6 +301,9 @@ mod tests {
     fn the_table_cell_by_cell() {
         let alice: UserName = "alice".parse().unwrap();
         let london: NodeName = "london-01".parse().unwrap();
+        // The server of a job does not ask for itself.
+        let places = [(london.clone(), RunRole::Client), ("paris-01".parse().unwrap(), RunRole::Server)];
+        let job: JobName = "iperf".parse().unwrap();
         let who = [
             user("alice", UserRole::User),
             user("bob", UserRole::User),
@@ -277,7 +315,7 @@ mod tests {
             Principal::Node("paris-01".parse().unwrap()),
         ];
         #[rustfmt::skip]
-        let table: [(Action<'_>, [u8; 8]); 17] = [
+        let table: [(Action<'_>, [u8; 8]); 21] = [
             //                                        user   privileged  admin   node
             //                                      own other own other own other self other
             (Action::WhoAmI,                         [1, 1,    1, 1,    1, 1,    1, 1]),
@@ -303,6 +341,13 @@ mod tests {
             (Action::ReachKernel { owner: &alice, node: &london },
                                                      [0, 0,    1, 0,    1, 0,    1, 0]),
             (Action::ActAs(&london),                 [0, 0,    0, 0,    0, 0,    1, 0]),
+            (Action::RequestServer { job: &job, places: &places },
+                                                     [0, 0,    0, 0,    0, 0,    1, 0]),
+            (Action::RequestServer { job: &job, places: &[] },
+                                                     [0, 0,    0, 0,    0, 0,    0, 0]),
+            (Action::AnswerTask { server: &london }, [0, 0,    0, 0,    0, 0,    1, 0]),
+            (Action::ReleaseServer { client: &london },
+                                                     [0, 0,    0, 0,    0, 0,    1, 0]),
         ];
         for (action, row) in table {
             for (principal, expected) in who.iter().zip(row) {

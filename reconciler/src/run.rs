@@ -12,6 +12,8 @@ pub struct RunEvent {
     pub job: JobName,
     /// Which of the job's containers.
     pub role: RunRole,
+    /// Of the part of a server: the node of its client.
+    pub client: Option<NodeName>,
     /// The instant that it was to start at.
     pub scheduled_at: DateTime<Utc>,
     /// What happened.
@@ -61,9 +63,10 @@ pub struct RunState {
 }
 
 impl RunEvent {
-    /// Whether this run can exist: its id must be the one of its job, node and instant.
+    /// Whether this run can exist: its id must be the one of its job, its client's node and its instant.
     pub fn is_of(&self, node: &NodeName) -> bool {
-        self.run == RunId::new(&self.job, node, self.scheduled_at)
+        let client = self.client.as_ref().filter(|_| self.role == RunRole::Server).unwrap_or(node);
+        self.run == RunId::new(&self.job, client, self.scheduled_at)
     }
 }
 

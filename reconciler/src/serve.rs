@@ -40,6 +40,7 @@ use crate::{
     store::{Engine, Store},
     surroundings::{self, Fetching, Surroundings},
     sync::Reconciler,
+    tasks::Tasks,
     tls::Certificate,
     webhooks::Hooks,
 };
@@ -84,6 +85,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let heartbeats = heartbeats.await.context("cannot read the database")?;
     let instructions = Instructions::load(&store).await.context("cannot read the database")?;
     let surroundings = Surroundings::load(&store).await.context("cannot read the database")?;
+    let tasks_of_servers = Tasks::load(&store).await.context("cannot read the database")?;
     let listener = listen(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with `--listen`", settings.listen))?;
     let address = listener.local_addr().context("cannot tell the address that is listened on")?;
@@ -91,7 +93,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     let reconciler = Reconciler::new(repository, store.clone()).await.context("cannot read the database")?;
     let reconciler = reconciler.with_trusted(common.trusted_keys.clone());
     let applied = reconciler.applied();
-    let (declared, in_force) = (applied.clone(), applied.clone());
+    let (declared, in_force, in_force_too) = (applied.clone(), applied.clone(), applied.clone());
     let (lead, leadership) = Lead::new(store.clone(), stop.clone());
     let leading = leadership.clone();
     let (letters, heard) = mpsc::channel(post::INCOMING);
@@ -141,6 +143,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         heartbeats: heartbeats.clone(),
         instructions: instructions.clone(),
         surroundings,
+        tasks: tasks_of_servers.clone(),
         logs: logs.clone(),
         live: live.clone(),
         uploads,
@@ -170,6 +173,8 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
     tasks.spawn(follow.run());
     tasks.spawn(lead.run());
     tasks.spawn(instructions.run(store.clone(), Arc::clone(&ears), in_force, stop.clone()));
+    let (hints, known) = (Arc::clone(&ears), heartbeats.clone());
+    tasks.spawn(tasks_of_servers.run(store.clone(), hints, in_force_too, known, stop.clone()));
     tasks.spawn(hear::listen(store.clone(), ears, stop.clone()));
     if let Some(outgoing) = outgoing {
         tasks.spawn(post::send(store.clone(), outgoing, stop.clone()));

@@ -12,12 +12,14 @@ use tonic::Status;
 use crate::{
     applied::Applied,
     auth, clock, desired,
+    heartbeats::Heartbeats,
     instructions::{Instructions, Said},
     limits::Streams,
     live,
     logs::{LogKey, hub::Wanted},
     rights::Caller,
     surroundings::{Passing, Surroundings},
+    tasks::Tasks,
 };
 
 /// One message waits while another is on its way. A slow agent gets the newest, not all of them:
@@ -46,6 +48,10 @@ pub struct Beside {
     pub live: watch::Receiver<Arc<live::hub::Wanted>>,
     /// What was fetched for nodes.
     pub surroundings: Surroundings,
+    /// What clients want of servers.
+    pub tasks: Tasks,
+    /// Where nodes are reached.
+    pub heartbeats: Heartbeats,
 }
 
 /// What a node should do, from now on.
@@ -83,11 +89,12 @@ pub fn desired_states(
 async fn follow(
     mut applied: watch::Receiver<Arc<Applied>>,
     instructions: &Instructions,
-    Beside { mut logs, mut live, surroundings }: Beside,
+    Beside { mut logs, mut live, surroundings, tasks, heartbeats }: Beside,
     Asking { node, caller, held }: Asking,
     sender: &mpsc::Sender<Item>,
 ) -> Option<Status> {
     let (mut held, mut sent, mut told, mut watched, mut measured) = (Some(held), None, None, None, None);
+    let (mut others, mut paired) = (tasks.listen(&node), None);
     let mut said = instructions.subscribe();
     let mut passing = Passing::new(&surroundings);
     loop {
@@ -102,6 +109,10 @@ async fn follow(
         let changed = sent.as_ref() != Some(&current) && !is_held;
         let snapshot = changed.then(|| desired::snapshot(&now, &node, clock::now())).flatten();
         let news = passing.news(&now.testbed, &node);
+        others.mark_unchanged();
+        // Said at the beginning, too: a task may have ended meanwhile.
+        let pairs = tasks.message(&now, &heartbeats, &node);
+        let pairs = Some(pairs).filter(|pairs| paired.as_ref() != Some(pairs));
         // What was in force before must not be kept for as long as nothing changes.
         drop(now);
         said.mark_unchanged();
@@ -110,16 +121,19 @@ async fn follow(
         // Said at the beginning, too: the agent may be sending a log that nobody watches any more.
         let wanted = Some(wanted).filter(|wanted| watched.as_ref() != Some(wanted));
         let measures = Some(live.borrow_and_update().contains(&node)).filter(|now| measured != Some(*now));
-        if snapshot.is_some() || to_node.is_some() || wanted.is_some() || measures.is_some() {
+        let is_news = snapshot.is_some() || to_node.is_some() || wanted.is_some();
+        if is_news || measures.is_some() || pairs.is_some() {
             let instructions = to_node.as_ref().map(Said::message);
             let logs = wanted
                 .as_ref()
                 .map(|wanted| v1::LogRequests { logs: wanted.iter().map(LogKey::message).collect() });
+            paired = pairs.clone().or(paired);
             let message = v1::WatchDesiredStateResponse {
                 snapshot,
                 instructions,
                 renewal,
                 logs,
+                tasks: pairs,
                 telemetry_wanted: measures,
                 ..Default::default()
             };
@@ -142,6 +156,7 @@ async fn follow(
             _ = logs.changed() => {}
             _ = live.changed() => {}
             () = passing.changed() => {}
+            _ = others.changed() => {}
             () = sender.closed() => return None,
         }
     }

@@ -13,6 +13,7 @@ mod host;
 mod isolation;
 mod scavenger;
 mod schedule;
+mod servers;
 mod soak;
 mod steering;
 mod stores;

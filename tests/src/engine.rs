@@ -24,9 +24,21 @@ pub fn prepare() {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
         std::fs::copy(busybox.expect("install busybox-static"), bin.join("busybox")).unwrap();
-        for applet in
-            ["sh", "cat", "dd", "echo", "env", "head", "seq", "sha256sum", "sleep", "ls", "id", "wget"]
-        {
+        for applet in [
+            "sh",
+            "cat",
+            "dd",
+            "echo",
+            "env",
+            "head",
+            "seq",
+            "sha256sum",
+            "sleep",
+            "ls",
+            "id",
+            "touch",
+            "wget",
+        ] {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }
         let mut tar = Command::new("tar")

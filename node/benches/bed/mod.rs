@@ -177,6 +177,7 @@ fn order(at: DateTime<Utc>) -> Order {
         limits: Limits::default(),
         network: "almanac".to_owned(),
         commit: "0".repeat(40),
+        peer: None,
     }
 }
 

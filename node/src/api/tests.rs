@@ -42,6 +42,7 @@ fn order(trigger: &str) -> Order {
         job: "job".parse().unwrap(),
         node: "n".parse().unwrap(),
         role: almanac_schemas::RunRole::Client,
+        peer: None,
         scheduled_at: at,
         begin_at: None,
         start_by: at,

@@ -14,6 +14,7 @@ fn order(spec: &str, limits: &str) -> Order {
         limits: serde_json::from_str(limits).unwrap(),
         network: "almanac".to_owned(),
         commit: String::new(),
+        peer: None,
     }
 }
 
@@ -147,4 +148,34 @@ fn an_engine_sets_the_sysctls_of_a_network_of_its_own_and_no_others() {
     let host = with.replacen("\"image\"", "\"network\": \"host\", \"image\"", 1);
     assert!(sysctls(&host, RunRole::Client).is_empty());
     assert!(sysctls(&with, RunRole::Server).is_empty(), "they are the client's");
+}
+
+#[test]
+fn a_client_is_told_where_its_server_is() {
+    let with_server = SPEC.replace(
+        r#""artifacts":"#,
+        r#""server": {"node": "paris-01", "container": {"image": "s", "ports": ["5201/tcp", "5201/udp", "80/tcp"]}},
+           "artifacts":"#,
+    );
+    let mut order = order(&with_server, "{}");
+    order.spec.container.command = vec!["$(ALMANAC_SERVER_ADDRESS):$(ALMANAC_SERVER_PORT_5201)".to_owned()];
+    order.peer = Some(Peer { node: "paris-01".parse().unwrap(), address: "203.0.113.7".to_owned() });
+    let spec = describe(&order, &files(), View::Mounted);
+    assert_eq!(spec.command, ["203.0.113.7:5201"]);
+    let told = |spec: &ContainerSpec| -> Vec<String> {
+        let theirs = spec.env.iter().filter(|(name, _)| name.contains("SERVER") || name.contains("CLIENT"));
+        theirs.map(|(name, value)| format!("{name}={value}")).collect()
+    };
+    assert_eq!(
+        told(&spec),
+        [
+            "ALMANAC_SERVER_NODE=paris-01",
+            "ALMANAC_SERVER_ADDRESS=203.0.113.7",
+            "ALMANAC_SERVER_PORT_80=80",
+            "ALMANAC_SERVER_PORT_5201=5201"
+        ]
+    );
+    order.role = RunRole::Server;
+    order.peer = Some(Peer { node: "london-01".parse().unwrap(), address: String::new() });
+    assert_eq!(told(&describe(&order, &files(), View::Mounted)), ["ALMANAC_CLIENT_NODE=london-01"]);
 }

@@ -95,7 +95,14 @@ mod tests {
         ))
         .unwrap();
         let schedule = spec.schedule.resolve().unwrap();
-        Assignment { job: name.parse().unwrap(), role, since: self::at(-9), schedule, spec: Arc::new(spec) }
+        Assignment {
+            job: name.parse().unwrap(),
+            role,
+            since: self::at(-9),
+            schedule,
+            spec: Arc::new(spec),
+            clients: Vec::new(),
+        }
     }
 
     #[test]

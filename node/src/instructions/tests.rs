@@ -30,6 +30,7 @@ fn order(rest: &str) -> Order {
         limits: Limits::default(),
         network: String::new(),
         commit: String::new(),
+        peer: None,
     }
 }
 
@@ -40,6 +41,7 @@ fn desired(jobs: &[&str]) -> Desired {
         since: at(0),
         schedule: job("").schedule.resolve().unwrap(),
         spec: Arc::new(job("")),
+        clients: Vec::new(),
     };
     Desired {
         version: Version { epoch: "e".to_owned(), generation: 1 },

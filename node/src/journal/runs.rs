@@ -361,6 +361,10 @@ async fn append(
         exit_code: step.exit_code,
         image_digest,
         commit: order.commit.clone(),
+        client: match (key.role, &order.peer) {
+            (RunRole::Server, Some(client)) => client.node.to_string(),
+            _ => String::new(),
+        },
     };
     queue(transaction, &key, &event).await?;
     Ok(event)

@@ -272,6 +272,7 @@ mod tests {
             limits: Limits::default(),
             network: "almanac".to_owned(),
             commit: "c".to_owned(),
+            peer: None,
         }
     }
 

@@ -2,11 +2,12 @@
 
 mod facts;
 mod order;
+mod paired;
 mod state;
 mod trigger;
 mod waiting;
 mod worker;
 
-pub use order::{Order, RunKey};
+pub use order::{Order, Peer, RunKey};
 pub use state::{Collected, Exit, Interruption, Observation, Outcome, State, Step, Transition, omitted};
 pub use worker::{Interrupted, Tools, carry_out, prepare, withdraw};

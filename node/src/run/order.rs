@@ -37,12 +37,31 @@ pub struct Order {
     pub network: String,
     /// The commit that the manifest comes from.
     pub commit: String,
+    /// The other side of a pair, where the job has a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
+}
+
+/// The other side of a client and its server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its node.
+    pub node: NodeName,
+    /// Of a server: where it is reached, as far as that is known; else empty.
+    pub address: String,
 }
 
 impl Order {
-    /// What identifies the run on this node.
+    /// What identifies the run on this node. Both sides of a pair have the id of the client.
     pub fn key(&self) -> RunKey {
-        RunKey { id: RunId::new(&self.job, &self.node, self.scheduled_at.0), role: self.role }
+        let peer = self.peer.as_ref().filter(|_| self.role == RunRole::Server);
+        let client = peer.map_or(&self.node, |peer| &peer.node);
+        RunKey { id: RunId::new(&self.job, client, self.scheduled_at.0), role: self.role }
+    }
+
+    /// The node of its server, if it is a client that has one.
+    pub fn server(&self) -> Option<&Peer> {
+        self.peer.as_ref().filter(|_| self.role == RunRole::Client)
     }
 
     /// When its command begins.
@@ -61,6 +80,7 @@ impl Order {
     pub fn needs_the_same(&self, other: &Self) -> bool {
         self.key() == other.key()
             && (&self.spec, &self.limits, &self.network) == (&other.spec, &other.limits, &other.network)
+            && self.peer == other.peer
     }
 
     /// When the container is stopped, however late it started: a run never leaves its reservation.

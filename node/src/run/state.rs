@@ -82,7 +82,13 @@ pub struct Interruption {
 
 impl From<Interruption> for Outcome {
     fn from(Interruption { reason, message }: Interruption) -> Self {
-        Self { phase: Phase::Aborted, reason, message, exit_code: None }
+        let phase = match reason {
+            // A server ends with its client.
+            Reason::LengthReached => Phase::Completed,
+            Reason::ServerUnavailable => Phase::Failed,
+            _ => Phase::Aborted,
+        };
+        Self { phase, reason, message, exit_code: None }
     }
 }
 
@@ -129,6 +135,8 @@ pub enum Observation {
         /// Whether no agent was there then.
         offline: bool,
     },
+    /// There is no server for it in time.
+    NoServer(String),
     /// The container was started.
     Started(DateTime<Utc>),
     /// The container was started, because its trigger held.
@@ -146,6 +154,13 @@ pub enum Observation {
     Interrupted(Interruption),
     /// The container ended.
     Exited(Exit),
+    /// The container ended, and not well, after its server was lost.
+    Bereft {
+        /// How it ended.
+        exit: Exit,
+        /// Why there was no server any more.
+        why: String,
+    },
     /// The engine knows nothing of the container any more.
     Lost,
     /// Its files are packed, or cannot be.
@@ -225,12 +240,24 @@ impl State {
             (Self::Running { started_at }, Observation::LengthReached) => {
                 silently(Self::Stopping { started_at, interruption: None })
             }
-            (Self::Deploying, Observation::Interrupted(interruption)) => finished(&interruption.into(), now),
+            (Self::Deploying, Observation::NoServer(message)) => finished(&without_server(message), now),
+            (Self::Deploying, Observation::Interrupted(interruption)) => {
+                let outcome = match interruption.reason {
+                    Reason::LengthReached | Reason::ServerUnavailable => without_server(interruption.message),
+                    _ => interruption.into(),
+                };
+                finished(&outcome, now)
+            }
             (Self::Running { started_at }, Observation::Interrupted(interruption)) => {
                 silently(Self::Stopping { started_at, interruption: Some(interruption) })
             }
             (Self::Running { started_at }, Observation::Exited(exit)) => {
                 collecting(started_at, exit.at, ended(&exit))
+            }
+            (Self::Running { started_at }, Observation::Bereft { exit, why }) => {
+                let own = ended(&exit);
+                let lost = Outcome { reason: Reason::ServerUnavailable, message: why, ..own.clone() };
+                collecting(started_at, exit.at, lost.adding(&own.message))
             }
             (Self::Stopping { started_at, interruption }, Observation::Exited(exit)) => {
                 collecting(started_at, exit.at, interruption.map_or_else(length_reached, Outcome::from))
@@ -286,6 +313,11 @@ impl Outcome {
 
 fn failed(reason: Reason, message: String) -> Outcome {
     Outcome { phase: Phase::Failed, reason, message, exit_code: None }
+}
+
+/// Nothing had started that a pair could lose.
+fn without_server(message: String) -> Outcome {
+    Outcome { phase: Phase::Skipped, reason: Reason::ServerUnavailable, message, exit_code: None }
 }
 
 /// Reaching the length is how many experiments are meant to end.

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     io,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use almanac_schemas::Size;
+use almanac_schemas::{Reason, Size};
 
 use crate::{
     api::{self, Desk, Serving},
@@ -29,6 +30,7 @@ use crate::{
     point::{Point, Points},
     runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
     scheduler::SETTLED_AHEAD,
+    servers::Servers,
     state_dir::{RunDir, StateDir},
     telemetry::{
         Telemetry,
@@ -38,7 +40,8 @@ use crate::{
 };
 
 use super::{
-    Collected, Interruption, Observation, Order, RunKey, State, facts::Facts, trigger::Held, waiting::Waiting,
+    Collected, Interruption, Observation, Order, RunKey, State, facts::Facts, paired::Paired, trigger::Held,
+    waiting::Waiting,
 };
 
 /// What a worker works with.
@@ -68,6 +71,8 @@ pub struct Tools {
     pub telemetry: Telemetry,
     /// The kernel, as runs may set it.
     pub kernel: Kernel,
+    /// Speaks for both sides of pairs.
+    pub servers: Servers,
 }
 
 /// Says that a run is to end, once it is.
@@ -76,7 +81,7 @@ pub type Interrupted = watch::Receiver<Option<Interruption>>;
 /// Gets a run ready ahead of its instant. It may never come to run: then [`withdraw`] leaves nothing of it.
 pub async fn prepare(tools: Tools, order: Order) {
     let worker = Worker::new(tools, order, never());
-    if let Err(error) = worker.make_ready().await {
+    if let Err(error) = worker.make_ready(&worker.order).await {
         info!(run = %worker.order.key(), error = chain(&error), "a run cannot be made ready yet; it is tried again when it is due");
     }
 }
@@ -118,6 +123,8 @@ struct Worker {
     measurement: Measurement,
     /// The run's socket, as long as its container may be there.
     api: Mutex<Option<Serving>>,
+    /// The other side, of a run that has one.
+    paired: Paired,
 }
 
 impl Worker {
@@ -125,7 +132,8 @@ impl Worker {
         let key = order.key();
         let measurement = tools.traffic.measurement(key, order.spec.exclusive);
         let (name, dir) = (ContainerName::of(&key), tools.state_dir.run(&key));
-        Self { name, dir, tools, order, interrupted, measurement, api: Mutex::default() }
+        let paired = Paired::new(&tools.servers, &order);
+        Self { name, dir, tools, order, interrupted, measurement, api: Mutex::default(), paired }
     }
 
     /// Answers the run on its socket, and lets it have kernel settings. A run goes on without.
@@ -188,6 +196,7 @@ impl Worker {
                     if let Some(recording) = recording.take() {
                         recording.finish().await;
                     }
+                    self.paired.ended(&self.order, outcome);
                     let digest = self.tools.journal.image_digest(&self.order.key()).await?;
                     let facts = Facts::of(&self.order).triggered(self.held());
                     let facts = facts.ended(&self.order, outcome, *started_at, *ended_at, digest);
@@ -225,6 +234,9 @@ impl Worker {
             if let Some(step) = &transition.step {
                 info!(run = %self.order.key(), job = %self.order.job, phase = %step.phase, message = step.message, "run");
                 self.tools.report.notify_one();
+                if transition.state.is_finished() {
+                    self.paired.did_not_start(&self.order, &step.message);
+                }
             }
             state = transition.state;
         }
@@ -281,7 +293,7 @@ impl Worker {
         let digest = tokio::select! {
             biased;
             interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-            ready = self.make_ready() => ready?,
+            ready = self.make_ready(&self.order) => ready?,
         };
         self.open().await;
         if let Err(error) = self.tools.kernel.check(&self.order).await {
@@ -291,6 +303,7 @@ impl Worker {
             journal.set_image_digest(&self.order.key(), &digest).await?;
         }
         points.reach(Point::Ready);
+        self.paired.want(&self.tools.servers, &self.order);
         let due = async {
             clock::sleep_until(self.order.begin() - SETTLED_AHEAD).await;
             self.measurement.begin();
@@ -304,6 +317,21 @@ impl Worker {
         }
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
+        }
+        // Cancel-safe: as above.
+        let server = tokio::select! {
+            biased;
+            interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
+            server = self.paired.server(&self.order) => server,
+        };
+        match server {
+            Ok(None) => {}
+            // It is reached elsewhere than was known when the container was made, and that is in its environment.
+            Ok(Some(order)) => {
+                runtime.remove(&self.name).await?;
+                self.make_ready(&order).await?;
+            }
+            Err(why) => return Ok(Observation::NoServer(why)),
         }
         points.reach(Point::Due);
         let mut held = None;
@@ -344,10 +372,10 @@ impl Worker {
 
     /// Does all that can be done before the instant: afterwards the command has but to begin. Returns the image's
     /// digest, if it has one.
-    async fn make_ready(&self) -> Result<Option<String>, DeployError> {
+    async fn make_ready(&self, order: &Order) -> Result<Option<String>, DeployError> {
         let Tools { runtime, .. } = &self.tools;
         self.prepare_folder()?;
-        let spec = container::describe(&self.order, &self.dir.files(), runtime.view());
+        let spec = container::describe(order, &self.dir.files(), runtime.view());
         let digest = runtime.prepare(&spec.image).await?;
         if runtime.inspect(&self.name).await? == Some(Condition::Spent) {
             runtime.remove(&self.name).await?;
@@ -373,12 +401,15 @@ impl Worker {
     /// Follows the container until it ends, its length is reached or it is to end, whatever the engine does meanwhile.
     async fn watch(&self) -> Observation {
         let mut backoff = Backoff::for_engine();
+        self.paired.want(&self.tools.servers, &self.order);
+        let log = self.log();
+        let mut serving = pin!(self.paired.serve(self.tools.runtime.as_ref(), &self.name, &log, &self.order));
         loop {
             let left = clock::until(self.order.end(), clock::now());
             if left.is_zero() {
                 // It may have ended by itself while nobody looked, and that counts.
                 match self.end().await {
-                    Ok(Some(ended)) => return ended,
+                    Ok(Some(ended)) => return self.paired.explain(ended),
                     Ok(None) => return Observation::LengthReached,
                     Err(error) => self.engine_failed(&error, &mut backoff).await,
                 }
@@ -388,11 +419,18 @@ impl Worker {
                 // Cancel-safe: what is followed is followed again, and a sleep holds nothing.
                 followed = self.follow() => followed,
                 () = clock::sleep_until(self.order.end()) => continue,
-                interruption = self.interruption() => return Observation::Interrupted(interruption),
+                interruption = self.interruption() => {
+                    return Observation::Interrupted(self.paired.judge(interruption));
+                }
+                never = &mut serving => match never {},
+                why = self.paired.lost() => {
+                    let interruption = Interruption { reason: Reason::ServerUnavailable, message: why };
+                    return Observation::Interrupted(interruption);
+                }
             };
             match followed {
                 Ok(()) => match self.end().await {
-                    Ok(Some(ended)) => return ended,
+                    Ok(Some(ended)) => return self.paired.explain(ended),
                     Ok(None) => time::sleep(backoff.next_wait()).await,
                     Err(error) => self.engine_failed(&error, &mut backoff).await,
                 },

@@ -3,12 +3,18 @@
 mod form;
 mod usage;
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use almanac_schemas::{Size, container::Image};
 use bollard::{
     errors::Error,
-    models::NetworkCreateRequest,
+    exec::{StartExecOptions, StartExecResults},
+    models::{ExecConfig, NetworkCreateRequest},
     query_parameters::{
         CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
         ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
@@ -332,6 +338,48 @@ impl Runtime for Docker {
                 Some(Err(error)) if status(&error) == Some(404) => Ok(()),
                 Some(Err(error)) => Err(engine("wait for the container", error)),
             }
+        }
+        .boxed()
+    }
+
+    fn addresses<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<Vec<IpAddr>, RuntimeError>> {
+        async move {
+            let container =
+                self.client.inspect_container(name.as_str(), None::<InspectContainerOptions>).await;
+            let container = container.map_err(|error| engine("look at the container", error))?;
+            if container.host_config.and_then(|host| host.network_mode).as_deref() == Some("host") {
+                return Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+            }
+            let networks = container.network_settings.and_then(|settings| settings.networks);
+            let addresses = networks.into_iter().flatten().flat_map(|(_, network)| {
+                [network.ip_address, network.global_ipv6_address].into_iter().flatten()
+            });
+            Ok(addresses.filter_map(|address| address.parse().ok()).collect())
+        }
+        .boxed()
+    }
+
+    fn execute<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        command: &'a [String],
+    ) -> BoxFuture<'a, Result<i64, RuntimeError>> {
+        async move {
+            let failed = |error| engine("run a command in the container", error);
+            // With its output attached, its end is seen.
+            let config = ExecConfig {
+                cmd: Some(command.to_vec()),
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                ..ExecConfig::default()
+            };
+            let id = self.client.create_exec(name.as_str(), config).await.map_err(failed)?.id;
+            let started = self.client.start_exec(&id, None::<StartExecOptions>).await.map_err(failed)?;
+            if let StartExecResults::Attached { mut output, .. } = started {
+                while output.next().await.transpose().map_err(failed)?.is_some() {}
+            }
+            let ended = self.client.inspect_exec(&id).await.map_err(failed)?;
+            Ok(ended.exit_code.unwrap_or(-1))
         }
         .boxed()
     }

@@ -7,7 +7,7 @@ mod docker;
 mod process;
 mod remains;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -58,6 +58,16 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Waits until a started container has ended.
     fn wait<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    /// Where this host reaches the ports of a container, whether they are published or not.
+    fn addresses<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<Vec<IpAddr>, RuntimeError>>;
+
+    /// Runs a command in a container, beside its own, and says its exit code.
+    fn execute<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        command: &'a [String],
+    ) -> BoxFuture<'a, Result<i64, RuntimeError>>;
 
     /// Adds what is new of a container's log to its files. It may be cut off and called again, and then
     /// nothing is missing and nothing is there twice.

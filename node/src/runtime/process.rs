@@ -8,6 +8,7 @@
 
 use std::{
     fs, io,
+    net::{IpAddr, Ipv4Addr},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -189,6 +190,28 @@ impl Runtime for Process {
                     Ok(())
                 }
             }
+        }
+        .boxed()
+    }
+
+    fn addresses<'a>(&'a self, _name: &'a ContainerName) -> BoxFuture<'a, Result<Vec<IpAddr>, RuntimeError>> {
+        async { Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]) }.boxed()
+    }
+
+    fn execute<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        command: &'a [String],
+    ) -> BoxFuture<'a, Result<i64, RuntimeError>> {
+        async move {
+            let plan = self.notes(name).plan().map_err(host("look for the command"))?;
+            let env = plan.map(|plan| plan.env).unwrap_or_default();
+            let (program, arguments) = command.split_first().ok_or(RuntimeError::NoCommand)?;
+            let mut child = tokio::process::Command::new(program);
+            child.args(arguments).envs(env).current_dir(self.folder(name).join("artifacts"));
+            child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+            let ended = child.status().await.map_err(host("run a command beside the run"))?;
+            Ok(ended.code().map_or(-1, i64::from))
         }
         .boxed()
     }

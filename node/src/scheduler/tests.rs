@@ -24,6 +24,7 @@ fn assignment(job: &str, schedule: &str, rest: &str) -> Assignment {
         since: at(0),
         schedule: spec.schedule.resolve().unwrap(),
         spec: Arc::new(spec),
+        clients: Vec::new(),
     }
 }
 
@@ -187,7 +188,7 @@ fn what_cannot_or_must_not_run_is_skipped() {
         (r#","trigger":{"when":"nosuch > 1"}"#, "unsupported"),
         (r#","trigger":{"when":"true"}"#, "cordoned"),
         (r#","kernel":{}"#, "cordoned"),
-        (r#","server":{"node":"m","container":{"image":"x"}}"#, "unsupported"),
+        (r#","server":{"node":"m","container":{"image":"x"}}"#, "cordoned"),
         ("", "cordoned"),
     ] {
         let mut desired = desired(vec![assignment("once", schedule, rest)]);

@@ -87,6 +87,7 @@ mod tests {
             since: at(-1000),
             schedule: spec.schedule.resolve().unwrap(),
             spec: Arc::new(spec),
+            clients: Vec::new(),
         };
         Desired {
             version: Version::default(),

@@ -39,6 +39,7 @@ mod rebuilt;
 mod refused;
 mod runs;
 mod scavenger;
+mod servers;
 mod service;
 mod shutdown;
 mod snapshots;

@@ -9,6 +9,7 @@ fn event(role: RunRole, phase: Phase, reason: Option<Reason>) -> RunEvent {
         run: RunId::new(&job, &node, at),
         job,
         role,
+        client: None,
         scheduled_at: at,
         step: RunStep {
             sequence: 3,

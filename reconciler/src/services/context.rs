@@ -24,6 +24,7 @@ use crate::{
     rights::{Action, Caller},
     store::{Store, StoreError},
     surroundings::Surroundings,
+    tasks::Tasks,
 };
 
 use super::{message::Facts, refuse};
@@ -43,6 +44,8 @@ pub struct Context {
     pub instructions: Instructions,
     /// What was fetched for nodes.
     pub surroundings: Surroundings,
+    /// What clients want of servers.
+    pub tasks: Tasks,
     /// Who watches which log.
     pub logs: Hub,
     /// Who watches what which node measures.

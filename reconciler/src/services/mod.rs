@@ -16,6 +16,7 @@ pub(crate) mod refuse;
 mod runs;
 mod steer;
 mod syncs;
+mod tasks;
 mod testbed;
 
 pub use context::Context;

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use almanac_proto::{
-    convert::{FieldError, instant, parse},
+    convert::{FieldError, instant, parse, parse_optional},
     limits,
     v1::{self, node_service_server::NodeService},
 };
@@ -26,7 +26,7 @@ use crate::{
     watch,
 };
 
-use super::{Context, context::within, heartbeat, kernel, live, logs, message, refuse};
+use super::{Context, context::within, heartbeat, kernel, live, logs, message, refuse, tasks};
 
 /// How long an upload may be silent. What has arrived is kept, and the agent goes on from there.
 const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
@@ -119,10 +119,17 @@ impl NodeService for NodeCalls {
         request: Request<v1::WatchDesiredStateRequest>,
     ) -> Result<Response<Self::WatchDesiredStateStream>, Status> {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
-        let Context { applied, instructions, logs, live, surroundings, streams, stop, .. } = &self.0;
+        let Context {
+            applied, instructions, logs, live, surroundings, streams, stop, tasks, heartbeats, ..
+        } = &self.0;
         let (applied, instructions) = (applied.clone(), instructions.clone());
-        let beside =
-            watch::Beside { logs: logs.wanted(), live: live.wanted(), surroundings: surroundings.clone() };
+        let beside = watch::Beside {
+            logs: logs.wanted(),
+            live: live.wanted(),
+            surroundings: surroundings.clone(),
+            tasks: tasks.clone(),
+            heartbeats: heartbeats.clone(),
+        };
         let (streams, stop) = (streams.clone(), stop.clone());
         let v1::WatchDesiredStateRequest { epoch, generation, .. } = request.into_inner();
         let asking = watch::Asking { node, caller, held: (epoch, generation) };
@@ -289,6 +296,24 @@ impl NodeService for NodeCalls {
         let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
         kernel::authorize(&self.0, &node, &caller, request.into_inner()).await.map(Response::new)
     }
+
+    type RequestServerStream = tasks::Standing;
+
+    async fn request_server(
+        &self,
+        request: Request<v1::RequestServerRequest>,
+    ) -> Result<Response<Self::RequestServerStream>, Status> {
+        let (node, caller) = self.node(request.metadata(), &request.get_ref().node)?;
+        within(tasks::request(&self.0, &node, caller, request.into_inner())).await.map(Response::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: Request<v1::UpdateTaskRequest>,
+    ) -> Result<Response<v1::UpdateTaskResponse>, Status> {
+        let (_, caller) = self.node(request.metadata(), &request.get_ref().node)?;
+        within(tasks::update(&self.0, &caller, request.into_inner())).await.map(Response::new)
+    }
 }
 
 fn sent(v1::SentPart { offset, length, etag }: v1::SentPart) -> Part {
@@ -342,6 +367,7 @@ fn read_event(event: v1::RunEvent) -> Result<RunEvent, FieldError> {
         run: parse("run_id", &event.run_id)?,
         job: parse("job", &event.job)?,
         role: RunRole::try_from(role)?,
+        client: parse_optional("client", &event.client)?,
         scheduled_at: instant("scheduled_at", event.scheduled_at.as_ref())?,
         step: RunStep {
             sequence: Some(event.sequence)
@@ -359,7 +385,7 @@ fn read_event(event: v1::RunEvent) -> Result<RunEvent, FieldError> {
 }
 
 /// Cuts a text of an agent, which is bounded by nothing else.
-fn shortened(mut text: String) -> String {
+pub(super) fn shortened(mut text: String) -> String {
     if text.len() > MAX_TEXT {
         text.truncate(text.floor_char_boundary(MAX_TEXT));
     }

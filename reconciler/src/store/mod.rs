@@ -11,7 +11,8 @@
 //! records nothing. Of a file whose retention is over, the record stays. Users, nodes and jobs that were removed stay as one
 //! row each, since their runs and generations do.
 //! Everything else is as large as what is declared now: a heartbeat, a cordon and scavenger mode go with their node, and a notice when it is
-//! delivered, a week old, or for a target that is not configured any more. The parts of an upload go when its file is stored.
+//! delivered, a week old, or for a target that is not configured any more. The parts of an upload go when its file is stored, and the task of a
+//! server a day after its time.
 
 mod actions;
 mod apply;
@@ -36,6 +37,7 @@ mod runs;
 mod scavenging;
 mod surroundings;
 mod syncs;
+mod tasks;
 mod testbed;
 
 use chrono::{DateTime, Utc};

@@ -294,15 +294,18 @@ async fn record_event(
     node: &NodeName,
     event: &RunEvent,
 ) -> Result<Recorded, StoreError> {
-    let RunEvent { run, job, role, scheduled_at, step } = event;
+    let RunEvent { run, job, role, client, scheduled_at, step } = event;
     // Also an assignment that is no more: what ran before a job was removed is still reported.
     let owner: Option<(String,)> = sqlx::query_as(
         "SELECT jobs.owner FROM assignments JOIN jobs ON jobs.name = assignments.job
-         WHERE assignments.job = $1 AND assignments.node = $2 AND assignments.role = $3",
+         WHERE assignments.job = $1 AND assignments.node = $2 AND assignments.role = $3
+           AND ($4 = '' OR EXISTS (SELECT 1 FROM assignments c WHERE c.job = $1 AND c.node = $4 AND c.role = $5))",
     )
     .bind(job.as_str())
     .bind(node.as_str())
     .bind(role.as_str())
+    .bind(client.as_ref().filter(|_| *role == RunRole::Server).map_or("", NodeName::as_str))
+    .bind(RunRole::Client.as_str())
     .fetch_optional(&mut **change)
     .await?;
     let Some((owner,)) = owner else { return Ok(Recorded::Stranger) };

@@ -43,6 +43,7 @@ mod rights;
 mod runs;
 mod scavenging;
 mod server;
+mod servers;
 mod signatures;
 mod startup;
 mod steering;

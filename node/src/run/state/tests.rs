@@ -196,3 +196,43 @@ fn a_run_that_is_interrupted_is_aborted_with_what_it_left() {
         "ABORTED/cancelled (alice cancelled it)"
     );
 }
+
+#[test]
+fn a_client_whose_server_is_lost_fails_and_one_that_never_had_it_is_skipped() {
+    let without = Observation::NoServer("no server on `m`".to_owned());
+    assert_eq!(reported([without]), ["DEPLOYING", "SKIPPED/server_unavailable (no server on `m`)"]);
+    let lost =
+        || Interruption { reason: Reason::ServerUnavailable, message: "its server was lost".to_owned() };
+    assert_eq!(
+        reported([
+            started(),
+            Observation::Interrupted(lost()),
+            exit(Some(143)),
+            WHOLE,
+            Observation::Delivered
+        ]),
+        ["DEPLOYING", "RUNNING", "UPLOADING", "FAILED/server_unavailable (its server was lost)"]
+    );
+    let exit = Exit { at: at(9), code: Some(1), out_of_memory: false };
+    let bereft = Observation::Bereft { exit, why: "its server was lost".to_owned() };
+    assert_eq!(
+        reported([started(), bereft, WHOLE, Observation::Delivered])[3],
+        "FAILED/server_unavailable 1 (its server was lost; it ended with exit code 1)"
+    );
+}
+
+#[test]
+fn a_server_ends_with_its_client() {
+    let ended = || {
+        let message = "its client has ended".to_owned();
+        Observation::Interrupted(Interruption { reason: Reason::LengthReached, message })
+    };
+    assert_eq!(
+        reported([started(), ended(), exit(Some(143)), WHOLE, Observation::Delivered])[3],
+        "COMPLETED/length_reached (its client has ended)"
+    );
+    assert_eq!(reported([ended()]), ["DEPLOYING", "SKIPPED/server_unavailable (its client has ended)"]);
+    let abandoned = Interruption { reason: Reason::NodeOffline, message: "silence".to_owned() };
+    let events = [started(), Observation::Interrupted(abandoned), exit(None), WHOLE, Observation::Delivered];
+    assert_eq!(reported(events)[3], "ABORTED/node_offline (silence)");
+}

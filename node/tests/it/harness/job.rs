@@ -13,6 +13,7 @@ pub(crate) struct Job {
     name: String,
     role: v1::Role,
     since: DateTime<Utc>,
+    clients: Vec<String>,
     spec: Value,
 }
 
@@ -42,7 +43,8 @@ impl Job {
             "schedule": schedule,
             "container": {"image": IMAGE, "command": ["sh", "-c", "true"], "network": "none"},
         });
-        Self { name: name.to_owned(), role: v1::Role::Client, since: Utc::now(), spec }
+        let clients = Vec::new();
+        Self { name: name.to_owned(), role: v1::Role::Client, since: Utc::now(), clients, spec }
     }
 
     /// What it runs, in a shell.
@@ -72,6 +74,18 @@ impl Job {
         self
     }
 
+    /// Its server is what is assigned, of a client on a node.
+    pub(crate) fn serving(mut self, client: &str) -> Self {
+        self.clients.push(client.to_owned());
+        self.role(v1::Role::Server)
+    }
+
+    /// It has a server on the node `paris`, which runs a shell script and is ready as this says.
+    pub(crate) fn server(self, script: &str, ready: &Value) -> Self {
+        let container = json!({"image": IMAGE, "command": ["sh", "-c", script], "ports": ["5201/tcp"]});
+        self.spec("server", json!({"node": "paris", "container": container, "ready": ready}))
+    }
+
     /// Sets a field of its schedule.
     pub(crate) fn schedule(mut self, field: &str, value: Value) -> Self {
         self.spec["schedule"][field] = value;
@@ -96,6 +110,7 @@ impl Job {
             role: self.role.into(),
             job_spec: self.spec.to_string(),
             since: Some(convert::timestamp(self.since)),
+            clients: self.clients.clone(),
         }
     }
 }

@@ -17,8 +17,8 @@ use tonic::{
 use almanac_proto::{
     convert,
     v1::{
-        Instructions, LogPiece, LogRequest, LogRequests, Orbits, Snapshot, StreamLogsResponse,
-        WatchDesiredStateResponse, Weather, node_service_server::NodeServiceServer,
+        Instructions, LogPiece, LogRequest, LogRequests, Orbits, Snapshot, StreamLogsResponse, Task,
+        TaskState, Tasks, WatchDesiredStateResponse, Weather, node_service_server::NodeServiceServer,
     },
 };
 use almanac_schemas::{NodeName, PublicKey};
@@ -98,6 +98,8 @@ impl Reconciler {
             passed_on: Mutex::default(),
             telemetry: watch::Sender::new(false),
             lines: Arc::default(),
+            tasks: Mutex::default(),
+            standing: watch::Sender::default(),
         });
         let (server, address) = serve(&shared, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         Self { shared, address, server: Some(server) }
@@ -195,6 +197,27 @@ impl Reconciler {
                 ..Default::default()
             }));
         }
+    }
+
+    /// What the node has to do with others, which replaces what was said before.
+    pub(crate) fn pair(&self, tasks: &Tasks) {
+        let watchers = self.shared.watchers.lock().unwrap();
+        *self.shared.tasks.lock().unwrap() = tasks.clone();
+        for watcher in watchers.iter() {
+            let tasks = Some(tasks.clone());
+            let _ = watcher.try_send(Ok(WatchDesiredStateResponse { tasks, ..Default::default() }));
+        }
+    }
+
+    /// How the server stands that the agent wants.
+    pub(crate) fn serve(&self, state: TaskState, message: &str, address: &str) {
+        let (message, address) = (message.to_owned(), address.to_owned());
+        self.shared.standing.send_replace(Task {
+            state: state.into(),
+            message,
+            address,
+            ..Default::default()
+        });
     }
 
     /// Asks the agent for a part of a log; nothing when it does not send that log, or does not answer.

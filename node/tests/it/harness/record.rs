@@ -27,6 +27,10 @@ pub(crate) struct Record {
     pub(crate) arrivals: Vec<RunEvent>,
     /// The files, by run and name, also unfinished ones.
     pub(crate) files: BTreeMap<(RunKey, String), File>,
+    /// What was said of servers, each time.
+    pub(crate) news: Vec<v1::UpdateTaskRequest>,
+    /// The servers that were wanted.
+    pub(crate) wanted: Vec<v1::RequestServerRequest>,
     /// How often each call was made.
     pub(crate) calls: BTreeMap<&'static str, usize>,
     /// How many events came again.
@@ -131,7 +135,11 @@ impl Record {
             problem = Some("no commit");
         }
         let (job, at) = (event.job.parse::<JobName>().unwrap(), scheduled_at(&event));
-        if RunId::new(&job, node, at).to_string() != event.run_id {
+        let client: NodeName = match event.client.as_str() {
+            "" => node.clone(),
+            client => client.parse().unwrap(),
+        };
+        if RunId::new(&job, &client, at).to_string() != event.run_id {
             problem = Some("not the id of that job, node and instant");
         }
         // The reason comes before the files only for a run that never had any.

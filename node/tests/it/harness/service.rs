@@ -8,13 +8,13 @@ use std::{
 };
 
 use chrono::{TimeDelta, Utc};
-use futures::{Stream, future, stream};
+use futures::{Stream, StreamExt, future, stream};
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{mpsc, watch},
     time,
 };
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use almanac_proto::{
@@ -23,8 +23,9 @@ use almanac_proto::{
         Artifact, AuthorizeKernelRequest, AuthorizeKernelResponse, BeginUploadRequest, BeginUploadResponse,
         CommitUploadRequest, CommitUploadResponse, DirectUpload, GrantPartRequest, GrantPartResponse,
         HeartbeatRequest, HeartbeatResponse, Instructions, LogRequests, Orbits, Phase, Reading, Renewal,
-        ReportRunsRequest, ReportRunsResponse, SentPart, SignedRequest, Snapshot, StreamLogsRequest,
-        StreamTelemetryRequest, StreamTelemetryResponse, UploadRequest, UploadResponse,
+        ReportRunsRequest, ReportRunsResponse, RequestServerRequest, RequestServerResponse, SentPart,
+        SignedRequest, Snapshot, StreamLogsRequest, StreamTelemetryRequest, StreamTelemetryResponse, Task,
+        Tasks, UpdateTaskRequest, UpdateTaskResponse, UploadRequest, UploadResponse,
         WatchDesiredStateRequest, WatchDesiredStateResponse, Weather, node_service_server::NodeService,
     },
 };
@@ -89,6 +90,9 @@ pub(super) struct Shared {
     /// Whether telemetry is watched.
     pub(super) telemetry: watch::Sender<bool>,
     pub(super) lines: Arc<tail::Lines>,
+    pub(super) tasks: Mutex<Tasks>,
+    /// How the server stands that the agent wants.
+    pub(super) standing: watch::Sender<Task>,
 }
 
 impl Shared {
@@ -193,6 +197,7 @@ impl NodeService for Service {
                 renewal: is_held.then_some(Renewal { valid_until, server_time }),
                 logs: Some(self.0.logs.lock().unwrap().clone()),
                 telemetry_wanted: Some(*self.0.telemetry.borrow()),
+                tasks: Some(self.0.tasks.lock().unwrap().clone()),
             };
             sender.try_send(Ok(first)).unwrap();
         }
@@ -449,6 +454,31 @@ impl NodeService for Service {
         let response =
             AuthorizeKernelResponse { allowed: reason.is_none(), reason: reason.unwrap_or_default() };
         Ok(Response::new(response))
+    }
+
+    type RequestServerStream = Pin<Box<dyn Stream<Item = Result<RequestServerResponse, Status>> + Send>>;
+
+    async fn request_server(
+        &self,
+        request: Request<RequestServerRequest>,
+    ) -> Result<Response<Self::RequestServerStream>, Status> {
+        self.0.enter("want", &request).await?;
+        self.0.is_node(&request.get_ref().node)?;
+        self.0.record().wanted.push(request.into_inner());
+        let standing = WatchStream::new(self.0.standing.subscribe());
+        let answer = |task| Ok(RequestServerResponse { task: Some(task), ttl: None });
+        Ok(Response::new(Box::pin(standing.map(answer))))
+    }
+
+    async fn update_task(
+        &self,
+        request: Request<UpdateTaskRequest>,
+    ) -> Result<Response<UpdateTaskResponse>, Status> {
+        self.0.enter("news", &request).await?;
+        self.0.is_node(&request.get_ref().node)?;
+        self.0.record().news.push(request.into_inner());
+        let ttl = Some(Duration::from_secs(3).try_into().unwrap());
+        Ok(Response::new(UpdateTaskResponse { task: None, ttl }))
     }
 }
 

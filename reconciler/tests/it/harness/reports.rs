@@ -36,6 +36,7 @@ pub(crate) fn event(
         exit_code: terminal.then_some(0),
         image_digest: "sha256:0123".to_owned(),
         commit: "c0ffee".to_owned(),
+        client: String::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod failover;
 mod live;
 mod outage;
+mod servers;
 mod surroundings;
 mod tail;
 mod together;
