@@ -144,7 +144,7 @@ known! {
         wind_gust: Number, "metres per second";
     }
     Satellites {
-        visible: Number, "how many are in the field of view: 25 degrees over the horizon or higher";
+        visible: Number, "how many are in the field of view, at 25 degrees and above";
         visible_43: Number, "those of them in orbits of 43 degrees, to within one";
         visible_53: Number, "those of them in orbits of 53 degrees, to within one";
         visible_70: Number, "those of them in orbits of 70 degrees, to within one";

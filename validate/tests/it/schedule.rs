@@ -35,7 +35,7 @@ spec:
   nodes: [london-01]
   schedule: { cron: "5 4-23/6 * * *", end: 2027-04-30T00:00:00Z, length: 40m }
   container: { image: x }
-  server: { node: paris-01, container: { image: x }, ready: { tcp: 5201, timeout: 30s } }
+  server: { node: paris-01, container: { image: x, ports: [5201/tcp] }, ready: { tcp: 5201, timeout: 30s } }
 ---
 apiVersion: almanac/v1
 kind: Job
