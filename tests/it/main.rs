@@ -11,6 +11,7 @@ mod downloads;
 mod experiments;
 mod host;
 mod isolation;
+mod kernel;
 mod scavenger;
 mod schedule;
 mod servers;
