@@ -1,35 +1,30 @@
 //! Carries out one run, from where it stands to the point where its files are queued. It decides
-//! nothing: it does what the state asks for, and journals what it sees before it goes on.
+//! nothing: it does what the state asks for, and journals what it sees before it goes on. How a command is brought to begin
+//! is in [`super::deploy`], how it is followed to its end in [`super::watching`].
 
 use std::{
     collections::BTreeSet,
-    io,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
-use thiserror::Error;
 use tokio::{
     sync::{Notify, watch},
-    task, time,
+    task,
 };
 use tracing::{info, warn};
 
-use almanac_schemas::{Reason, Size};
+use almanac_schemas::Size;
 
 use crate::{
     api::{self, Desk, Serving},
     artifacts::{self, Packed},
-    backoff::Backoff,
     clock,
-    container::{self, ContainerName},
+    container::ContainerName,
     journal::{Journal, JournalError},
-    kernel::{Kernel, access::blamed},
-    logs::{LogFiles, Reading},
+    kernel::Kernel,
     point::{Point, Points},
-    runtime::{Condition, PrepareError, Runtime, RuntimeError, chain},
-    scheduler::SETTLED_AHEAD,
+    runtime::{Runtime, chain},
     servers::Servers,
     state_dir::{RunDir, StateDir},
     telemetry::{
@@ -41,7 +36,6 @@ use crate::{
 
 use super::{
     Collected, Interruption, Observation, Order, RunKey, State, facts::Facts, paired::Paired, trigger::Held,
-    waiting::Waiting,
 };
 
 /// What a worker works with.
@@ -114,17 +108,17 @@ fn never() -> Interrupted {
     watch::channel(None).1
 }
 
-struct Worker {
-    tools: Tools,
-    order: Order,
-    name: ContainerName,
-    dir: RunDir,
+pub(super) struct Worker {
+    pub(super) tools: Tools,
+    pub(super) order: Order,
+    pub(super) name: ContainerName,
+    pub(super) dir: RunDir,
     interrupted: Interrupted,
-    measurement: Measurement,
+    pub(super) measurement: Measurement,
     /// The run's socket, as long as its container may be there.
     api: Mutex<Option<Serving>>,
     /// The other side, of a run that has one.
-    paired: Paired,
+    pub(super) paired: Paired,
 }
 
 impl Worker {
@@ -137,7 +131,7 @@ impl Worker {
     }
 
     /// Answers the run on its socket, and lets it have kernel settings. A run goes on without.
-    async fn open(&self) {
+    pub(super) async fn open(&self) {
         self.tools.kernel.begin(self.order.key()).await;
         let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
         if api.is_some() {
@@ -161,7 +155,7 @@ impl Worker {
     }
 
     /// Waits until the run is to end, for ever if it is not.
-    async fn interruption(&self) -> Interruption {
+    pub(super) async fn interruption(&self) -> Interruption {
         let mut interrupted = self.interrupted.clone();
         match interrupted.wait_for(Option::is_some).await.map(|said| said.clone()) {
             Ok(Some(interruption)) => interruption,
@@ -242,124 +236,8 @@ impl Worker {
         }
     }
 
-    /// Gets the command to begin at its instant, or finds that it has, after a restart. An engine that does not
-    /// answer has until the start deadline.
-    async fn deploy(&self) -> Result<Observation, JournalError> {
-        let mut backoff = Backoff::for_engine();
-        loop {
-            let failure = match self.try_deploy().await {
-                Ok(observation) => return Ok(observation),
-                Err(DeployError::Journal(error)) => return Err(error),
-                Err(DeployError::Prepare(error @ PrepareError::Pull { .. })) => {
-                    return Ok(Observation::ImageMissing(chain(&error)));
-                }
-                Err(error) => error,
-            };
-            if !failure.passes() || self.is_too_late() {
-                let message = chain(&failure);
-                if let Some(sysctl) = blamed(&self.order, &message) {
-                    let message = format!("the sysctl `{sysctl}` of the job cannot be set: {message}");
-                    return Ok(Observation::KernelRefused(message));
-                }
-                return Ok(Observation::NotStarted(chain(&failure)));
-            }
-            warn!(run = %self.order.key(), error = chain(&failure), "a run cannot be started yet; trying again");
-            // Cancel-safe: neither holds anything.
-            tokio::select! {
-                () = time::sleep(backoff.next_wait()) => {}
-                _ = self.interruption() => {}
-            }
-        }
-    }
-
-    async fn try_deploy(&self) -> Result<Observation, DeployError> {
-        let Tools { runtime, journal, points, .. } = &self.tools;
-        match runtime.inspect(&self.name).await? {
-            Some(Condition::Running { started_at } | Condition::Ended { started_at, .. }) => {
-                return Ok(started(started_at, self.held()));
-            }
-            Some(Condition::Unfit(why)) => return Ok(Observation::NotStarted(why)),
-            Some(Condition::Created | Condition::Spent) | None => {}
-        }
-        if self.is_too_late() {
-            return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
-        }
-        let waiting = match Waiting::of(&self.order, &self.tools.telemetry) {
-            Ok(waiting) => waiting,
-            Err(omission) => return Ok(Observation::Omitted(omission)),
-        };
-        // Cancel-safe: what was made ready has not begun, and is removed with the run. From its release on, a run is
-        // interrupted as one that runs.
-        let digest = tokio::select! {
-            biased;
-            interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-            ready = self.make_ready(&self.order) => ready?,
-        };
-        self.open().await;
-        if let Err(error) = self.tools.kernel.check(&self.order).await {
-            return Ok(Observation::KernelRefused(chain(&error)));
-        }
-        if let Some(digest) = digest {
-            journal.set_image_digest(&self.order.key(), &digest).await?;
-        }
-        points.reach(Point::Ready);
-        self.paired.want(&self.tools.servers, &self.order);
-        let due = async {
-            clock::sleep_until(self.order.begin() - SETTLED_AHEAD).await;
-            self.measurement.begin();
-            clock::sleep_until(self.order.begin()).await;
-        };
-        // Cancel-safe: as above; a measurement that does not begin ends with the worker.
-        tokio::select! {
-            biased;
-            interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-            () = due => {}
-        }
-        if self.is_too_late() {
-            return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
-        }
-        // Cancel-safe: as above.
-        let server = tokio::select! {
-            biased;
-            interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-            server = self.paired.server(&self.order) => server,
-        };
-        match server {
-            Ok(None) => {}
-            // It is reached elsewhere than was known when the container was made, and that is in its environment.
-            Ok(Some(order)) => {
-                runtime.remove(&self.name).await?;
-                self.make_ready(&order).await?;
-            }
-            Err(why) => return Ok(Observation::NoServer(why)),
-        }
-        points.reach(Point::Due);
-        let mut held = None;
-        if let Some(waiting) = &waiting {
-            // Cancel-safe: as above.
-            let decided = tokio::select! {
-                biased;
-                interruption = self.interruption() => return Ok(Observation::Interrupted(interruption)),
-                decided = waiting.decide() => decided,
-            };
-            match decided {
-                Ok(by) => held = Some(by),
-                Err(omission) => return Ok(Observation::Omitted(omission)),
-            }
-        }
-        if let Err(error) = self.tools.kernel.apply(&self.order).await {
-            return Ok(Observation::KernelRefused(chain(&error)));
-        }
-        if let Some(held) = &held {
-            held.write(self.dir.path())?;
-        }
-        let started_at = runtime.release(&self.name).await?;
-        points.reach(Point::Released);
-        Ok(started(started_at, held))
-    }
-
     /// By what the run's trigger held, if it waited for one.
-    fn held(&self) -> Option<Held> {
+    pub(super) fn held(&self) -> Option<Held> {
         self.order.spec.trigger.as_ref().and_then(|_| Held::read(self.dir.path()))
     }
 
@@ -368,149 +246,6 @@ impl Worker {
         let telemetry = &self.tools.telemetry;
         let is_recorded = telemetry.is_recorded() || self.order.spec.trigger.is_some();
         is_recorded.then(|| Recording::start(telemetry, self.dir.telemetry(), recording::LIMIT))
-    }
-
-    /// Does all that can be done before the instant: afterwards the command has but to begin. Returns the image's
-    /// digest, if it has one.
-    async fn make_ready(&self, order: &Order) -> Result<Option<String>, DeployError> {
-        let Tools { runtime, .. } = &self.tools;
-        self.prepare_folder()?;
-        let spec = container::describe(order, &self.dir.files(), runtime.view());
-        let digest = runtime.prepare(&spec.image).await?;
-        if runtime.inspect(&self.name).await? == Some(Condition::Spent) {
-            runtime.remove(&self.name).await?;
-        }
-        runtime.create(&spec).await?;
-        runtime.hold(&self.name).await?;
-        Ok(digest)
-    }
-
-    fn is_too_late(&self) -> bool {
-        clock::now() > self.order.start_by.0
-    }
-
-    fn prepare_folder(&self) -> Result<(), DeployError> {
-        let config = match &self.order.spec.config {
-            Some(config) => serde_yaml::to_string(config).map_err(io::Error::other)?,
-            None => String::new(),
-        };
-        let facts = Facts::of(&self.order).to_json()?;
-        Ok(self.dir.prepare(&config, &facts)?)
-    }
-
-    /// Follows the container until it ends, its length is reached or it is to end, whatever the engine does meanwhile.
-    async fn watch(&self) -> Observation {
-        let mut backoff = Backoff::for_engine();
-        self.paired.want(&self.tools.servers, &self.order);
-        let log = self.log();
-        let mut serving = pin!(self.paired.serve(self.tools.runtime.as_ref(), &self.name, &log, &self.order));
-        loop {
-            let left = clock::until(self.order.end(), clock::now());
-            if left.is_zero() {
-                // It may have ended by itself while nobody looked, and that counts.
-                match self.end().await {
-                    Ok(Some(ended)) => return self.paired.explain(ended),
-                    Ok(None) => return Observation::LengthReached,
-                    Err(error) => self.engine_failed(&error, &mut backoff).await,
-                }
-                continue;
-            }
-            let followed = tokio::select! {
-                // Cancel-safe: what is followed is followed again, and a sleep holds nothing.
-                followed = self.follow() => followed,
-                () = clock::sleep_until(self.order.end()) => continue,
-                interruption = self.interruption() => {
-                    return Observation::Interrupted(self.paired.judge(interruption));
-                }
-                never = &mut serving => match never {},
-                why = self.paired.lost() => {
-                    let interruption = Interruption { reason: Reason::ServerUnavailable, message: why };
-                    return Observation::Interrupted(interruption);
-                }
-            };
-            match followed {
-                Ok(()) => match self.end().await {
-                    Ok(Some(ended)) => return self.paired.explain(ended),
-                    Ok(None) => time::sleep(backoff.next_wait()).await,
-                    Err(error) => self.engine_failed(&error, &mut backoff).await,
-                },
-                Err(error) => self.engine_failed(&error, &mut backoff).await,
-            }
-        }
-    }
-
-    /// Waits for the container's end and writes its log.
-    async fn follow(&self) -> Result<(), RuntimeError> {
-        let runtime = &self.tools.runtime;
-        let log = self.log();
-        let mut wait = runtime.wait(&self.name);
-        let mut following = runtime.read_log(&self.name, &log, Reading::ToTheEnd);
-        tokio::select! {
-            // Cancel-safe: a log that is dropped is taken up where it stands.
-            ended = &mut wait => {
-                ended?;
-                self.finish_log(following.await);
-            }
-            logged = &mut following => {
-                self.finish_log(logged);
-                wait.await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what came after the log was read last: whatever cut that off, the engine may have more.
-    async fn read_rest_of_log(&self) {
-        let mut backoff = Backoff::for_engine();
-        let log = self.log();
-        for attempt in 1.. {
-            match self.tools.runtime.read_log(&self.name, &log, Reading::Now).await {
-                Err(error) if attempt < LOG_ATTEMPTS => self.engine_failed(&error, &mut backoff).await,
-                read => return self.finish_log(read),
-            }
-        }
-    }
-
-    fn log(&self) -> LogFiles {
-        self.dir.log(self.tools.log_limit)
-    }
-
-    /// A log that cannot be had is no reason for a run to fail.
-    fn finish_log(&self, logged: Result<(), RuntimeError>) {
-        if let Err(error) = logged {
-            warn!(run = %self.order.key(), error = chain(&error), "the log of a run is incomplete");
-        }
-    }
-
-    /// How the container ended, if it did.
-    async fn end(&self) -> Result<Option<Observation>, RuntimeError> {
-        Ok(match self.tools.runtime.inspect(&self.name).await? {
-            Some(Condition::Ended { exit, .. }) => Some(Observation::Exited(exit)),
-            Some(Condition::Running { .. }) => None,
-            Some(Condition::Created | Condition::Spent | Condition::Unfit(_)) | None => {
-                Some(Observation::Lost)
-            }
-        })
-    }
-
-    async fn stop(&self) -> Observation {
-        let mut backoff = Backoff::for_engine();
-        loop {
-            let stopped = async {
-                self.tools.runtime.stop(&self.name).await?;
-                self.end().await
-            };
-            match stopped.await {
-                Ok(Some(ended)) => return ended,
-                Ok(None) => time::sleep(backoff.next_wait()).await,
-                Err(error) => self.engine_failed(&error, &mut backoff).await,
-            }
-        }
-    }
-
-    async fn engine_failed(&self, error: &RuntimeError, backoff: &mut Backoff) {
-        warn!(run = %self.order.key(), error = chain(error), "the container engine failed; trying again");
-        time::sleep(backoff.next_wait()).await;
     }
 
     /// Packs what the run left, away from the threads that serve everybody.
@@ -558,43 +293,5 @@ impl Worker {
         if let Err(error) = self.dir.remove().await {
             warn!(folder = %self.dir.path().display(), %error, "the folder of a run cannot be removed");
         }
-    }
-}
-
-/// That a run began, and why.
-fn started(at: DateTime<Utc>, held: Option<Held>) -> Observation {
-    match held {
-        Some(held) => Observation::Triggered { at, message: held.message() },
-        None => Observation::Started(at),
-    }
-}
-
-/// How often an engine is asked for the rest of a log; a run is not held up by it for ever.
-const LOG_ATTEMPTS: u32 = 5;
-
-/// Why a container could not be brought to run.
-#[derive(Debug, Error)]
-enum DeployError {
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    #[error("the folder of the run cannot be made")]
-    Folder(#[from] io::Error),
-}
-
-impl DeployError {
-    /// Whether it may be over in a moment.
-    fn passes(&self) -> bool {
-        matches!(
-            self,
-            Self::Prepare(PrepareError::Runtime(RuntimeError::Unreachable(_) | RuntimeError::Spent))
-        )
-    }
-}
-
-impl From<RuntimeError> for DeployError {
-    fn from(error: RuntimeError) -> Self {
-        Self::Prepare(PrepareError::Runtime(error))
     }
 }
