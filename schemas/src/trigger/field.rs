@@ -145,24 +145,49 @@ known! {
     }
     Satellites {
         visible: Number, "how many are in the field of view, at 25 degrees and above";
-        visible_43: Number, "those of them in orbits of 43 degrees, to within one";
-        visible_53: Number, "those of them in orbits of 53 degrees, to within one";
-        visible_70: Number, "those of them in orbits of 70 degrees, to within one";
-        visible_97: Number, "those of them in orbits of 97.6 degrees, to within one";
-        visible_other: Number, "those of them in other orbits";
-        range_min_m: Number, "slant range of the nearest one in the field of view, in metres";
-        range_max_m: Number, "slant range of the farthest one in the field of view, in metres";
-        range_mean_m: Number, "mean slant range of those in the field of view, in metres";
+        range_min_m: Number, "slant range of the nearest one in view, in metres";
+        range_max_m: Number, "slant range of the farthest one in view, in metres";
+        range_mean_m: Number, "mean slant range of those in view, in metres";
         elevation_max_deg: Number, "elevation of the highest one, in degrees over the horizon";
-        elevation_mean_deg: Number, "mean elevation of those in the field of view, in degrees";
+        elevation_mean_deg: Number, "mean elevation of those in view, in degrees";
+        visible_43: Number, "those of them in orbits of 43 degrees, to within one";
+        range_min_43_m: Number, "slant range of the nearest one of these, in metres";
+        range_max_43_m: Number, "slant range of the farthest one of these, in metres";
+        range_mean_43_m: Number, "mean slant range of these, in metres";
+        elevation_max_43_deg: Number, "elevation of the highest one of these, in degrees";
+        elevation_mean_43_deg: Number, "mean elevation of these, in degrees";
+        visible_53: Number, "those of them in orbits of 53 degrees, to within one";
+        range_min_53_m: Number, "slant range of the nearest one of these, in metres";
+        range_max_53_m: Number, "slant range of the farthest one of these, in metres";
+        range_mean_53_m: Number, "mean slant range of these, in metres";
+        elevation_max_53_deg: Number, "elevation of the highest one of these, in degrees";
+        elevation_mean_53_deg: Number, "mean elevation of these, in degrees";
+        visible_70: Number, "those of them in orbits of 70 degrees, to within one";
+        range_min_70_m: Number, "slant range of the nearest one of these, in metres";
+        range_max_70_m: Number, "slant range of the farthest one of these, in metres";
+        range_mean_70_m: Number, "mean slant range of these, in metres";
+        elevation_max_70_deg: Number, "elevation of the highest one of these, in degrees";
+        elevation_mean_70_deg: Number, "mean elevation of these, in degrees";
+        visible_97: Number, "those of them in orbits of 97.6 degrees, to within one";
+        range_min_97_m: Number, "slant range of the nearest one of these, in metres";
+        range_max_97_m: Number, "slant range of the farthest one of these, in metres";
+        range_mean_97_m: Number, "mean slant range of these, in metres";
+        elevation_max_97_deg: Number, "elevation of the highest one of these, in degrees";
+        elevation_mean_97_deg: Number, "mean elevation of these, in degrees";
+        visible_other: Number, "those of them in other orbits";
+        range_min_other_m: Number, "slant range of the nearest one of these, in metres";
+        range_max_other_m: Number, "slant range of the farthest one of these, in metres";
+        range_mean_other_m: Number, "mean slant range of these, in metres";
+        elevation_max_other_deg: Number, "elevation of the highest one of these, in degrees";
+        elevation_mean_other_deg: Number, "mean elevation of these, in degrees";
     }
     Network {
-        experiments_rx_bytes: Number, "bytes that containers of runs received while it was measured";
-        experiments_tx_bytes: Number, "bytes that containers of runs sent while it was measured";
+        experiments_rx_bytes: Number, "bytes that runs' containers received while it was measured";
+        experiments_tx_bytes: Number, "bytes that runs' containers sent while it was measured";
         experiments_rx_bps: Number, "bits per second that they receive";
         experiments_tx_bps: Number, "bits per second that they send";
-        uplink_rx_bps: Number, "bits per second that the default route's interface receives";
-        uplink_tx_bps: Number, "bits per second that the default route's interface sends";
+        uplink_rx_bps: Number, "bits per second received on the default route's interface";
+        uplink_tx_bps: Number, "bits per second sent on the default route's interface";
     }
     Host {
         load_1m: Number, "how many processes want a core, over a minute";

@@ -32,13 +32,12 @@ const EVERY: Duration = Duration::from_secs(10);
 /// 550 km is 1,123 km away there. A bound on the distance would be another height for each shell.
 pub const FIELD_OF_VIEW_DEG: f64 = 25.0;
 
-/// The shells that are counted apart, by their inclinations, in whole degrees; within a degree, since there are several
-/// of one inclination at different heights, and 53.0 and 53.2.
-const SHELLS: [(&str, f64); 4] =
-    [("visible_43", 43.0), ("visible_53", 53.0), ("visible_70", 70.0), ("visible_97", 97.6)];
+/// The shells that are told apart, by their inclinations, in whole degrees; within a degree, since there are several of
+/// one inclination at different heights, and 53.0 and 53.2.
+const SHELLS: [(&str, f64); 4] = [("43", 43.0), ("53", 53.0), ("70", 70.0), ("97", 97.6)];
 
 /// What is in none of them.
-const OTHER: &str = "visible_other";
+const OTHER: &str = "other";
 
 /// The satellites.
 pub struct Satellites {
@@ -145,41 +144,45 @@ impl Sky {
         sky
     }
 
-    /// As fields. Where none is in the field of view, there is no nearest one either.
+    /// As fields, of all and of each shell. Where none is in the field of view, there is no nearest one either.
     fn sample(&self) -> Sample {
-        #[expect(clippy::cast_precision_loss, reason = "there are 100,000 at most")]
-        let count = |count: usize| count as f64;
-        let visible = count(self.visible.len());
-        let mut sample = Sample::from([("visible".to_owned(), Value::Number(visible))]);
-        let mut shells = [0; SHELLS.len()];
-        let mut other = 0;
-        for (inclination, _) in &self.visible {
-            match SHELLS.iter().position(|(_, shell)| (inclination - shell).abs() < 1.0) {
-                Some(index) => shells[index] += 1,
-                None => other += 1,
-            }
-        }
-        for ((name, _), found) in SHELLS.iter().zip(shells) {
-            sample.insert((*name).to_owned(), Value::Number(count(found)));
-        }
-        sample.insert(OTHER.to_owned(), Value::Number(count(other)));
-        let ranges = || self.visible.iter().map(|(_, seen)| seen.range_km * 1000.0);
-        let elevations = || self.visible.iter().map(|(_, seen)| seen.elevation_deg);
-        let figures = [
-            ("range_min_m", ranges().reduce(f64::min)),
-            ("range_max_m", ranges().reduce(f64::max)),
-            ("range_mean_m", Some(ranges().sum::<f64>() / visible)),
-            ("elevation_max_deg", elevations().reduce(f64::max)),
-            ("elevation_mean_deg", Some(elevations().sum::<f64>() / visible)),
-        ];
-        for (name, figure) in figures {
-            if let Some(figure) = figure.filter(|figure| figure.is_finite()) {
-                sample.insert(name.to_owned(), Value::Number(figure));
-            }
+        let mut sample = fields("", self.visible.iter().map(|(_, seen)| seen));
+        for shell in SHELLS.iter().map(|(name, _)| *name).chain([OTHER]) {
+            let of_shell = self.visible.iter().filter(|(inclination, _)| shell_of(*inclination) == shell);
+            sample.extend(fields(&format!("_{shell}"), of_shell.map(|(_, seen)| seen)));
         }
         sample
     }
 }
 
+/// The shell of an inclination, in degrees.
+fn shell_of(inclination: f64) -> &'static str {
+    SHELLS.iter().find(|(_, shell)| (inclination - shell).abs() < 1.0).map_or(OTHER, |(name, _)| name)
+}
+
+/// How many of them there are, how far and how high, in fields whose names have this `shell`.
+fn fields<'s>(shell: &str, seen: impl Iterator<Item = &'s Seen> + Clone) -> Sample {
+    #[expect(clippy::cast_precision_loss, reason = "there are 100,000 at most")]
+    let count = seen.clone().count() as f64;
+    let ranges = seen.clone().map(|seen| seen.range_km * 1000.0);
+    let elevations = seen.map(|seen| seen.elevation_deg);
+    // The mean of none is not a number, and left out.
+    let figures = [
+        (format!("visible{shell}"), Some(count)),
+        (format!("range_min{shell}_m"), ranges.clone().reduce(f64::min)),
+        (format!("range_max{shell}_m"), ranges.clone().reduce(f64::max)),
+        (format!("range_mean{shell}_m"), Some(ranges.sum::<f64>() / count)),
+        (format!("elevation_max{shell}_deg"), elevations.clone().reduce(f64::max)),
+        (format!("elevation_mean{shell}_deg"), Some(elevations.sum::<f64>() / count)),
+    ];
+    let figures = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
+    figures
+        .filter(|(_, figure)| figure.is_finite())
+        .map(|(name, figure)| (name, Value::Number(figure)))
+        .collect()
+}
+
+#[cfg(test)]
+mod constellation;
 #[cfg(test)]
 mod tests;
