@@ -78,6 +78,8 @@ rules! {
     ValueRange = "value-range", Error, "numbers are within their ranges";
     Heartbeat = "heartbeat", Error, "a node becomes stale after more than a heartbeat, and offline later than stale";
     Store = "store", Error, "the store of artifacts is an address that Almanac knows";
+    TelemetrySource = "telemetry-source", Error, "what telemetry comes from is an address that can be asked";
+    Telemetry = "telemetry", Warning, "what a node is to measure has a place and a source";
     AllowComment = "allow-comment", Warning, "a comment that silences a warning names it, gives a reason and is of use";
     Ownership = "ownership", Error, "a change is one that its author may make";
     CommitSignature = "commit-signature", Error, "where signatures are required, each commit is signed with a declared key";

@@ -1,6 +1,7 @@
 //! The rules that need all files together, one module per rule or tight group of rules.
 
 mod access;
+mod address;
 mod container;
 mod context;
 mod host_network;
@@ -18,6 +19,7 @@ mod settings;
 mod single;
 mod store;
 mod targets;
+mod telemetry;
 mod trigger;
 
 pub(crate) use context::{Context, Draft, Place};
@@ -40,6 +42,8 @@ pub(crate) fn check(context: &Context<'_>, known: &mut Known) -> Vec<Draft> {
         settings::check,
         kernel::check_nodes,
         store::check,
+        telemetry::check_config,
+        telemetry::check_nodes,
     ];
     let Known { sound, quiet } = known;
     sound.enter(context);

@@ -1,10 +1,8 @@
 //! `store`: artifacts go to a store that Almanac knows, and what is said of it fits it.
 
-use std::net::IpAddr;
-
 use almanac_schemas::{config::ArtifactStore, store_credentials::StoreCredentials};
 
-use super::{Context, Draft, Place};
+use super::{Context, Draft, Place, address::Address};
 use crate::Rule;
 
 /// What kind of store an address is of.
@@ -123,28 +121,15 @@ fn endpoint_problem(endpoint: &str, allow_http: bool) -> Result<(), (String, &'s
         let help = "write, for example, `https://minio.example.org:9000`";
         (format!("`{endpoint}` is not the address of a service"), help)
     };
-    let (scheme, rest) = endpoint.split_once("://").ok_or_else(no_address)?;
-    let authority = rest.split('/').next().unwrap_or_default();
-    if !matches!(scheme, "http" | "https")
-        || endpoint.contains(|c: char| c.is_whitespace() || "?#".contains(c))
-    {
-        return Err(no_address());
-    }
-    if authority.contains('@') {
+    let is_unfit = |c: char| c.is_whitespace() || "?#".contains(c);
+    let address = Address::parse(endpoint).filter(|_| !endpoint.contains(is_unfit));
+    let address = address.filter(Address::is_of_web).ok_or_else(no_address)?;
+    if address.names_user {
         // Not repeated: it may be a password.
         let help = "leave it out; `credentials` says where secrets are";
         return Err(("the endpoint carries a user or password".to_owned(), help));
     }
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    if host.is_empty() {
-        return Err(no_address());
-    }
-    let is_loopback =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if scheme == "http" && !is_loopback && !allow_http {
+    if !address.scheme.eq_ignore_ascii_case("https") && !address.is_loopback() && !allow_http {
         let message =
             format!("`{endpoint}` is not https://, so whoever listens in could read files and grants");
         return Err((message, "write `https://`, or `allowHttp: true` where the network is one's own"));
