@@ -84,8 +84,12 @@ fn nodes(count: usize, zone: impl Fn(usize) -> Tz) -> Vec<Vec<Schedule>> {
         .collect()
 }
 
-/// The same as manifests, one per file.
-fn manifests(count: usize, zone: impl Fn(usize) -> Tz) -> Vec<(String, String)> {
+/// The same as manifests, one per file, with more in the specs of jobs and of their containers.
+fn manifests(
+    count: usize,
+    zone: impl Fn(usize) -> Tz,
+    (of_job, of_container): (&str, &str),
+) -> Vec<(String, String)> {
     let mut files = vec![(
         "users.yaml".to_owned(),
         "apiVersion: almanac/v1\nkind: User\nmetadata: { name: alice }\nspec: { role: admin }\n".to_owned(),
@@ -112,13 +116,21 @@ fn manifests(count: usize, zone: impl Fn(usize) -> Tz) -> Vec<(String, String)> 
                 "spec:\n  owner: alice\n  description: Measures something between two places, as often as it can\n  \
                  nodes: [{name}]\n  schedule:\n    {timing}    length: {length}s\n  container:\n    \
                  image: registry.example.org/probes/iperf:3.17\n    command: [iperf3, -c, example.org, -J]\n    \
-                 env: {{ STREAMS: \"4\" }}\n    resources: {{ cpus: 1, memory: 256MiB, pids: 64 }}\n"
+                 env: {{ STREAMS: \"4\" }}\n    resources: {{ cpus: 1, memory: 256MiB, pids: 64 }}\n{of_container}{of_job}"
             )
             .unwrap();
             files.push((format!("jobs/{name}-{job}.yaml"), text));
         }
     }
     files
+}
+
+/// What is parsed; nothing is wrong with it.
+fn sources(files: &[(String, String)]) -> Vec<Arc<Source>> {
+    let read = |(path, text): &(String, String)| Arc::new(Source::read(path, Entry::File(text.as_bytes())));
+    let sources: Vec<_> = files.iter().map(read).collect();
+    assert_eq!(check(&sources, now()).findings, []);
+    sources
 }
 
 /// The number of clashes, node by node.
@@ -137,16 +149,30 @@ fn many_nodes(criterion: &mut Criterion) {
             group.bench_function(format!("{count} nodes, {name}: engine, one core"), |bencher| {
                 bencher.iter(|| engine(black_box(&nodes)));
             });
-            let files = manifests(count, zone);
-            let read =
-                |(path, text): &(String, String)| Arc::new(Source::read(path, Entry::File(text.as_bytes())));
-            let sources: Vec<_> = files.iter().map(read).collect();
-            let report = check(&sources, now());
-            assert_eq!(report.findings, []);
+            let sources = sources(&manifests(count, zone, ("", "")));
             group.bench_function(format!("{count} nodes, {name}: check of what is parsed"), |bencher| {
                 bencher.iter(|| check(black_box(&sources), now()).findings.len());
             });
         }
+    }
+}
+
+/// What ports add to a check: every job of a node wants the same two.
+fn ports(criterion: &mut Criterion) {
+    const PORTS: &str = "    ports: [5201/tcp, 5201/udp]\n";
+    let mut group =
+        criterion.benchmark_group("a year, ten jobs on each of 1000 nodes, check of what is parsed");
+    group.sample_size(10).measurement_time(Duration::from_secs(4));
+    for (name, more) in [
+        ("exclusive, without ports", ("", "")),
+        ("exclusive, with ports", ("", PORTS)),
+        ("not exclusive, without ports", ("  exclusive: false\n", "")),
+        ("not exclusive, with ports", ("  exclusive: false\n", PORTS)),
+    ] {
+        let sources = sources(&manifests(1_000, |_| Tz::UTC, more));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| check(black_box(&sources), now()).findings.len());
+        });
     }
 }
 
@@ -196,5 +222,5 @@ fn one_node(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, one_node, many_nodes);
+criterion_group!(benches, one_node, ports, many_nodes);
 criterion_main!(benches);

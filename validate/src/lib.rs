@@ -13,7 +13,7 @@
 //! - [`render`] turns findings into text for people and for programs.
 //!
 //! Each rule is a module under `rules`, and [`Rule`] names them all, with the page of each in `docs/rules`;
-//! [`conflict`] is the engine behind two of them and knows nothing of manifests. `allow` reads the comments
+//! [`conflict`] is the engine behind three of them and knows nothing of manifests. `allow` reads the comments
 //! that silence warnings. `yaml` alone knows the parser of values, `places` alone that of positions and
 //! comments, `wording` alone how `serde` puts its errors. [`words`] is how
 //! numbers and lists are put in all texts.

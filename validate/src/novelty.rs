@@ -103,7 +103,9 @@ impl<'a> Places<'a> {
     fn identity(&mut self, finding: &Finding) -> Identity {
         let subject = match finding.rule {
             // Between two things, and shown at the later of them.
-            Rule::ScheduleConflict | Rule::DuplicateName | Rule::DuplicateKey => Subject::Names,
+            Rule::ScheduleConflict | Rule::PortConflict | Rule::DuplicateName | Rule::DuplicateKey => {
+                Subject::Names
+            }
             _ => self.subject(finding),
         };
         Identity { rule: finding.rule, subject, names: names(&finding.message) }

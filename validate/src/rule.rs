@@ -71,6 +71,7 @@ rules! {
     ScheduleEmpty = "schedule-empty", Warning, "a schedule has at least one occurrence";
     SelfOverlap = "self-overlap", Error, "an exclusive job's run is over before its next one starts";
     ScheduleConflict = "schedule-conflict", Error, "two exclusive jobs never reserve a node at the same time";
+    PortConflict = "port-conflict", Error, "one port of a node is for one container at a time";
     Trigger = "trigger", Error, "a trigger is a condition over what each of its nodes measures";
     Resources = "resources", Error, "a container asks for no more than its node's limits";
     Environment = "environment", Error, "the names of environment variables are valid and not reserved";

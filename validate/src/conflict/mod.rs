@@ -113,10 +113,17 @@ impl Claim {
 /// All clashes among some claims: one entry per pair, by position. A job that overlaps itself is in no
 /// other pair: until that is put right, there is no telling what it gets in the way of.
 pub fn clashes(claims: &[Claim]) -> Vec<Clash> {
+    clashes_between(claims, |_, _| true)
+}
+
+/// The same of those pairs alone that get into each other's way if they overlap, by position. Of a claim with itself is
+/// asked, too.
+pub fn clashes_between(claims: &[Claim], concerns: impl Fn(usize, usize) -> bool) -> Vec<Clash> {
     let mut found = Vec::new();
     let mut sound = Vec::with_capacity(claims.len());
     for (index, claim) in claims.iter().enumerate() {
-        let own = if claim.holder == Holder::Job { claim.overlaps_itself() } else { None };
+        let is_alone = claim.holder == Holder::Job && concerns(index, index);
+        let own = if is_alone { claim.overlaps_itself() } else { None };
         match own {
             Some((first_a, first_b)) => found.push(Clash { a: index, b: index, first_a, first_b, count: 1 }),
             None => sound.push((index, claim)),
@@ -124,7 +131,9 @@ pub fn clashes(claims: &[Claim]) -> Vec<Clash> {
     }
     for (position, (a, claim)) in sound.iter().enumerate() {
         for (b, other) in &sound[position + 1..] {
-            if let Some((first_a, first_b, count)) = claim.meets(other) {
+            if concerns(*a, *b)
+                && let Some((first_a, first_b, count)) = claim.meets(other)
+            {
                 found.push(Clash { a: *a, b: *b, first_a, first_b, count });
             }
         }

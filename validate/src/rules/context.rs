@@ -338,10 +338,13 @@ impl Draft {
     }
 }
 
-/// Whether two jobs reserve the same nodes at the same times, as far as their manifests say.
+/// Whether two jobs reserve the same nodes, and their ports, at the same times, as far as their manifests say.
 fn reserves_alike(a: &JobSpec, b: &JobSpec) -> bool {
-    let server = |spec: &'_ JobSpec| spec.server.as_ref().map(|server| server.node.clone());
+    let server = |spec: &'_ JobSpec| {
+        spec.server.as_ref().map(|server| (server.node.clone(), server.container.ports.clone()))
+    };
     (&a.schedule, &a.nodes, &a.node_selector, a.exclusive)
         == (&b.schedule, &b.nodes, &b.node_selector, b.exclusive)
+        && a.container.ports == b.container.ports
         && server(a) == server(b)
 }

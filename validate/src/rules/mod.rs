@@ -10,6 +10,7 @@ mod keys;
 mod names;
 mod overlap;
 mod paths;
+mod ports;
 mod ranges;
 mod references;
 mod resources;
@@ -29,6 +30,7 @@ pub(crate) use context::{Context, Draft, Place};
 pub(crate) struct Known {
     sound: single::Sound,
     quiet: overlap::Quiet,
+    undisputed: ports::Quiet,
 }
 
 /// Applies every rule, as far as it is not known what it finds.
@@ -45,7 +47,7 @@ pub(crate) fn check(context: &Context<'_>, known: &mut Known) -> Vec<Draft> {
         telemetry::check_config,
         telemetry::check_nodes,
     ];
-    let Known { sound, quiet } = known;
+    let Known { sound, quiet, undisputed } = known;
     sound.enter(context);
     let mut drafts = Vec::new();
     let mut overlaps = Vec::new();
@@ -56,7 +58,10 @@ pub(crate) fn check(context: &Context<'_>, known: &mut Known) -> Vec<Draft> {
             }
             single::check(context, sound)
         },
-        || overlap::check(context, sound, quiet, &mut overlaps),
+        || {
+            overlap::check(context, sound, quiet, &mut overlaps);
+            ports::check(context, sound, undisputed, &mut overlaps);
+        },
     );
     sound.keep(looked.sound);
     drafts.extend(looked.drafts);

@@ -125,7 +125,7 @@ impl Scene {
 
 /// What `croner` finds in `[from, to)`. It begins a second earlier: asked from the end of a gap on, it
 /// does not find what is moved there.
-fn enumerated(cron: &str, zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+pub(crate) fn enumerated(cron: &str, zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
     let cron = parser.parse(cron).unwrap();
     let before = DateTime::from_timestamp(from.timestamp() - 1, 0).unwrap();
@@ -156,7 +156,7 @@ fn field(low: u32, high: u32) -> impl Strategy<Value = String> {
     ]
 }
 
-fn cron() -> impl Strategy<Value = String> {
+pub(crate) fn cron() -> impl Strategy<Value = String> {
     let seconds = prop_oneof![
         6 => Just(String::new()),
         2 => (0..60u32).prop_map(|second| format!("{second} ")),
@@ -178,7 +178,7 @@ fn cron() -> impl Strategy<Value = String> {
         .prop_filter("it never fires", |cron| cron.parse::<Cron>().is_ok())
 }
 
-fn zone() -> impl Strategy<Value = Tz> {
+pub(crate) fn zone() -> impl Strategy<Value = Tz> {
     prop_oneof![
         Just(Tz::UTC),
         Just(Tz::Europe__London),
@@ -215,7 +215,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 /// A few hours before clocks change in one or the other of the zones.
-fn beginning() -> impl Strategy<Value = DateTime<Utc>> {
+pub(crate) fn beginning() -> impl Strategy<Value = DateTime<Utc>> {
     prop_oneof![
         Just("2027-10-30T20:00:00Z"),
         Just("2027-03-27T20:00:00Z"),
@@ -235,7 +235,7 @@ fn scene(count: std::ops::Range<usize>) -> impl Strategy<Value = Scene> {
 }
 
 /// So many cases, or as many times more as `ALMANAC_NIGHTLY` says.
-fn cases(normal: u32) -> ProptestConfig {
+pub(crate) fn cases(normal: u32) -> ProptestConfig {
     let factor =
         std::env::var_os("ALMANAC_NIGHTLY").map(|factor| factor.to_str().unwrap().parse::<u32>().unwrap());
     ProptestConfig { cases: normal * factor.unwrap_or(1), ..ProptestConfig::default() }

@@ -20,6 +20,8 @@ struct Job {
     guest: bool,
     /// The CPUs that it asks for.
     cpus: u32,
+    /// The port that it wants, if any.
+    port: Option<u32>,
 }
 
 /// What is declared.
@@ -62,17 +64,21 @@ const NODES: usize = 3;
 fn job() -> impl Strategy<Value = Job> {
     let nodes = prop::collection::btree_set(0..NODES, 1..=2);
     let times = (0..60_u32, prop::option::weighted(0.2, 0..24_u32), 1..25_u32, 2..9_u32);
-    let asked = (prop::bool::weighted(0.9), prop::bool::weighted(0.2), 1..4_u32);
-    (times, nodes, asked).prop_map(|((minute, once, length, until), nodes, (exclusive, guest, cpus))| Job {
-        minute,
-        once,
-        length,
-        nodes: nodes.into_iter().collect(),
-        until,
-        exclusive,
-        guest,
-        cpus,
-    })
+    let asked =
+        (prop::bool::weighted(0.7), prop::bool::weighted(0.2), 1..4_u32, prop::option::of(80..82_u32));
+    (times, nodes, asked).prop_map(
+        |((minute, once, length, until), nodes, (exclusive, guest, cpus, port))| Job {
+            minute,
+            once,
+            length,
+            nodes: nodes.into_iter().collect(),
+            until,
+            exclusive,
+            guest,
+            cpus,
+            port,
+        },
+    )
 }
 
 fn bed() -> impl Strategy<Value = Bed> {
@@ -171,12 +177,13 @@ impl Bed {
             };
             let text = format!(
                 "apiVersion: almanac/v1\nkind: Job\nmetadata: {{ name: j{index} }}\nspec:\n  owner: {}\n  nodes: [{}]\n  exclusive: {}\n  \
-                 schedule: {{ {timing}, length: {}m }}\n  container: {{ image: x, resources: {{ cpus: {} }} }}\n",
+                 schedule: {{ {timing}, length: {}m }}\n  container: {{ image: x, resources: {{ cpus: {} }}, ports: [{}] }}\n",
                 if job.guest { "guest" } else { "ann" },
                 nodes.join(", "),
                 job.exclusive,
                 job.length,
                 job.cpus,
+                job.port.map(|port| format!("{port}/tcp")).unwrap_or_default(),
             );
             files.push((format!("j{index}.yaml"), text));
         }

@@ -22,6 +22,7 @@ mod outputs;
 mod ownership;
 mod pages;
 mod plans;
+mod ports;
 mod positions;
 mod published;
 mod revisions;
