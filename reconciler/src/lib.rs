@@ -12,7 +12,7 @@
 //! |---|---|---|---|---|
 //! | [`lead::Lead`] | [`serve`] | the lock of the leader | [`lead::Leadership`] (`watch`) | at `stop`, giving the lock back |
 //! | [`hear::listen`] | [`serve`] | what other reconcilers say | [`hear::Ears`], and in the [`store::Store`] whether the database is away | at `stop` |
-//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, a tick, which after failures is a [backoff](backoff::Backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
+//! | [`follow::Follow`] | [`serve`] | requests for a round (bounded channel), nudges of `notify`, of [`webhooks`] and of other reconcilers, who leads, [`surroundings::Surroundings`], a tick, which after failures is a [backoff](backoff::Backoff) | [`applied::Applied`] and [`store::LookRow`] (`watch`) | at `stop`, after its round |
 //! | [`notify::Deliver`] | [`serve`] | the outbox | requests to forges and webhooks | at `stop`; what was not told is told later |
 //! | [`retention::Retention`] | [`serve`] | a tick, [`applied::Applied`] (`watch`), who leads | stores without the files whose time is over, and records of that; a staging folder without what nobody goes on with | at `stop`; what it was at is done again |
 //! | [`surroundings::Fetching`] | [`serve`] | what services answer, files, [`applied::Applied`] (`watch`), who leads, what other reconcilers say | [`surroundings::Surroundings`] (`watch`), and rows where it leads | at `stop`; what it was at is fetched again |

@@ -107,6 +107,7 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Serving> {
         reconciler,
         store: store.clone(),
         announcer: Announcer::new(&settings.notify),
+        surroundings: surroundings.clone(),
         watched: watched.as_deref(),
         intervals: settings.intervals,
         leadership,

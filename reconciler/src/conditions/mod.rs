@@ -129,4 +129,6 @@ reasons! {
     FetchFailed,
     /// Nobody declared where it is to be fetched, or for which place.
     NoSource,
+    /// No node asks for anything that is fetched.
+    NotWanted,
 }

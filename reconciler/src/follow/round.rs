@@ -17,7 +17,8 @@ use crate::{
     intent::Intent,
     lead::Leadership,
     metrics::RoundOutcome,
-    store::{LookRow, Store, StoreError, SyncOutcome},
+    store::{ConditionRow, LookRow, Store, StoreError, SyncOutcome},
+    surroundings::standing,
     sync::{News, Reconciler, Round, RoundError},
 };
 
@@ -109,7 +110,8 @@ impl Follow {
             stale_after: self.intervals.stale_after(),
         };
         let before = self.store.conditions().await?;
-        let conditions = conditions::repository(&standing, &before, now);
+        let mut conditions = conditions::repository(&standing, &before, now).to_vec();
+        conditions.extend(self.unfetched(&before, now));
         let changed: Vec<Condition> =
             conditions::changed(&conditions, &before).into_iter().cloned().collect();
         let notices: Vec<_> =
@@ -117,6 +119,15 @@ impl Follow {
         let term = self.leadership.borrow().term();
         self.store.put_look(look, &changed, &notices, term, now).await?;
         Ok(intent)
+    }
+
+    /// What is new about what is fetched for nodes.
+    fn unfetched(&self, before: &[ConditionRow], now: DateTime<Utc>) -> Option<Condition> {
+        let applied = self.reconciler.applied().borrow().clone();
+        // Before the first commit is in force, nobody has asked for anything.
+        let declared = applied.sync.as_ref()?.at;
+        let condition = standing::testbed(&applied.testbed, &self.surroundings.known(), declared);
+        standing::news(condition, before, now)
     }
 
     /// Compares the database with the commit in force.

@@ -24,6 +24,7 @@ use crate::{
     notify::Announcer,
     source::ReferenceWatch,
     store::{LookRow, Store},
+    surroundings::Surroundings,
     sync::Reconciler,
 };
 
@@ -38,6 +39,7 @@ pub struct Follow {
     pub(super) reconciler: Reconciler,
     pub(super) store: Store,
     pub(super) announcer: Announcer,
+    pub(super) surroundings: Surroundings,
     asked: mpsc::Receiver<Ask>,
     ears: Arc<Ears>,
     pub(super) leadership: watch::Receiver<Leadership>,
@@ -65,6 +67,8 @@ pub struct Parts<'a> {
     pub store: Store,
     /// What writes notices.
     pub announcer: Announcer,
+    /// What was fetched for nodes.
+    pub surroundings: Surroundings,
     /// The folder of a local repository.
     pub watched: Option<&'a Path>,
     /// How often things are looked at.
@@ -92,8 +96,18 @@ enum Wake {
 impl Follow {
     /// Prepares the task.
     pub fn new(parts: Parts<'_>) -> (Self, Follower) {
-        let Parts { reconciler, store, announcer, watched, intervals, leadership, ears, metrics, stop } =
-            parts;
+        let Parts {
+            reconciler,
+            store,
+            announcer,
+            surroundings,
+            watched,
+            intervals,
+            leadership,
+            ears,
+            metrics,
+            stop,
+        } = parts;
         let (ask, asked) = mpsc::channel(ASKING);
         let (status, status_seen) = watch::channel(LookRow::default());
         let nudged = Arc::new(Notify::new());
@@ -107,6 +121,7 @@ impl Follow {
             reconciler: reconciler.with_announcer(announcer.clone()),
             store,
             announcer,
+            surroundings,
             asked,
             ears,
             leadership,

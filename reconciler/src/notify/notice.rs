@@ -43,9 +43,9 @@ pub enum Event {
         /// When it was decided, in RFC 3339.
         at: String,
     },
-    /// The repository is in another state than before.
+    /// The repository, or what is fetched for nodes, is in another state than before.
     Condition {
-        /// Which condition: `Ready`, `Stalled` or `Stale`.
+        /// Which condition: `Ready`, `Stalled`, `Stale` or `Unfetched`.
         condition: String,
         /// Whether it holds now.
         status: bool,

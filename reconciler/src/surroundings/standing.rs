@@ -10,7 +10,10 @@ use super::{
     Known, Source,
     source::{self, wants_orbits, wants_weather},
 };
-use crate::conditions::{Condition, ConditionKind, Reason};
+use crate::{
+    conditions::{Condition, ConditionKind, Reason},
+    store::ConditionRow,
+};
 
 /// How something stands that a node asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,5 +121,62 @@ pub fn testbed(testbed: &Testbed, known: &Known, declared: DateTime<Utc>) -> Opt
     Some(Condition { kind: ConditionKind::Unfetched, status, reason, message: message.join("; "), since })
 }
 
+/// The condition of the testbed, as far as others are told of it: when it holds, and once when it does no more. What is
+/// about to be fetched for the first time says nothing either way.
+pub fn news(now: Option<Condition>, before: &[ConditionRow], at: DateTime<Utc>) -> Option<Condition> {
+    let kind = ConditionKind::Unfetched;
+    let held = before.iter().any(|row| row.name == kind.as_str() && row.status);
+    match now {
+        Some(condition) if condition.status => Some(condition),
+        Some(condition) if condition.reason == Reason::NotYet => None,
+        Some(condition) => held.then_some(Condition { since: at, ..condition }),
+        None => held.then(|| Condition {
+            kind,
+            status: false,
+            reason: Reason::NotWanted,
+            message: "no node asks for the weather or for orbits".to_owned(),
+            since: at,
+        }),
+    }
+}
+
 /// How many problems are told in a text for people.
 const NAMED: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn condition(status: bool, reason: Reason) -> Condition {
+        let (kind, message) = (ConditionKind::Unfetched, "1 of 1 nodes: why".to_owned());
+        Condition { kind, status, reason, message, since: at(0) }
+    }
+
+    fn row(name: &str, status: bool) -> ConditionRow {
+        ConditionRow { name: name.to_owned(), status, reason: "FetchFailed".to_owned(), since: at(0) }
+    }
+
+    #[test]
+    fn others_are_told_that_it_holds_and_once_that_it_does_no_more() {
+        let told = |now, before: &[ConditionRow]| {
+            news(now, before, at(9)).map(|told| (told.status, told.reason, told.since))
+        };
+        let failed = || Some(condition(true, Reason::FetchFailed));
+        let fetched = || Some(condition(false, Reason::Fetched));
+        let (held, over) = ([row("Ready", true), row("Unfetched", true)], [row("Unfetched", false)]);
+        for before in [&held[..], &over, &[]] {
+            assert_eq!(told(failed(), before), Some((true, Reason::FetchFailed, at(0))));
+        }
+        assert_eq!(told(fetched(), &held), Some((false, Reason::Fetched, at(9))));
+        assert_eq!(told(Some(condition(false, Reason::NotYet)), &held), None);
+        assert_eq!(told(None, &held), Some((false, Reason::NotWanted, at(9))));
+        // Another condition of the repository that holds says nothing about this one.
+        for before in [&over[..], &held[..1], &[]] {
+            assert_eq!((told(fetched(), before), told(None, before)), (None, None));
+        }
+    }
+}

@@ -13,6 +13,7 @@ use almanac_reconciler::{
     source::Repository,
     step::{Step, Steps},
     store::{ActionRow, LookRow, Store, StoreError, SyncOutcome},
+    surroundings::Surroundings,
     sync::{Reconciler, Round, RoundError},
 };
 use tokio::{
@@ -142,6 +143,7 @@ async fn a_round_that_is_under_way_ends_before_the_task_does() {
         reconciler,
         store: store.clone(),
         announcer: Announcer::default(),
+        surroundings: Surroundings::load(&store).await.unwrap(),
         watched: None,
         intervals: Intervals { poll: hour, drift: hour },
         leadership,

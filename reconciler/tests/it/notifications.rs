@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bed::Bed,
-    harness::{Testbed, manifest, wait_for},
+    harness::{Answer, Testbed, Web, manifest, wait_for},
 };
 
 /// A request that a receiver took.
@@ -180,6 +180,83 @@ async fn every_transition_is_told_once_it_happened_though_half_of_the_requests_f
         .collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "told in order, and once each: {ids:?}");
     assert!(!testbed.log().contains("canary"), "{}", testbed.log());
+}
+
+/// What the webhook was told of the condition that something cannot be fetched.
+fn unfetched(receiver: &Shared) -> Vec<(bool, String, String)> {
+    let told = taken(receiver, "hook").into_iter().filter(|taken| taken.body["condition"] == "Unfetched");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    told.map(|taken| {
+        let Taken { body, .. } = taken;
+        (body["status"].as_bool().unwrap(), text(&body["reason"]), text(&body["message"]))
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn whoever_is_told_hears_that_the_weather_cannot_be_fetched_and_that_it_can_again() {
+    const LONDON: &str = "  coordinates: { latitude: 51.5074, longitude: -0.1278 }\n";
+    let (receiver, address) = Receiver::start().await;
+    let web = Web::start(Answer::Says(500, Vec::new(), "broken".to_owned())).await;
+    let mut testbed = Testbed::prepare();
+    let key = std::fs::read_to_string(testbed.folder().join("london-01.pub")).unwrap();
+    let london = |more: &str| manifest::node("london-01", key.trim(), &format!("{LONDON}{more}"));
+    testbed.repository.write("nodes/london-01.yaml", london("  telemetry: { weather: {} }\n"));
+    let first = testbed.repository.push("a node that asks, and nobody to be asked");
+    serve(&mut testbed, &address).await;
+    testbed.wait_applied(&first).await;
+    // What the last look saw is told; each look sees what was fetched by then.
+    let told = async |count: usize| {
+        wait_for("the webhook to be told", async || {
+            testbed.ask("alice").sync_now(almanac_proto::v1::SyncNowRequest {}).await.unwrap();
+            let told = unfetched(&receiver);
+            (told.len() >= count).then_some(told)
+        })
+        .await
+    };
+    let (holds, reason, message) = told(1).await.remove(0);
+    assert!(holds && reason == "NoSource" && message.contains("has no `weather`"), "{message}");
+
+    let key_file = testbed.folder().join("weather.key");
+    std::fs::write(&key_file, "canary-of-the-weather\n").unwrap();
+    let config = |path: &str| {
+        let (url, key) = (web.url(path), key_file.display());
+        let weather = format!("  weather: {{ url: \"{url}\", apiKey: {{ fromFile: {key} }} }}\n");
+        manifest::config("retention: 1d") + &weather
+    };
+    testbed.repository.write("config.yaml", config("/one"));
+    testbed.push("somebody to be asked").await;
+    let (holds, reason, message) = told(2).await.remove(1);
+    assert!(holds && reason == "FetchFailed" && message.contains("answered 500"), "{message}");
+
+    web.answers(Answer::Says(200, Vec::new(), "{\"weather\":[],\"main\":{\"temp\":7.5}}".to_owned()));
+    let (holds, reason, _) = told(3).await.remove(2);
+    assert!(!holds && reason == "Fetched");
+
+    // Whoever asks no more is not left to wait for it to be mended.
+    web.answers(Answer::Says(500, Vec::new(), "broken".to_owned()));
+    testbed.repository.write("config.yaml", config("/two"));
+    testbed.push("somewhere else").await;
+    assert!(told(4).await.remove(3).0);
+    testbed.repository.write("nodes/london-01.yaml", london(""));
+    testbed.push("nobody asks").await;
+    let all = told(5).await;
+    assert_eq!((all[4].0, all[4].1.as_str()), (false, "NotWanted"));
+
+    // Looking again is no news.
+    for _ in 0..3 {
+        testbed.ask("alice").sync_now(almanac_proto::v1::SyncNowRequest {}).await.unwrap();
+    }
+    testbed.write_job("ping", "bob", "london-01", manifest::HOURLY);
+    testbed.push("the last that is told").await;
+    wait_for("the webhook to be told of the last", async || {
+        let told = taken(&receiver, "hook");
+        told.iter().any(|taken| taken.body["subject"] == "the last that is told").then_some(())
+    })
+    .await;
+    assert_eq!(unfetched(&receiver), all);
+    let everything: String = taken(&receiver, "").iter().map(|taken| taken.body.to_string()).collect();
+    assert!(!everything.contains("canary"), "{everything}");
 }
 
 /// A database, and a task that tells what is in its outbox to webhooks.
