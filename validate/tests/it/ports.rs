@@ -8,7 +8,7 @@ use std::{
 };
 
 use almanac_schemas::{Instant, Occurrence};
-use almanac_validate::{Entry, Rule, Source, check};
+use almanac_validate::{Entry, Rule, Source, check, check_change, novelty};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -306,4 +306,48 @@ fn many_at_one_port_are_no_flood() {
     let (pairs, rest): (Vec<_>, Vec<_>) = found.iter().partition(|text| text.contains(" both want "));
     assert_eq!((pairs.len(), rest.len()), (8 * 7 / 2 + 92 * 8, 91));
     assert!(found.contains("`j98` wants ports of 90 more jobs, which are not shown"), "{rest:?}");
+}
+
+const BED: &str = "apiVersion: almanac/v1\nkind: User\nmetadata: { name: ann }\nspec: {}\n---\n\
+                   apiVersion: almanac/v1\nkind: Node\nmetadata: { name: n0 }\nspec: { owner: ann }\n";
+
+fn daily(name: &str, port: &str) -> String {
+    format!(
+        "apiVersion: almanac/v1\nkind: Job\nmetadata: {{ name: {name} }}\nspec:\n  owner: ann\n  nodes: [n0]\n  exclusive: false\n  \
+         schedule: {{ cron: \"0 12 * * *\", start: 2026-12-01T00:00:00Z, end: 2027-02-01T00:00:00Z, length: 2m }}\n  \
+         container: {{ image: x, ports: [{port}] }}\n"
+    )
+}
+
+fn tree(jobs: &[(&str, String)]) -> Vec<Arc<Source>> {
+    let bed = ("bed.yaml", BED.to_owned());
+    let files = std::iter::once(&bed).chain(jobs);
+    files.map(|(path, text)| Arc::new(Source::read(path, Entry::File(text.as_bytes())))).collect()
+}
+
+#[test]
+fn the_job_that_a_change_moves_to_a_port_is_told() {
+    let now = "2026-11-24T00:00:00Z".parse().unwrap();
+    let base = tree(&[("a.yaml", daily("a", "80/tcp")), ("b.yaml", daily("b", "81/tcp"))]);
+    let change = tree(&[("a.yaml", daily("a", "81/tcp")), ("b.yaml", daily("b", "81/tcp"))]);
+    let shown = |sources: &[Arc<Source>], base: &[Arc<Source>]| {
+        let findings = check_change(sources, base, now).findings;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        (findings[0].location.clone().unwrap().file, findings[0].message.starts_with("`a` and `b` both want"))
+    };
+    assert_eq!(shown(&change, &base), ("a.yaml".to_owned(), true));
+    assert_eq!(shown(&change, &[]), ("b.yaml".to_owned(), false), "without a base it is the later one");
+}
+
+#[test]
+fn what_is_found_stays_the_same_as_time_goes_by_and_another_port_is_new() {
+    let both = |port: &str| tree(&[("a.yaml", daily("a", port)), ("b.yaml", daily("b", port))]);
+    let (base, other) = (both("80/tcp"), both("81/tcp"));
+    let before = check(&base, "2026-11-24T00:00:00Z".parse().unwrap());
+    for (tree, is_new) in [(&base, false), (&other, true)] {
+        let mut report = check(tree, "2026-12-24T00:00:00Z".parse().unwrap());
+        assert_ne!(report.findings[0].message, before.findings[0].message, "the figures differ");
+        novelty::mark(&mut report, tree, &before, &base);
+        assert_eq!(report.findings[0].new, Some(is_new));
+    }
 }

@@ -39,10 +39,6 @@ pub(super) fn wants_ports(spec: &JobSpec) -> bool {
 /// The nodes on which somebody who may overlap others wants ports, each with everybody who wants any there.
 pub(super) fn nodes<'c>(context: &'c Context<'_>, jobs: &[Publisher<'c>]) -> BTreeMap<&'c str, Node<'c>> {
     let mut nodes: BTreeMap<&str, Node<'_>> = BTreeMap::new();
-    // Exclusive jobs alone are in nobody's way that `schedule-conflict` does not see.
-    if jobs.iter().all(|publisher| publisher.job.spec.exclusive) {
-        return nodes;
-    }
     for (index, publisher) in jobs.iter().enumerate() {
         let spec = &publisher.job.spec;
         for target in context.targets(publisher.job) {

@@ -41,13 +41,16 @@ struct Conflict<'c> {
 }
 
 pub(super) fn check(context: &Context<'_>, sound: &Sound, quiet: &mut Quiet, drafts: &mut Vec<Draft>) {
+    let wanting = || context.whole_jobs().filter(|(job, _)| holders::wants_ports(&job.spec));
+    // Exclusive jobs alone are in nobody's way that `schedule-conflict` does not see.
+    if wanting().all(|(job, _)| job.spec.exclusive) {
+        return;
+    }
     let schedule = |job: &Job| {
         let known = sound.schedule(job, context.now).map(Arc::clone);
         known.or_else(|| resolved(context, job).map(Arc::new))
     };
-    let mut jobs: Vec<Publisher<'_>> = context
-        .whole_jobs()
-        .filter(|(job, _)| holders::wants_ports(&job.spec))
+    let mut jobs: Vec<Publisher<'_>> = wanting()
         .filter_map(|(job, place)| Some(Publisher { job, place, schedule: schedule(job)? }))
         .collect();
     // Of two in each other's way, the later one is to move: one that a change brings, if it is a change.
