@@ -32,6 +32,7 @@
 
 pub mod applied;
 pub mod artifacts;
+pub mod audience;
 pub mod auth;
 pub mod backoff;
 pub mod causes;

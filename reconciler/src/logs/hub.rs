@@ -1,18 +1,13 @@
 //! Who watches which log, and which logs each node is to send.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use almanac_schemas::NodeName;
-use thiserror::Error;
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::{
@@ -20,55 +15,20 @@ use super::{
     post::Post,
     relay::{Ask, QUESTIONS, Relay},
 };
-
-/// How many may watch at once, at one reconciler. Each costs it a task, and each log 256 KiB.
-const WATCHERS: usize = 1000;
-
-/// How many logs one caller may watch at once.
-const WATCHERS_EACH: usize = 32;
-
-/// For how long another reconciler's word counts that somebody watches there. It repeats it sooner.
-pub const LEASE: Duration = Duration::from_secs(10);
+use crate::audience::{Audience, Full, Seat, Subject};
 
 /// The logs that each node is to send.
 pub type Wanted = BTreeMap<NodeName, BTreeSet<LogKey>>;
 
-/// Who watches which log. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Hub(Arc<Inner>);
+/// Who watches which log.
+pub type Hub = Audience<Log>;
 
+/// A log that somebody watches.
 #[derive(Debug)]
-struct Inner {
-    entries: Mutex<Entries>,
-    wanted: watch::Sender<Arc<Wanted>>,
-    post: Option<Post>,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    of: HashMap<LogKey, Entry>,
-    /// How many logs each caller watches.
-    callers: HashMap<String, usize>,
-}
-
-#[derive(Debug)]
-struct Entry {
+pub struct Log {
     relay: Arc<Relay>,
-    /// How many watch here.
-    here: usize,
-    /// The reconcilers at which somebody watches, and until when their word counts.
-    elsewhere: HashMap<Uuid, Instant>,
-}
-
-/// Too many watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Full {
-    /// Everybody together.
-    #[error("{WATCHERS} logs are watched already; try again when fewer are")]
-    All,
-    /// The caller alone.
-    #[error("you watch {WATCHERS_EACH} logs already; end one of them first")]
-    Caller,
+    /// Stops the relay when nobody watches any more.
+    _stop: DropGuard,
 }
 
 /// Somebody who watches a log, until this is dropped.
@@ -76,8 +36,7 @@ pub enum Full {
 pub struct Watching {
     /// The log.
     pub relay: Arc<Relay>,
-    hub: Hub,
-    caller: String,
+    _seat: Seat<Log>,
 }
 
 /// A node's stream for a log, until this is dropped.
@@ -91,80 +50,24 @@ pub struct Connected {
 }
 
 impl Hub {
-    /// Nobody watches yet. Where several reconcilers share a database, letters go by `post`.
-    pub fn new(post: Option<Post>) -> Self {
-        let (entries, wanted) = (Mutex::default(), watch::Sender::default());
-        Self(Arc::new(Inner { entries, wanted, post }))
-    }
-
-    /// What carries letters to other reconcilers, if there can be any.
-    pub fn post(&self) -> Option<&Post> {
-        self.0.post.as_ref()
-    }
-
     /// Somebody begins to watch a log of a node's run.
     ///
     /// # Errors
     ///
     /// When too many do.
     pub fn watch(&self, key: LogKey, node: &NodeName, caller: &str) -> Result<Watching, Full> {
-        let mut entries = self.lock();
-        if entries.callers.values().sum::<usize>() >= WATCHERS {
-            return Err(Full::All);
-        }
-        let mine = entries.callers.entry(caller.to_owned()).or_default();
-        if *mine >= WATCHERS_EACH {
-            return Err(Full::Caller);
-        }
-        *mine += 1;
-        let entry = self.entry(&mut entries, key, node);
-        entry.here += 1;
-        let relay = Arc::clone(&entry.relay);
-        let is_first = entry.here == 1;
-        self.tell(&entries);
-        drop(entries);
-        if is_first && let Some(post) = self.post() {
-            post.want(key, node);
-        }
-        Ok(Watching { relay, hub: self.clone(), caller: caller.to_owned() })
+        let (seat, relay) = self.join(key, caller, || self.log(key, node), |log| Arc::clone(&log.relay))?;
+        Ok(Watching { relay, _seat: seat })
     }
 
     /// Somebody watches a log at another reconciler.
     pub fn wanted_elsewhere(&self, key: LogKey, node: &NodeName, replica: Uuid) {
-        let mut entries = self.lock();
-        self.entry(&mut entries, key, node).elsewhere.insert(replica, Instant::now() + LEASE);
-        self.tell(&entries);
-    }
-
-    /// Nobody watches a log any more at another reconciler.
-    pub fn done_elsewhere(&self, key: LogKey, replica: Uuid) {
-        let mut entries = self.lock();
-        if let Some(entry) = entries.of.get_mut(&key) {
-            entry.elsewhere.remove(&replica);
-        }
-        self.tidy(&mut entries);
-    }
-
-    /// Forgets the word of reconcilers that have not repeated it.
-    pub fn expire(&self) {
-        let mut entries = self.lock();
-        let now = Instant::now();
-        for entry in entries.of.values_mut() {
-            entry.elsewhere.retain(|_, until| *until > now);
-        }
-        self.tidy(&mut entries);
-    }
-
-    /// The logs that somebody watches here, and whose they are.
-    pub fn watched_here(&self) -> Vec<(LogKey, NodeName)> {
-        let entries = self.lock();
-        let here = entries.of.iter().filter(|(_, entry)| entry.here > 0);
-        here.map(|(key, entry)| (*key, entry.relay.node.clone())).collect()
+        self.join_elsewhere(key, replica, || self.log(key, node));
     }
 
     /// A log that somebody watches, here or elsewhere.
     pub fn relay(&self, key: LogKey) -> Option<Arc<Relay>> {
-        self.lock().of.get(&key).map(|entry| Arc::clone(&entry.relay))
+        self.with(&key, |log, ()| Arc::clone(&log.relay))
     }
 
     /// A node opens its stream for a log; nothing when nobody watches it, or it is of another node's run.
@@ -175,72 +78,33 @@ impl Hub {
         Some(Connected { relay, asked, line })
     }
 
-    /// The logs that each node is to send, and when that changes.
-    pub fn wanted(&self) -> watch::Receiver<Arc<Wanted>> {
-        self.0.wanted.subscribe()
-    }
-
-    fn entry<'a>(&self, entries: &'a mut Entries, key: LogKey, node: &NodeName) -> &'a mut Entry {
-        entries.of.entry(key).or_insert_with(|| {
-            let relay = Relay::new(key, node.clone(), self.0.post.clone(), CancellationToken::new());
-            Entry { relay: Arc::new(relay), here: 0, elsewhere: HashMap::new() }
-        })
-    }
-
-    fn leave(&self, key: LogKey, caller: &str) {
-        let mut entries = self.lock();
-        if let Some(mine) = entries.callers.get_mut(caller) {
-            *mine = mine.saturating_sub(1);
-            if *mine == 0 {
-                entries.callers.remove(caller);
-            }
-        }
-        let Some(entry) = entries.of.get_mut(&key) else { return };
-        entry.here = entry.here.saturating_sub(1);
-        let is_last = entry.here == 0;
-        self.tidy(&mut entries);
-        drop(entries);
-        if is_last && let Some(post) = self.post() {
-            post.done(key);
-        }
-    }
-
-    /// Forgets the logs that nobody watches any more.
-    fn tidy(&self, entries: &mut Entries) {
-        entries.of.retain(|_, entry| {
-            let stays = entry.here > 0 || !entry.elsewhere.is_empty();
-            if !stays {
-                entry.relay.stop().cancel();
-            }
-            stays
-        });
-        self.tell(entries);
-    }
-
-    /// Tells the streams of nodes what is wanted of them.
-    fn tell(&self, entries: &Entries) {
-        let mut wanted = Wanted::new();
-        for (key, entry) in &entries.of {
-            wanted.entry(entry.relay.node.clone()).or_default().insert(*key);
-        }
-        self.0.wanted.send_if_modified(|known| {
-            let differs = **known != wanted;
-            if differs {
-                *known = Arc::new(wanted);
-            }
-            differs
-        });
-    }
-
-    /// Nothing that holds the lock can leave the maps half changed.
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self, key: LogKey, node: &NodeName) -> Log {
+        let stop = CancellationToken::new();
+        let relay = Relay::new(key, node.clone(), self.post().cloned(), stop.clone());
+        Log { relay: Arc::new(relay), _stop: stop.drop_guard() }
     }
 }
 
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.hub.leave(self.relay.key, &self.caller);
+impl Subject for Log {
+    type Key = LogKey;
+    type Wanted = Wanted;
+    type Memory = ();
+    const MANY: &'static str = "logs";
+
+    fn wanted<'a>(watched: impl Iterator<Item = (&'a LogKey, &'a Self)>) -> Wanted {
+        let mut wanted = Wanted::new();
+        for (key, log) in watched {
+            wanted.entry(log.relay.node.clone()).or_default().insert(*key);
+        }
+        wanted
+    }
+
+    fn want(&self, key: &LogKey, post: &Post) {
+        post.want(*key, &self.relay.node);
+    }
+
+    fn done(key: &LogKey, post: &Post) {
+        post.done(*key);
     }
 }
 
@@ -272,51 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_wanted_while_anybody_watches_it() {
+    fn a_log_ends_when_nobody_watches_it_any_more() {
         let hub = Hub::new(None);
         let first = hub.watch(key(1), &node(), "alice").unwrap();
-        let changes = hub.wanted();
         let second = hub.watch(key(1), &node(), "bob").unwrap();
-        assert!(!changes.has_changed().unwrap(), "the node is told once");
-        assert_eq!(wanted(&hub), [key(1)]);
+        assert!(Arc::ptr_eq(&first.relay, &second.relay), "it is one log for all");
+        hub.wanted_elsewhere(key(2), &node(), Uuid::nil());
+        assert_eq!(wanted(&hub).len(), 2);
+        hub.leave_elsewhere(&key(2), Uuid::nil());
         drop(first);
         assert_eq!(wanted(&hub), [key(1)]);
         let relay = Arc::clone(&second.relay);
+        assert!(!relay.stop().is_cancelled());
         drop(second);
         assert!(wanted(&hub).is_empty() && relay.stop().is_cancelled());
         assert!(hub.connect(key(1), &node()).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_reconcilers_word_counts_for_a_while() {
-        let hub = Hub::new(None);
-        let replica = Uuid::new_v4();
-        hub.wanted_elsewhere(key(1), &node(), replica);
-        hub.wanted_elsewhere(key(2), &node(), replica);
-        assert!(hub.watched_here().is_empty());
-        hub.done_elsewhere(key(2), replica);
-        assert_eq!(wanted(&hub), [key(1)]);
-        tokio::time::advance(LEASE / 2).await;
-        hub.wanted_elsewhere(key(1), &node(), replica);
-        tokio::time::advance(LEASE / 2).await;
-        hub.expire();
-        assert_eq!(wanted(&hub), [key(1)]);
-        tokio::time::advance(LEASE).await;
-        hub.expire();
-        assert!(wanted(&hub).is_empty());
-    }
-
-    #[test]
-    fn nobody_watches_more_than_their_share() {
-        let hub = Hub::new(None);
-        let mine: Vec<_> = (0..WATCHERS_EACH).map(|_| hub.watch(key(1), &node(), "alice").unwrap()).collect();
-        assert_eq!(hub.watch(key(2), &node(), "alice").unwrap_err(), Full::Caller);
-        assert!(hub.watch(key(2), &node(), "bob").is_ok());
-        drop(mine);
-        assert!(hub.watch(key(2), &node(), "alice").is_ok());
-        let _many: Vec<_> =
-            (0..WATCHERS).map(|number| hub.watch(key(1), &node(), &format!("{number}")).unwrap()).collect();
-        assert_eq!(hub.watch(key(2), &node(), "alice").unwrap_err(), Full::All);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! the ring, because he began earlier or reads slowly, asks for pieces of his own, one after the other; nobody waits
 //! for him, and nothing is kept for him.
 //!
-//! [`question`] is what is asked; [`relay`] is one log; [`hub`] says who watches which; [`watcher`] is one who does;
-//! [`stored`] reads what is stored. Where a watcher is at one reconciler and the node at another, questions and
-//! pieces go by [`letters`], which [`post`] carries.
+//! [`question`] is what is asked; [`relay`] is one log; [`hub`] says who watches which (its
+//! [audience](crate::audience)); [`watcher`] is one who does; [`stored`] reads what is stored. Where a watcher is at one
+//! reconciler and the node at another, questions and pieces go by [`letters`], which [`post`] carries.
 
 pub mod hub;
 pub mod letters;

@@ -19,11 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{causes::chain, live::Live, store::Store};
+use crate::{audience::LEASE, causes::chain, live::Live, store::Store};
 
 use super::{
     Hub, LogKey, Piece, Question,
-    hub::LEASE,
     letters::{self, Arriving, Letter, Measured, Named},
     relay::Away,
 };
@@ -184,14 +183,8 @@ pub async fn receive(hub: Hub, live: Live, mut heard: mpsc::Receiver<String>, st
             },
             // Cancel-safe: a tick that was not taken comes again.
             _ = repeat.tick() => {
-                for (key, node) in hub.watched_here() {
-                    post.want(key, &node);
-                }
-                hub.expire();
-                for node in live.watched_here() {
-                    post.want_telemetry(&node);
-                }
-                live.expire();
+                hub.renew();
+                live.renew();
             }
         }
     }
@@ -211,7 +204,7 @@ fn read(hub: &Hub, live: &Live, post: &Post, answers: &Arc<Semaphore>, text: &st
         }
         Letter::Done { from, log } if from != me => {
             if let Some(key) = log.key() {
-                hub.done_elsewhere(key, from);
+                hub.leave_elsewhere(&key, from);
             }
         }
         Letter::Ask { from, id, log, at, most, wait } if from != me => {
@@ -237,7 +230,7 @@ fn read(hub: &Hub, live: &Live, post: &Post, answers: &Arc<Semaphore>, text: &st
         }
         Letter::DoneTelemetry { from, node } if from != me => {
             if let Ok(node) = node.parse() {
-                live.done_elsewhere(&node, from);
+                live.leave_elsewhere(&node, from);
             }
         }
         Letter::Telemetry { from, node, reading } if from != me => {
