@@ -1,5 +1,8 @@
-//! A database of the version before: everything in it is kept, and the reconciler goes on with it.
+//! The first version, which had SQLite alone: everything in it is kept, and the reconciler goes on with it.
 
+use std::fs;
+
+use crate::{bed::Bed, harness::Version};
 use almanac_reconciler::{
     clock,
     source::Repository,
@@ -8,39 +11,25 @@ use almanac_reconciler::{
 };
 use almanac_schemas::{Phase, RunRole};
 use chrono::DateTime;
-use sqlx::SqlitePool;
 
-use crate::bed::Bed;
-
-/// What the version before wrote for [`MANIFESTS`], with the commit's hash to be filled in.
-const ROWS: &str = include_str!("data/0001.sql");
+/// What the first version wrote for [`MANIFESTS`], with the commit's hash to be filled in.
+const ROWS: &str = include_str!("../data/versions/first.sql");
 
 /// What its repository declared.
-const MANIFESTS: &str = include_str!("data/0001.yaml");
-
-/// A database as the first migration left it, with the rows of the version before. PostgreSQL came later.
-async fn old_database(bed: &Bed, commit: &str) {
-    let migrations = bed.path().join("migrations");
-    std::fs::create_dir(&migrations).unwrap();
-    let first = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_initial.sql");
-    std::fs::copy(first, migrations.join("0001_initial.sql")).unwrap();
-    let pool = SqlitePool::connect(&format!("{}?mode=rwc", bed.settings().database)).await.unwrap();
-    sqlx::migrate::Migrator::new(migrations).await.unwrap().run(&pool).await.unwrap();
-    let rows = ROWS.replace("COMMIT", commit);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&pool).await.unwrap();
-    pool.close().await;
-}
+const MANIFESTS: &str = include_str!("../data/versions/first.yaml");
 
 #[tokio::test]
-async fn a_database_of_the_version_before_is_migrated_and_gone_on_with() {
+async fn a_database_of_the_first_version_is_migrated_and_gone_on_with() {
     let bed = Bed::new_on_sqlite();
     bed.git(&["rm", "-rfq", "--ignore-unmatch", "."]);
     for folder in ["users", "nodes"] {
-        std::fs::remove_dir_all(bed.repo().join(folder)).unwrap();
+        fs::remove_dir_all(bed.repo().join(folder)).unwrap();
     }
     bed.write("testbed.yaml", MANIFESTS);
     let commit = bed.commit("everything");
-    old_database(&bed, &commit).await;
+    // PostgreSQL came later.
+    let first = &Version::all(&bed.settings().database)[..1];
+    Version::write(&bed.settings().database, first, |_| Some(ROWS.replace("COMMIT", &commit))).await;
 
     let store = Store::open(&bed.settings().database).await.unwrap();
     let loaded = store.load().await.unwrap();
