@@ -29,6 +29,7 @@ mod kernel;
 mod keygen;
 mod length;
 mod logs;
+mod migration;
 mod missed;
 mod network;
 mod offline;
