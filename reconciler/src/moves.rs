@@ -3,6 +3,7 @@
 //!
 //! The agent reports that the run was aborted or skipped because of the scavenger, and that is all it can know. What becomes
 //! of it is decided here, once: in the transaction that records the report, on what is in force then, however late it comes.
+//! A run with a server needs two nodes, and makes room on either: [`pairs`] says what its two reports come to.
 
 use almanac_schemas::{Instant, NodeName, Phase, Reason, RunRole};
 use almanac_validate::{
@@ -15,6 +16,8 @@ use crate::{
     applied::Applied,
     run::{RunEvent, RunStep},
 };
+
+pub mod pairs;
 
 /// What becomes of a run that had to make room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +42,20 @@ pub struct End {
     pub reason: Reason,
 }
 
-/// Whether a report may be about a run that has to move.
-pub fn concerns(event: &RunEvent) -> bool {
-    event.role == RunRole::Client
-        && event.step.reason == Some(Reason::Scavenger)
-        && matches!(event.step.phase, Phase::Aborted | Phase::Skipped)
+/// Whether a report may be about a run that has to move. Few are, and what is decided of them holds up commits.
+pub fn concerns(applied: &Applied, event: &RunEvent) -> bool {
+    let has_server = || applied.testbed.jobs.get(&event.job).is_some_and(|spec| spec.server.is_some());
+    made_room(&event.step)
+        || (event.role == RunRole::Client && pairs::may_be_bereft(&event.step) && has_server())
 }
 
-/// Decides about a run whose end was reported, given the runs that were moved before. `None` where it stays as it was
-/// reported: it recurs, or it is not declared so any more.
+/// Whether this is how a part of a run ends that made room for its node's owner, as an agent says it.
+pub fn made_room(step: &RunStep) -> bool {
+    step.reason == Some(Reason::Scavenger) && matches!(step.phase, Phase::Aborted | Phase::Skipped)
+}
+
+/// Decides about a run, given the end of its client and the runs that were moved before, also those whose new time is over.
+/// `None` where it stays as it was reported: it recurs, or it is not declared so any more.
 pub fn decide(
     applied: &Applied,
     moved: &[Moved],
@@ -55,7 +63,7 @@ pub fn decide(
     event: &RunEvent,
     now: DateTime<Utc>,
 ) -> Option<Decision> {
-    if !concerns(event) {
+    if event.role != RunRole::Client || !made_room(&event.step) {
         return None;
     }
     let testbed = &applied.testbed;

@@ -31,7 +31,7 @@ pub mod manifest;
 pub mod name;
 pub mod node;
 pub mod run;
-mod scavenging;
+pub mod scavenging;
 pub mod schedule;
 pub mod secret;
 pub mod size;

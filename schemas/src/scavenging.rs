@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::Instant;
+use crate::{Instant, NodeName};
 
 /// No exclusive run goes on or starts on a node. Others do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,12 @@ impl fmt::Display for Scavenging {
         write!(f, "{} wants the node's link", self.actor)?;
         if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
     }
+}
+
+/// Why the client of a server ends that made room, given why that did.
+pub fn of_server(node: &NodeName, why: &str) -> String {
+    let what = format!("`{node}`, the node of its server, makes room");
+    if why.is_empty() { what } else { format!("{what}: {why}") }
 }
 
 #[cfg(test)]

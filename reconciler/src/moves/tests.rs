@@ -25,15 +25,18 @@ fn event(role: RunRole, phase: Phase, reason: Option<Reason>) -> RunEvent {
 }
 
 #[test]
-fn only_the_end_of_a_client_that_made_room_is_decided_about() {
-    let scavenger = Some(Reason::Scavenger);
-    assert!(concerns(&event(RunRole::Client, Phase::Aborted, scavenger)));
-    assert!(concerns(&event(RunRole::Client, Phase::Skipped, scavenger)));
-    // What runs at the new instant is decided by its client.
-    assert!(!concerns(&event(RunRole::Server, Phase::Aborted, scavenger)));
-    assert!(!concerns(&event(RunRole::Client, Phase::Aborted, Some(Reason::Cancelled))));
-    // An agent has no say in where a run moves.
-    assert!(!concerns(&event(RunRole::Client, Phase::Rescheduled, scavenger)));
+fn only_the_end_of_a_part_that_made_room_may_be_about_a_move() {
+    let nothing = Applied::nothing("e".into());
+    let concerns = |role, phase, reason| concerns(&nothing, &event(role, phase, Some(reason)));
+    for role in [RunRole::Client, RunRole::Server] {
+        assert!(concerns(role, Phase::Aborted, Reason::Scavenger));
+        assert!(concerns(role, Phase::Skipped, Reason::Scavenger));
+        assert!(!concerns(role, Phase::Aborted, Reason::Cancelled));
+        // An agent has no say in where a run moves.
+        assert!(!concerns(role, Phase::Rescheduled, Reason::Scavenger));
+        // Of a job that is not declared, nobody knows a server.
+        assert!(!concerns(role, Phase::Failed, Reason::ServerUnavailable));
+    }
 }
 
 #[test]

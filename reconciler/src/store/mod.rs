@@ -26,6 +26,7 @@ mod heartbeats;
 mod instructions;
 mod lead;
 mod look;
+mod mover;
 mod open;
 mod outbox;
 mod page;

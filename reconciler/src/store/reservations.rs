@@ -1,21 +1,17 @@
 //! The times that moved runs have for themselves.
 //!
 //! A reservation is made in the transaction that records the end of the run which it stands for, and only on what is in
-//! force then: that transaction and the one that puts a commit in force hold the same row (`lead::hold`), and each looks
-//! whether what it was decided on is still there.
+//! force then ([`super::mover`]): that transaction and the one that puts a commit in force hold the same row (`lead::hold`),
+//! and each looks whether what it was decided on is still there.
 
 use std::sync::Arc;
 
-use almanac_schemas::{NodeName, RunId};
+use almanac_schemas::RunId;
 use almanac_validate::Moved;
 use chrono::{DateTime, Utc};
 
-use super::{Change, Recorded, Store, StoreError, instant, lead, micros, testbed::word};
-use crate::{
-    applied::Applied,
-    moves::{self, Decision},
-    run::RunEvent,
-};
+use super::{Change, Store, StoreError, instant, micros, testbed::word};
+use crate::applied::Applied;
 
 /// The time of a moved run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,61 +66,23 @@ impl Store {
     }
 }
 
-/// Runs that may have to be moved, in one transaction: what they are decided on does not change until it is over.
-pub(super) struct Mover<'a> {
-    ground: &'a Ground,
-    held: Vec<Moved>,
+/// The times that moved runs have for themselves, as a change that decides about more of them sees them.
+pub(super) async fn held(change: &mut Change) -> Result<Vec<Moved>, StoreError> {
+    let held = rows(sqlx::query_as(HELD).fetch_all(&mut **change).await?)?;
+    Ok(held.into_iter().map(|row| row.moved).collect())
 }
 
-impl<'a> Mover<'a> {
-    /// Holds what is in force, as it is said to be.
-    pub(super) async fn begin(change: &mut Change, ground: &'a Ground) -> Result<Self, StoreError> {
-        lead::hold(change, None).await?;
-        let (in_force,): (Option<i64>,) =
-            sqlx::query_as("SELECT MAX(id) FROM syncs WHERE outcome = 'applied'")
-                .fetch_one(&mut **change)
-                .await?;
-        if in_force != ground.applied.sync.as_ref().map(|sync| sync.id) {
-            return Err(StoreError::Outrun);
-        }
-        let held = rows(sqlx::query_as(HELD).fetch_all(&mut **change).await?)?;
-        Ok(Self { ground, held: held.into_iter().map(|row| row.moved).collect() })
-    }
-
-    /// Decides about a run whose end was recorded just now, and records it as what it is: moved, or aborted since there is
-    /// no room.
-    pub(super) async fn settle(
-        &mut self,
-        change: &mut Change,
-        node: &NodeName,
-        event: &RunEvent,
-    ) -> Result<Recorded, StoreError> {
-        let Ground { applied, now } = self.ground;
-        let Some(decision) = moves::decide(applied, &self.held, node, event, *now) else {
-            return Ok(Recorded::New);
-        };
-        let step = decision.step(&event.step);
-        sqlx::query(
-            "UPDATE run_events SET phase = $4, reason = $5, message = $6
-             WHERE run_id = $1 AND role = $2 AND sequence = $3",
-        )
-        .bind(event.run.to_string())
-        .bind(event.role.as_str())
-        .bind(step.sequence.cast_signed())
-        .bind(step.phase.as_str())
-        .bind(step.reason.map(|reason| reason.as_str()))
-        .bind(super::rows::text(&step.message))
-        .execute(&mut **change)
-        .await?;
-        if let Decision::Moves(moved) = &decision {
-            reserve(change, moved, event.run, *now).await?;
-            self.held.push(moved.clone());
-        }
-        Ok(Recorded::Settled(decision.end()))
-    }
+/// The run that was moved to where this one is, if it was, also when its time was given back.
+pub(super) async fn of_run(change: &mut Change, run: RunId) -> Result<Option<Moved>, StoreError> {
+    let found = sqlx::query_as(
+        "SELECT id, job, node, at, moved_to FROM reservations WHERE run_id = $1 ORDER BY id DESC LIMIT 1",
+    );
+    let found: Option<Columns> = found.bind(run.to_string()).fetch_optional(&mut **change).await?;
+    Ok(rows(found.into_iter().collect())?.pop().map(|row| row.moved))
 }
 
-async fn reserve(
+/// Gives a run its new time.
+pub(super) async fn reserve(
     change: &mut Change,
     moved: &Moved,
     from: RunId,
@@ -144,11 +102,6 @@ async fn reserve(
     .bind(micros(now))
     .execute(&mut **change)
     .await?;
-    sqlx::query("UPDATE runs SET moved_to = $2 WHERE id = $1 AND role = 'client'")
-        .bind(from.to_string())
-        .bind(micros(moved.to))
-        .execute(&mut **change)
-        .await?;
     Ok(())
 }
 

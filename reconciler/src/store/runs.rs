@@ -7,10 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::{
-    Change, Ground, Store, StoreError, instant, micros,
-    reservations::{self, Mover},
-    rows::text,
-    testbed::word,
+    Change, Ground, Store, StoreError, instant, micros, mover::Mover, reservations, rows::text, testbed::word,
 };
 use crate::{
     hear::Heard,
@@ -74,7 +71,7 @@ pub struct RunFilter {
 pub enum Recorded {
     /// It is recorded now.
     New,
-    /// It is recorded now, as this: the run had to make room for the node's owner.
+    /// It is recorded now, as this: the run had to make room for the owner of one of its nodes.
     Settled(End),
     /// It was recorded before.
     Known,
@@ -171,7 +168,7 @@ impl Store {
         ground: &Ground,
     ) -> Result<Vec<Recorded>, StoreError> {
         let mut change = self.write().await?;
-        let mut mover = match events.iter().any(moves::concerns) {
+        let mut mover = match events.iter().any(|event| moves::concerns(&ground.applied, event)) {
             true => Some(Mover::begin(&mut change, ground).await?),
             false => None,
         };
@@ -186,7 +183,7 @@ impl Store {
                     reserved |= reservations::ended(&mut change, event.run, ground.now).await?;
                 }
                 if let Some(mover) = &mut mover {
-                    answer = mover.settle(&mut change, node, event).await?;
+                    answer = mover.settle(&mut change, node, event, &mut touched).await?;
                     reserved |= matches!(answer, Recorded::Settled(_));
                 }
             }
@@ -368,13 +365,7 @@ async fn add_up(change: &mut Change, run: RunId, role: RunRole) -> Result<(), St
         .bind(role.as_str())
         .execute(&mut **change)
         .await?;
-    let rows: Vec<StepColumns> =
-        sqlx::query_as("SELECT * FROM run_events WHERE run_id = $1 AND role = $2 ORDER BY sequence")
-            .bind(run.to_string())
-            .bind(role.as_str())
-            .fetch_all(&mut **change)
-            .await?;
-    let steps: Vec<RunStep> = rows.into_iter().map(RunStep::try_from).collect::<Result<_, _>>()?;
+    let steps = steps_so_far(change, run, role).await?;
     let Some(state) = RunState::of(&steps) else { return Ok(()) };
     sqlx::query(
         "UPDATE runs SET phase = $3, reason = $4, message = $5, started_at = $6, ended_at = $7,
@@ -394,4 +385,19 @@ async fn add_up(change: &mut Change, run: RunId, role: RunRole) -> Result<(), St
     .execute(&mut **change)
     .await?;
     Ok(())
+}
+
+/// The steps of a part of a run that are recorded, those of this change among them.
+pub(super) async fn steps_so_far(
+    change: &mut Change,
+    run: RunId,
+    role: RunRole,
+) -> Result<Vec<RunStep>, StoreError> {
+    let rows: Vec<StepColumns> =
+        sqlx::query_as("SELECT * FROM run_events WHERE run_id = $1 AND role = $2 ORDER BY sequence")
+            .bind(run.to_string())
+            .bind(role.as_str())
+            .fetch_all(&mut **change)
+            .await?;
+    rows.into_iter().map(RunStep::try_from).collect()
 }

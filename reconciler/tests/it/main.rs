@@ -28,6 +28,7 @@ mod listening;
 mod live;
 mod metrics;
 mod migration;
+mod moved_pairs;
 mod notifications;
 mod occurrences;
 mod odd_repositories;

@@ -22,17 +22,17 @@ async fn next(stream: &mut Streaming<v1::WatchDesiredStateResponse>) -> v1::Watc
     message.unwrap().expect("the stream goes on")
 }
 
-async fn told(testbed: &Testbed) -> v1::Instructions {
+pub(crate) async fn told(testbed: &Testbed) -> v1::Instructions {
     next(&mut testbed.watch("london-01").await).await.instructions.unwrap()
 }
 
-fn at(instant: Option<prost_types::Timestamp>) -> DateTime<Utc> {
+pub(crate) fn at(instant: Option<prost_types::Timestamp>) -> DateTime<Utc> {
     let instant = instant.expect("an instant");
     DateTime::from_timestamp(instant.seconds, instant.nanos.cast_unsigned()).unwrap()
 }
 
 /// An exclusive job of London that runs once, with Paris as its server where it has one.
-fn once(testbed: &Testbed, name: &str, served: bool, schedule: &str) {
+pub(crate) fn once(testbed: &Testbed, name: &str, served: bool, schedule: &str) {
     let job = match served {
         true => manifest::served_job(name, "bob", "london-01", "paris-01", schedule),
         false => manifest::job(name, "bob", "london-01", schedule),
@@ -40,7 +40,7 @@ fn once(testbed: &Testbed, name: &str, served: bool, schedule: &str) {
     exclusive(testbed, name, &job);
 }
 
-fn exclusive(testbed: &Testbed, name: &str, job: &str) {
+pub(crate) fn exclusive(testbed: &Testbed, name: &str, job: &str) {
     let job = job.replace("exclusive: false", "exclusive: true");
     testbed.repository.write(&format!("jobs/{name}.yaml"), job);
 }
