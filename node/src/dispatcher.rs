@@ -28,7 +28,7 @@ use crate::{
     run::{self, Interruption, Order, Peer, State, Tools, Transition},
     runtime::chain,
     scheduler::{self, Accounts, Decision, Situation, Verdict},
-    servers::{self, Pairs, plan::Going},
+    servers::{self, Loss, Pairs, plan::Going},
     telemetry::anticipation::Anticipation,
     workers::Workers,
 };
@@ -177,17 +177,14 @@ impl Dispatcher {
         }
         self.preparations.end().await;
         if let OnStop::Drain(patience) = on_stop {
-            drain(self.workers, ears.here, patience).await;
+            self.drain(ears, patience).await;
         }
     }
 
     /// Settles what is due and starts what is to run. Returns when something is due next.
     async fn dispatch(&mut self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let now = clock::now();
-        let (said, pairs) = (&self.said, &self.pairs);
-        self.workers.interrupt(|order| {
-            said.interruption(order, self.desired.as_ref(), now).or_else(|| pairs.interruption(order))
-        });
+        self.interrupt(now);
         let changes_at = self.said.changes_at(now);
         let reserved = self.workers.reserved(now);
         let Some(desired) = &self.desired else { return Ok(changes_at) };
@@ -264,6 +261,44 @@ impl Dispatcher {
         Ok(wake_at)
     }
 
+    /// Ends the runs that are to end, by what was said and declared.
+    fn interrupt(&self, now: DateTime<Utc>) {
+        let (said, pairs) = (&self.said, &self.pairs);
+        self.workers.interrupt(|order| {
+            said.interruption(order, self.desired.as_ref(), now).or_else(|| pairs.interruption(order))
+        });
+    }
+
+    /// Waits for what runs, and stops what still runs when the time is over. What ends it before that is still heard: that
+    /// it is cancelled, that its client has ended, that the owner wants the link.
+    async fn drain(mut self, mut ears: Ears, patience: std::time::Duration) {
+        if self.workers.is_empty() {
+            return;
+        }
+        info!(seconds = patience.as_secs(), "waiting for what runs, which is stopped after that time");
+        let mut stop_at = Some(clock::now() + patience);
+        loop {
+            self.interrupt(clock::now());
+            // Cancel-safe: a message stays in its channel until it is taken, an ended worker in its set, and a sleep holds
+            // nothing.
+            tokio::select! {
+                ended = self.workers.ended() => match ended {
+                    Some(ended) => complain(ended),
+                    None => return,
+                },
+                Some(message) = ears.there.recv() => self.hear(message).await,
+                Some(word) = ears.here.recv() => self.obey(word).await,
+                () = wake(stop_at) => {
+                    stop_at = None;
+                    self.workers.interrupt(|_| {
+                        let message = "the agent was stopped, and was to stop what runs".to_owned();
+                        Some(Interruption { reason: Reason::Cordoned, message })
+                    });
+                }
+            }
+        }
+    }
+
     fn order(
         &self,
         desired: &Desired,
@@ -297,12 +332,14 @@ impl Dispatcher {
         let run = order.key().id;
         self.pairs.take(run);
         let refusal = match &transition.step {
-            _ if !fresh => Some("its part of this run has ended already".to_owned()),
-            Some(step) if transition.state.is_finished() => Some(step.message.clone()),
+            _ if !fresh => Some(Loss::from("its part of this run has ended already")),
+            Some(step) if transition.state.is_finished() => {
+                Some(Loss::of(step.reason.unwrap_or(Reason::ServerUnavailable), &step.message))
+            }
             _ => None,
         };
-        if let Some(message) = refusal {
-            self.tools.servers.refuse(run, order.end(), message);
+        if let Some(loss) = refusal {
+            self.tools.servers.refuse(run, order.end(), loss);
         }
     }
 
@@ -467,35 +504,6 @@ async fn wake(at: Option<DateTime<Utc>>) {
     match at {
         Some(at) => clock::wake_at(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits for what runs, and stops what still runs when the time is over.
-async fn drain(mut workers: Workers, mut here: mpsc::Receiver<Word>, patience: std::time::Duration) {
-    if workers.is_empty() {
-        return;
-    }
-    info!(seconds = patience.as_secs(), "waiting for what runs, which is stopped after that time");
-    let mut stop_at = Some(clock::now() + patience);
-    loop {
-        // Cancel-safe: an ended worker stays in its set, a word in its channel, and a sleep holds nothing.
-        tokio::select! {
-            ended = workers.ended() => match ended {
-                Some(ended) => complain(ended),
-                None => return,
-            },
-            // A cordon is nobody's to take any more: whoever says it is told so.
-            Some(word) = here.recv() => if let Word::Alive(alive) = word {
-                let _ = alive.send(());
-            },
-            () = wake(stop_at) => {
-                stop_at = None;
-                workers.interrupt(|_| {
-                    let message = "the agent was stopped, and was to stop what runs".to_owned();
-                    Some(Interruption { reason: Reason::Cordoned, message })
-                });
-            }
-        }
     }
 }
 

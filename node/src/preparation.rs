@@ -1,6 +1,6 @@
 //! Runs that are made ready before it is settled that they run: what was declared may change until then.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use tokio::task::JoinHandle;
 
@@ -71,9 +71,9 @@ impl Preparations {
     }
 
     /// Withdraws everything, and waits for it.
-    pub async fn end(mut self) {
+    pub async fn end(&mut self) {
         self.follow(Vec::new());
-        for (_, task) in self.leaving {
+        for (_, task) in mem::take(&mut self.leaving) {
             over(Some(task)).await;
         }
     }

@@ -58,7 +58,7 @@ async fn main() {
             node: "london-01".to_owned(),
             run_id,
             news: TaskNews::Released.into(),
-            message: String::new(),
+            ..Default::default()
         };
         london.node().update_task(request).await.unwrap();
     }
@@ -85,7 +85,7 @@ async fn serve(paris: Connection) {
                     node: "paris-01".to_owned(),
                     run_id: task.run_id,
                     news: TaskNews::Ready.into(),
-                    message: String::new(),
+                    ..Default::default()
                 };
                 client.update_task(news).await.unwrap();
             }

@@ -116,7 +116,7 @@ impl Worker {
                 runtime.remove(&self.name).await?;
                 self.make_ready(&order).await?;
             }
-            Err(why) => return Ok(Observation::NoServer(why)),
+            Err(without) => return Ok(without),
         }
         points.reach(Point::Due);
         let mut held = None;

@@ -12,10 +12,10 @@ use crate::{
     container::ContainerName,
     logs::LogFiles,
     runtime::Runtime,
-    servers::{Answer, Lease, News, Servers, ready},
+    servers::{Answer, Lease, Loss, News, Servers, ready},
 };
 
-use super::{Interruption, Observation, Order, Outcome, Peer};
+use super::{Interruption, Observation, Order, Outcome, Peer, Step};
 
 /// How long a client may go on without its server: it may be about to end by itself, and knows best how it went.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -53,18 +53,18 @@ impl Paired {
     ///
     /// # Errors
     ///
-    /// When there is none in time, for people.
-    pub(super) async fn server(&self, order: &Order) -> Result<Option<Order>, String> {
+    /// When there is none in time: what that is to the run.
+    pub(super) async fn server(&self, order: &Order) -> Result<Option<Order>, Observation> {
         let (Self::Client(lease, _), Some(peer)) = (self, order.server()) else { return Ok(None) };
         let Some(lease) = lease.get() else { return Ok(None) };
         let node = &peer.node;
         let ready = lease.ready(give_up_at(order, clock::now())).await;
-        let address = ready.map_err(|why| format!("there was no server on `{node}`: {why}"))?;
+        let address = ready.map_err(|loss| loss.prevents(node))?;
         if address.is_empty() {
-            return Err(format!(
+            return Err(Observation::NoServer(format!(
                 "the address of `{node}`, where the server runs, is not known; declare `address` in its manifest, or give \
                  it to its agent"
-            ));
+            )));
         }
         let differs = address != peer.address;
         let elsewhere = || Order { peer: Some(Peer { node: node.clone(), address }), ..order.clone() };
@@ -86,26 +86,28 @@ impl Paired {
         std::future::pending().await
     }
 
-    /// Waits until a client has been without its server for too long, and says why it is lost.
-    pub(super) async fn lost(&self) -> String {
+    /// Waits until a client has been without its server for too long, and says why it is to end.
+    pub(super) async fn lost(&self, order: &Order) -> Interruption {
         let Self::Client(lease, _) = self else { return std::future::pending().await };
-        let Some(lease) = lease.get() else { return std::future::pending().await };
-        let why = lease.lost().await;
+        let (Some(lease), Some(server)) = (lease.get(), order.server()) else {
+            return std::future::pending().await;
+        };
+        let loss = lease.lost().await;
         time::sleep(LAST_WORDS).await;
-        lost(&why)
+        loss.interrupts(&server.node)
     }
 
     /// How a command ended by itself: of a client whose server is lost, that is why it ended badly.
-    pub(super) fn explain(&self, ended: Observation) -> Observation {
+    pub(super) fn explain(&self, order: &Order, ended: Observation) -> Observation {
         let loss = match self {
             Self::Client(lease, _) => lease.get().and_then(Lease::loss),
             Self::Alone | Self::Server(_) => None,
         };
-        match (ended, loss) {
-            (Observation::Exited(exit), Some(why)) if exit.code != Some(0) => {
-                Observation::Bereft { exit, why: lost(&why) }
+        match (ended, loss, order.server()) {
+            (Observation::Exited(exit), Some(loss), Some(server)) if exit.code != Some(0) => {
+                Observation::Bereft { exit, loss: loss.interrupts(&server.node) }
             }
-            (ended, _) => ended,
+            (ended, ..) => ended,
         }
     }
 
@@ -120,6 +122,15 @@ impl Paired {
         }
     }
 
+    /// The command is told to stop. Its client need not wait until it has ended to know why it is not served any more.
+    pub(super) fn stops(&self, interruption: Option<&Interruption>) {
+        if let (Self::Server(answer), Some(Interruption { reason, message })) = (self, interruption)
+            && *reason != Reason::LengthReached
+        {
+            answer.say(News::Failed(Loss::of(*reason, message)));
+        }
+    }
+
     /// The command has ended.
     pub(super) fn ended(&self, order: &Order, outcome: &Outcome) {
         match self {
@@ -127,7 +138,7 @@ impl Paired {
                 (Phase::Completed, Reason::ExitCode) => answer.say(News::Served),
                 // Its time is over, or its client has ended.
                 (Phase::Completed, _) => {}
-                _ => answer.say(News::Failed(said(&outcome.message, outcome.reason))),
+                _ => answer.say(News::Failed(Loss::of(outcome.reason, &outcome.message))),
             },
             Self::Client(_, servers) => servers.release(order),
             Self::Alone => {}
@@ -135,21 +146,14 @@ impl Paired {
     }
 
     /// The command never began.
-    pub(super) fn did_not_start(&self, order: &Order, message: &str) {
+    pub(super) fn did_not_start(&self, order: &Order, end: &Step) {
+        let loss = || Loss::of(end.reason.unwrap_or(Reason::ServerUnavailable), &end.message);
         match self {
-            Self::Server(answer) => answer.say(News::Failed(said(message, Reason::ServerUnavailable))),
+            Self::Server(answer) => answer.say(News::Failed(loss())),
             Self::Client(lease, servers) if lease.get().is_some() => servers.release(order),
             Self::Client(..) | Self::Alone => {}
         }
     }
-}
-
-fn lost(why: &str) -> String {
-    format!("its server was lost: {why}")
-}
-
-fn said(message: &str, reason: Reason) -> String {
-    if message.is_empty() { reason.to_string() } else { message.to_owned() }
 }
 
 /// Until when a client waits for its server, from now on at the latest.

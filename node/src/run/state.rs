@@ -158,8 +158,8 @@ pub enum Observation {
     Bereft {
         /// How it ended.
         exit: Exit,
-        /// Why there was no server any more.
-        why: String,
+        /// Why there was no server any more, as it would have ended the run.
+        loss: Interruption,
     },
     /// The engine knows nothing of the container any more.
     Lost,
@@ -254,9 +254,9 @@ impl State {
             (Self::Running { started_at }, Observation::Exited(exit)) => {
                 collecting(started_at, exit.at, ended(&exit))
             }
-            (Self::Running { started_at }, Observation::Bereft { exit, why }) => {
+            (Self::Running { started_at }, Observation::Bereft { exit, loss }) => {
                 let own = ended(&exit);
-                let lost = Outcome { reason: Reason::ServerUnavailable, message: why, ..own.clone() };
+                let lost = Outcome { exit_code: own.exit_code, ..loss.into() };
                 collecting(started_at, exit.at, lost.adding(&own.message))
             }
             (Self::Stopping { started_at, interruption }, Observation::Exited(exit)) => {

@@ -5,8 +5,6 @@ use std::pin::pin;
 use tokio::time;
 use tracing::warn;
 
-use almanac_schemas::Reason;
-
 use crate::{
     backoff::Backoff,
     clock,
@@ -14,7 +12,7 @@ use crate::{
     runtime::{Condition, RuntimeError, chain},
 };
 
-use super::{Interruption, Observation, worker::Worker};
+use super::{Observation, worker::Worker};
 
 impl Worker {
     /// Follows the container until it ends, its length is reached or it is to end, whatever the engine does meanwhile.
@@ -28,7 +26,7 @@ impl Worker {
             if left.is_zero() {
                 // It may have ended by itself while nobody looked, and that counts.
                 match self.end().await {
-                    Ok(Some(ended)) => return self.paired.explain(ended),
+                    Ok(Some(ended)) => return self.paired.explain(&self.order, ended),
                     Ok(None) => return Observation::LengthReached,
                     Err(error) => self.engine_failed(&error, &mut backoff).await,
                 }
@@ -42,14 +40,11 @@ impl Worker {
                     return Observation::Interrupted(self.paired.judge(interruption));
                 }
                 never = &mut serving => match never {},
-                why = self.paired.lost() => {
-                    let interruption = Interruption { reason: Reason::ServerUnavailable, message: why };
-                    return Observation::Interrupted(interruption);
-                }
+                loss = self.paired.lost(&self.order) => return Observation::Interrupted(loss),
             };
             match followed {
                 Ok(()) => match self.end().await {
-                    Ok(Some(ended)) => return self.paired.explain(ended),
+                    Ok(Some(ended)) => return self.paired.explain(&self.order, ended),
                     Ok(None) => time::sleep(backoff.next_wait()).await,
                     Err(error) => self.engine_failed(&error, &mut backoff).await,
                 },

@@ -180,7 +180,8 @@ impl Worker {
                     recording = recording.or_else(|| self.record());
                     self.watch().await
                 }
-                State::Stopping { .. } => {
+                State::Stopping { interruption, .. } => {
+                    self.paired.stops(interruption.as_ref());
                     self.measurement.begin();
                     recording = recording.or_else(|| self.record());
                     self.stop().await
@@ -229,7 +230,7 @@ impl Worker {
                 info!(run = %self.order.key(), job = %self.order.job, phase = %step.phase, message = step.message, "run");
                 self.tools.report.notify_one();
                 if transition.state.is_finished() {
-                    self.paired.did_not_start(&self.order, &step.message);
+                    self.paired.did_not_start(&self.order, step);
                 }
             }
             state = transition.state;

@@ -9,7 +9,7 @@ use almanac_schemas::RunId;
 
 use crate::{clock, link::Link};
 
-use super::{is_final, soon, update};
+use super::{Loss, is_final, soon, update};
 
 /// How the server of a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub enum News {
     Ready,
     /// It has ended by itself, and well.
     Served,
-    /// There is none, or none any more; why.
-    Failed(String),
+    /// There is none, or none any more.
+    Failed(Loss),
 }
 
 /// Tells what is said last. What was said last before this is dropped is still told.
@@ -56,12 +56,12 @@ async fn tell(link: Link, run: RunId, until: DateTime<Utc>, mut news: watch::Rec
         let wait = match said.clone() {
             None => None,
             Some(news) => {
-                let (news, message) = match news {
-                    News::Ready => (v1::TaskNews::Ready, String::new()),
-                    News::Served => (v1::TaskNews::Served, String::new()),
-                    News::Failed(why) => (v1::TaskNews::Failed, why),
+                let (news, loss) = match news {
+                    News::Ready => (v1::TaskNews::Ready, Loss::default()),
+                    News::Served => (v1::TaskNews::Served, Loss::default()),
+                    News::Failed(loss) => (v1::TaskNews::Failed, loss),
                 };
-                match update(&link, run, news, message).await {
+                match update(&link, run, news, loss).await {
                     Ok((_, true)) => return,
                     Ok(_) if is_end => return,
                     Ok((ttl, false)) => {

@@ -13,7 +13,7 @@ use crate::{
     run::Order,
 };
 
-use super::{is_final, soon};
+use super::{Loss, is_final, soon};
 
 /// How the server of a client stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub enum Standing {
     Ready(String),
     /// It has ended by itself, and well.
     Served,
-    /// There is none, or none any more; why.
-    Lost(String),
+    /// There is none, or none any more.
+    Lost(Loss),
 }
 
 /// The lease of a server, which is over when this is dropped and some time has passed.
@@ -48,7 +48,7 @@ impl Lease {
     /// # Errors
     ///
     /// When there is none.
-    pub async fn ready(&self, by: DateTime<Utc>) -> Result<String, String> {
+    pub async fn ready(&self, by: DateTime<Utc>) -> Result<String, Loss> {
         let mut standing = self.standing.clone();
         let decided = async {
             let decided = standing.wait_for(|standing| !matches!(standing, Standing::Wanted(_))).await;
@@ -62,27 +62,27 @@ impl Lease {
         };
         match standing {
             Standing::Ready(address) => Ok(address),
-            Standing::Served => Err("it ended before its client could start".to_owned()),
-            Standing::Lost(why) => Err(why),
-            Standing::Wanted(None) => Err("it was not ready in time".to_owned()),
-            Standing::Wanted(Some(problem)) => Err(format!("it was not ready in time: {problem}")),
+            Standing::Served => Err("it ended before its client could start".into()),
+            Standing::Lost(loss) => Err(loss),
+            Standing::Wanted(None) => Err("it was not ready in time".into()),
+            Standing::Wanted(Some(problem)) => Err(format!("it was not ready in time: {problem}").into()),
         }
     }
 
     /// Waits until the server is lost, and says why; for ever where it is not.
-    pub async fn lost(&self) -> String {
+    pub async fn lost(&self) -> Loss {
         let mut standing = self.standing.clone();
         let lost = standing.wait_for(|standing| matches!(standing, Standing::Lost(_))).await;
         match lost.map(|standing| standing.clone()) {
-            Ok(Standing::Lost(why)) => why,
+            Ok(Standing::Lost(loss)) => loss,
             _ => std::future::pending().await,
         }
     }
 
     /// Why the server is lost, if it is.
-    pub fn loss(&self) -> Option<String> {
+    pub fn loss(&self) -> Option<Loss> {
         match &*self.standing.borrow() {
-            Standing::Lost(why) => Some(why.clone()),
+            Standing::Lost(loss) => Some(loss.clone()),
             _ => None,
         }
     }
@@ -103,7 +103,7 @@ async fn hold(link: Link, job: JobName, scheduled_at: DateTime<Utc>, standing: w
             Err(status) => settled(status),
         };
         if is_final(status.code()) {
-            standing.send_replace(Standing::Lost(problem(&status)));
+            standing.send_replace(Standing::Lost(problem(&status).into()));
             return;
         }
         if status.code() != Code::Aborted {
@@ -153,7 +153,10 @@ fn read(task: v1::Task) -> Standing {
         v1::TaskState::Unspecified | v1::TaskState::Requested => Standing::Wanted(None),
         v1::TaskState::Ready => Standing::Ready(task.address),
         v1::TaskState::Served => Standing::Served,
-        v1::TaskState::Released => Standing::Lost("it was released".to_owned()),
-        v1::TaskState::Failed | v1::TaskState::Abandoned => Standing::Lost(task.message),
+        v1::TaskState::Released => Standing::Lost("it was released".into()),
+        v1::TaskState::Failed | v1::TaskState::Abandoned => {
+            let made_room = task.reason() == v1::Reason::Scavenger;
+            Standing::Lost(Loss { why: task.message, made_room })
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod lease;
+pub mod loss;
 pub mod pairs;
 pub mod plan;
 pub mod ready;
@@ -22,6 +23,7 @@ use crate::{backoff::Backoff, clock, link::Link, run::Order};
 
 pub use answer::{Answer, News};
 pub use lease::{Lease, Standing};
+pub use loss::Loss;
 pub use pairs::Pairs;
 
 /// Speaks for both sides of pairs to the reconciler. Clones share its link.
@@ -45,8 +47,8 @@ impl Servers {
     }
 
     /// Says that there is no server for a run.
-    pub fn refuse(&self, run: RunId, until: chrono::DateTime<chrono::Utc>, message: String) {
-        Answer::begin(self.0.clone(), run, until).say(News::Failed(message));
+    pub fn refuse(&self, run: RunId, until: chrono::DateTime<chrono::Utc>, loss: Loss) {
+        Answer::begin(self.0.clone(), run, until).say(News::Failed(loss));
     }
 
     /// Says that a client needs its server no more. Who cannot be told finds that the lease is over.
@@ -54,7 +56,7 @@ impl Servers {
         let (link, run, until) = (self.0.clone(), order.key().id, order.end());
         tokio::spawn(async move {
             let mut backoff = soon();
-            while let Err(code) = update(&link, run, v1::TaskNews::Released, String::new()).await {
+            while let Err(code) = update(&link, run, v1::TaskNews::Released, Loss::default()).await {
                 if is_final(code) || clock::now() > until {
                     return;
                 }
@@ -86,13 +88,14 @@ async fn update(
     link: &Link,
     run: RunId,
     news: v1::TaskNews,
-    message: String,
+    Loss { why, made_room }: Loss,
 ) -> Result<(Duration, bool), Code> {
     let request = v1::UpdateTaskRequest {
         node: link.node.to_string(),
         run_id: run.to_string(),
         news: news.into(),
-        message,
+        message: why,
+        reason: if made_room { v1::Reason::Scavenger } else { v1::Reason::Unspecified }.into(),
     };
     let answer = link.client().update_task(Link::request(request)).await.map_err(|status| {
         link.complain("news of a server", &status);

@@ -13,7 +13,7 @@ use almanac_node::point::Point;
 
 use crate::harness::{Job, World};
 
-fn wanted() -> Instructions {
+pub(crate) fn wanted() -> Instructions {
     let scavenging = Scavenging {
         actor: "alice".to_owned(),
         reason: "a call".to_owned(),

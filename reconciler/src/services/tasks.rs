@@ -130,13 +130,13 @@ pub(super) async fn update(
 ) -> Result<v1::UpdateTaskResponse, Status> {
     let run: RunId = parse("run_id", &request.run_id).map_err(refuse::field)?;
     let unknown = || refuse::field(FieldError::invalid("news", "it is not known here"));
-    let news = News::read(request.news()).ok_or_else(unknown)?;
+    let news = News::read(&request).ok_or_else(unknown)?;
     let Some(task) = find(context, run).await? else {
         return Err(Status::not_found(format!("nobody asked for a server of run {run}")));
     };
     let action = match news {
         News::Released => Action::ReleaseServer { client: &task.client },
-        News::Ready | News::Served | News::Failed => Action::AnswerTask { server: &task.server },
+        News::Ready | News::Served | News::Failed { .. } => Action::AnswerTask { server: &task.server },
     };
     caller.may(action).map_err(|error| refuse::forbidden(&error))?;
     let message = shortened(request.message);

@@ -1,6 +1,6 @@
 //! Servers that clients want.
 
-use almanac_schemas::RunId;
+use almanac_schemas::{Reason, RunId};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::FromRow;
 
@@ -13,6 +13,9 @@ use crate::{
 /// How long a task is kept after its time.
 const KEPT: TimeDelta = TimeDelta::days(1);
 
+/// The one reason of a server's end that its client's end has as well.
+const MADE_ROOM: &str = Reason::Scavenger.as_str();
+
 #[derive(FromRow)]
 struct Columns {
     run_id: String,
@@ -24,6 +27,7 @@ struct Columns {
     ttl: i64,
     state: String,
     message: String,
+    reason: String,
     client_seen: i64,
     server_seen: i64,
     version: i64,
@@ -43,6 +47,7 @@ impl TryFrom<Columns> for Task {
             ttl: TimeDelta::microseconds(row.ttl),
             state: word("state of a task", &row.state)?,
             message: row.message,
+            made_room: row.reason == MADE_ROOM,
             version: row.version,
         })
     }
@@ -151,6 +156,7 @@ impl Store {
         let mut task = Task::try_from(row)?;
         if let Some((state, message)) = task.after(news, message) {
             (task.state, task.message, task.version) = (state, text(&message), task.version + 1);
+            task.made_room = matches!(news, News::Failed { made_room: true });
             put_state(&mut change, &task).await?;
             self.engine.say(&mut change, Heard::Tasked).await?;
         }
@@ -227,11 +233,12 @@ impl Store {
 }
 
 async fn put_state(change: &mut Change, task: &Task) -> Result<(), StoreError> {
-    sqlx::query("UPDATE tasks SET state = $2, message = $3, version = $4 WHERE run_id = $1")
+    sqlx::query("UPDATE tasks SET state = $2, message = $3, version = $4, reason = $5 WHERE run_id = $1")
         .bind(task.run.to_string())
         .bind(task.state.as_str())
         .bind(&task.message)
         .bind(task.version)
+        .bind(if task.made_room { MADE_ROOM } else { "" })
         .execute(&mut **change)
         .await?;
     Ok(())

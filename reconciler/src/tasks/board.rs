@@ -233,6 +233,7 @@ mod tests {
             ttl: TimeDelta::seconds(10),
             state,
             message: String::new(),
+            made_room: false,
             version,
         }
     }

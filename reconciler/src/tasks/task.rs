@@ -27,6 +27,8 @@ pub struct Task {
     pub state: TaskState,
     /// Why it is over, for people.
     pub message: String,
+    /// Whether there is no server since its node makes room for its owner, as the whole run does then.
+    pub made_room: bool,
     /// Grows with each change of the state.
     pub version: i64,
 }
@@ -55,8 +57,11 @@ pub enum News {
     Ready,
     /// The server has ended by itself, with exit code 0.
     Served,
-    /// There is no server, or none any more.
-    Failed,
+    /// There is no server, or none any more; whether since its node makes room for its owner.
+    Failed {
+        /// Whether that is why.
+        made_room: bool,
+    },
     /// The client needs no server any more.
     Released,
 }
@@ -126,6 +131,7 @@ impl Task {
             ttl: server.ready.timeout.to_delta().clamp(LEAST_TTL, MOST_TTL),
             state: TaskState::Requested,
             message: String::new(),
+            made_room: false,
             version: 1,
         })
     }
@@ -138,7 +144,7 @@ impl Task {
             (Requested, News::Ready) => Some((Ready, String::new())),
             (Requested, News::Served) => Some((Failed, "it ended before it was ready".to_owned())),
             (Ready, News::Served) => Some((Served, said())),
-            (Requested | Ready, News::Failed) => Some((Failed, said())),
+            (Requested | Ready, News::Failed { .. }) => Some((Failed, said())),
             (Requested | Ready | Served, News::Released) => Some((Released, said())),
             _ => None,
         }
@@ -155,6 +161,7 @@ impl Task {
             state: v1::TaskState::from(self.state).into(),
             message: self.message.clone(),
             address,
+            reason: if self.made_room { v1::Reason::Scavenger } else { v1::Reason::Unspecified }.into(),
         }
     }
 }
@@ -210,12 +217,12 @@ impl From<TaskState> for v1::TaskState {
 
 impl News {
     /// What a message says; nothing where this reconciler does not know the word.
-    pub fn read(news: v1::TaskNews) -> Option<Self> {
-        Some(match news {
+    pub fn read(request: &v1::UpdateTaskRequest) -> Option<Self> {
+        Some(match request.news() {
             v1::TaskNews::Unspecified => return None,
             v1::TaskNews::Ready => Self::Ready,
             v1::TaskNews::Served => Self::Served,
-            v1::TaskNews::Failed => Self::Failed,
+            v1::TaskNews::Failed => Self::Failed { made_room: request.reason() == v1::Reason::Scavenger },
             v1::TaskNews::Released => Self::Released,
         })
     }
@@ -277,7 +284,7 @@ mod tests {
     #[test]
     fn what_news_make_of_a_task() {
         use News::{Failed, Ready, Released, Served};
-        let news = [Ready, Served, Failed, Released];
+        let news = [Ready, Served, Failed { made_room: false }, Released];
         #[rustfmt::skip]
         let table: [(TaskState, [&str; 4]); 6] = [
             //                      ready    served    failed    released

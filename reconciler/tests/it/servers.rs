@@ -68,6 +68,7 @@ impl Pair {
             run_id: self.run(),
             news: news.into(),
             message: message.to_owned(),
+            ..Default::default()
         };
         Ok(agent.update_task(request).await?.into_inner().task.unwrap().state())
     }

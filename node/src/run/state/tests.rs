@@ -214,10 +214,16 @@ fn a_client_whose_server_is_lost_fails_and_one_that_never_had_it_is_skipped() {
         ["DEPLOYING", "RUNNING", "UPLOADING", "FAILED/server_unavailable (its server was lost)"]
     );
     let exit = Exit { at: at(9), code: Some(1), out_of_memory: false };
-    let bereft = Observation::Bereft { exit, why: "its server was lost".to_owned() };
+    let bereft = Observation::Bereft { exit: exit.clone(), loss: lost() };
     assert_eq!(
         reported([started(), bereft, WHOLE, Observation::Delivered])[3],
         "FAILED/server_unavailable 1 (its server was lost; it ended with exit code 1)"
+    );
+    // It makes room with its server.
+    let loss = Interruption { reason: Reason::Scavenger, message: "`m` makes room".to_owned() };
+    assert_eq!(
+        reported([started(), Observation::Bereft { exit, loss }, WHOLE, Observation::Delivered])[3],
+        "ABORTED/scavenger 1 (`m` makes room; it ended with exit code 1)"
     );
 }
 

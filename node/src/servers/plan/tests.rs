@@ -45,7 +45,7 @@ fn task(job: &str, client: &str, state: v1::TaskState) -> v1::Task {
         scheduled_at: Some(timestamp(at(0))),
         state: state.into(),
         message: "why".to_owned(),
-        address: String::new(),
+        ..v1::Task::default()
     }
 }
 

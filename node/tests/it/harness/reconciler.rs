@@ -17,7 +17,7 @@ use tonic::{
 use almanac_proto::{
     convert,
     v1::{
-        Instructions, LogPiece, LogRequest, LogRequests, Orbits, Snapshot, StreamLogsResponse, Task,
+        Instructions, LogPiece, LogRequest, LogRequests, Orbits, Reason, Snapshot, StreamLogsResponse, Task,
         TaskState, Tasks, WatchDesiredStateResponse, Weather, node_service_server::NodeServiceServer,
     },
 };
@@ -207,6 +207,13 @@ impl Reconciler {
             let tasks = Some(tasks.clone());
             let _ = watcher.try_send(Ok(WatchDesiredStateResponse { tasks, ..Default::default() }));
         }
+    }
+
+    /// The server that the agent wants makes room for the owner of its node.
+    pub(crate) fn make_room(&self, message: &str) {
+        let (state, reason) = (TaskState::Failed.into(), Reason::Scavenger.into());
+        let message = message.to_owned();
+        self.shared.standing.send_replace(Task { state, reason, message, ..Default::default() });
     }
 
     /// How the server stands that the agent wants.

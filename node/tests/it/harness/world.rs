@@ -130,9 +130,24 @@ impl World {
 
     /// Stops the agent with SIGTERM.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_stop();
+        self.wait_stopped()
+    }
+
+    /// Asks the agent to stop, with SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
+        self.agent.as_ref().unwrap().terminate();
+    }
+
+    /// Waits until the agent that was asked to has stopped.
+    pub(crate) fn wait_stopped(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().unwrap();
-        agent.terminate();
         self.wait("the end of the agent", |_| agent.ended())
+    }
+
+    /// What the agent has logged.
+    pub(crate) fn agent_log(&self) -> String {
+        self.agent.as_ref().unwrap().log()
     }
 
     /// Declares jobs, and nothing else.
