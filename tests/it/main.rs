@@ -12,6 +12,7 @@ mod experiments;
 mod host;
 mod isolation;
 mod kernel;
+mod making_room;
 mod scavenger;
 mod schedule;
 mod servers;

@@ -14,18 +14,22 @@ const GOES_ON: &str = "trap 'echo stopped; exit 0' TERM; echo up; while :; do sl
 
 /// A testbed whose one-shot runs move to 10 s later at the earliest.
 fn testbed() -> Testbed {
-    let mut testbed = Testbed::start(Runtime::Process);
+    testbed_of(Runtime::Process)
+}
+
+pub(crate) fn testbed_of(runtime: Runtime) -> Testbed {
+    let mut testbed = Testbed::start(runtime);
     testbed.repository.write("config.yaml", manifest::config() + "  scavenger: { delay: 10s }\n");
     testbed.push("runs are moved to soon");
     testbed
 }
 
-fn write(testbed: &Testbed, name: &str, job: &Job) {
+pub(crate) fn write(testbed: &Testbed, name: &str, job: &Job) {
     let yaml = job.yaml().replace("exclusive: false", "exclusive: true");
     testbed.repository.write(&format!("jobs/{name}.yaml"), yaml);
 }
 
-fn scavenge(testbed: &Testbed, node: &str, how: &[&str]) -> Value {
+pub(crate) fn scavenge(testbed: &Testbed, node: &str, how: &[&str]) -> Value {
     testbed.json("alice", &[&["nodes", "scavenge", node], how].concat())
 }
 
@@ -37,7 +41,7 @@ fn on_host(testbed: &Testbed, node: &str, how: &[&str]) {
     assert!(done.status.success(), "{done:?}");
 }
 
-fn at(value: &Value) -> DateTime<Utc> {
+pub(crate) fn at(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap_or_else(|| panic!("{value} is no instant")).parse().unwrap()
 }
 
@@ -58,7 +62,7 @@ fn log(testbed: &Testbed, run: &Value) -> String {
 }
 
 /// Waits until the command of a run has begun.
-fn wait_up(testbed: &mut Testbed, run: &Value) {
+pub(crate) fn wait_up(testbed: &mut Testbed, run: &Value) {
     testbed.wait_for("its command", |testbed| log(testbed, run).contains("up").then_some(()));
 }
 
@@ -246,10 +250,10 @@ fn nobody_else_takes_a_link() {
 }
 
 /// Says when it was told to stop, in seconds since the host was booted (`proc_uptime(5)`: to a hundredth).
-const SAYS_WHEN: &str =
+pub(crate) const SAYS_WHEN: &str =
     "trap 'read told rest < /proc/uptime; echo $told; exit' TERM; echo up; while :; do sleep 0.02; done";
 
-fn uptime(text: &str) -> f64 {
+pub(crate) fn uptime(text: &str) -> f64 {
     text.split_whitespace().next().unwrap().parse().unwrap()
 }
 

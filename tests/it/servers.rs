@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 /// The host, as containers of the testbed reach it: everything runs on one.
-fn host() -> String {
+pub(crate) fn host() -> String {
     let docker = |args: &[&str]| Command::new("docker").args(args).output().unwrap().stdout;
     // It is there already where an agent has run before.
     docker(&["network", "create", "almanac"]);
@@ -25,18 +25,18 @@ fn port() -> u16 {
 }
 
 /// A pair named `pair`, of a client in London and a server in Paris.
-struct Pair {
-    client: String,
-    server: String,
-    ready: String,
-    length: &'static str,
-    port: u16,
+pub(crate) struct Pair {
+    pub(crate) client: String,
+    pub(crate) server: String,
+    pub(crate) ready: String,
+    pub(crate) length: &'static str,
+    pub(crate) port: u16,
 }
 
 impl Pair {
     /// A web server that says hello, and a client that asks it for something again and again until it is told to stop
     /// asking, for an hour at most.
-    fn of_web() -> Self {
+    pub(crate) fn of_web() -> Self {
         let port = port();
         let server = format!(
             "echo hello from $ALMANAC_NODE to $ALMANAC_CLIENT_NODE > /artifacts/index.html; echo serving; \
@@ -49,13 +49,13 @@ impl Pair {
     }
 
     /// The same, whose client goes on after that.
-    fn that_goes_on() -> Self {
+    pub(crate) fn that_goes_on() -> Self {
         let mut pair = Self::of_web();
         pair.client += " && echo got it && sleep 3600";
         pair
     }
 
-    fn declare(&self, testbed: &mut Testbed, seconds: i64) {
+    pub(crate) fn declare(&self, testbed: &mut Testbed, seconds: i64) {
         let Self { client, server, ready, length, port } = self;
         let job = Job::once("pair", "london-01", soon(seconds), length, client).yaml();
         let job = job.replace("exclusive: false", "exclusive: true");
@@ -77,11 +77,11 @@ fn testbed() -> Testbed {
     testbed
 }
 
-fn start_paris(testbed: &mut Testbed) {
+pub(crate) fn start_paris(testbed: &mut Testbed) {
     testbed.start_agent_with("paris-01", &["--address", &host()]);
 }
 
-fn part(testbed: &Testbed, role: &str) -> Option<Value> {
+pub(crate) fn part(testbed: &Testbed, role: &str) -> Option<Value> {
     testbed.runs("pair").into_iter().find(|run| run["role"] == role)
 }
 
@@ -93,11 +93,11 @@ fn wait(testbed: &mut Testbed, role: &str, phase: &str) -> Value {
 }
 
 /// How a part ended: its phase and its reason.
-fn end(run: &Value) -> (&str, &str) {
+pub(crate) fn end(run: &Value) -> (&str, &str) {
     (run["phase"].as_str().unwrap(), run["reason"].as_str().unwrap())
 }
 
-fn log(testbed: &Testbed, run: &Value, options: &[&str]) -> String {
+pub(crate) fn log(testbed: &Testbed, run: &Value, options: &[&str]) -> String {
     let args = [&["runs", "logs", run["id"].as_str().unwrap()], options].concat();
     String::from_utf8(testbed.almanac("bob", &args).stdout).unwrap()
 }
@@ -118,7 +118,7 @@ fn wait_served(testbed: &mut Testbed) {
 }
 
 /// No container of either side of a run is left.
-fn wait_tidy(testbed: &mut Testbed, run: &Value) {
+pub(crate) fn wait_tidy(testbed: &mut Testbed, run: &Value) {
     let label = format!("almanac.run={}", run["id"].as_str().unwrap());
     testbed.wait_for("the containers to go", |_| {
         almanac_tests::engine::containers(&label).is_empty().then_some(())

@@ -5,30 +5,25 @@ use serde_json::json;
 
 use almanac_proto::{
     convert::timestamp,
-    v1::{self, Cancellation, Instructions, Peer, Task, TaskNews, TaskState, Tasks},
+    v1::{Cancellation, Instructions, Peer, Task, TaskNews, TaskState, Tasks},
 };
 use almanac_schemas::{NodeName, Phase, Reason, RunId};
 
-use almanac_node::point::Point;
+use crate::harness::{Job, Run, World};
 
-use crate::{
-    harness::{Job, Run, World},
-    scavenger::wanted,
-};
+pub(crate) const LONG: &str = "echo up; while :; do sleep 0.05; done";
 
-const LONG: &str = "echo up; while :; do sleep 0.05; done";
-
-fn at() -> DateTime<Utc> {
+pub(crate) fn at() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
 /// A job whose server is on this node and serves a client in London.
-fn serving(at: DateTime<Utc>, script: &str, ready: &serde_json::Value) -> Job {
+pub(crate) fn serving(at: DateTime<Utc>, script: &str, ready: &serde_json::Value) -> Job {
     Job::once("pair", at).length("10m").server(script, ready).serving("london")
 }
 
 /// That its server is wanted, or is not any more.
-fn task(at: DateTime<Utc>, state: TaskState) -> Tasks {
+pub(crate) fn task(at: DateTime<Utc>, state: TaskState) -> Tasks {
     let client: NodeName = "london".parse().unwrap();
     let task = Task {
         run_id: RunId::new(&"pair".parse().unwrap(), &client, at).to_string(),
@@ -44,7 +39,7 @@ fn task(at: DateTime<Utc>, state: TaskState) -> Tasks {
 }
 
 /// A job that runs here and has a server in Paris.
-fn served(script: &str, timeout: &str) -> Job {
+pub(crate) fn served(script: &str, timeout: &str) -> Job {
     Job::soon("pair").length("10m").sh(script).server("true", &json!({ "timeout": timeout }))
 }
 
@@ -53,13 +48,13 @@ fn paris(address: &str) -> Tasks {
 }
 
 /// Waits for news of a server, and returns what they say.
-fn wait_news(world: &mut World, news: TaskNews) -> String {
+pub(crate) fn wait_news(world: &mut World, news: TaskNews) -> String {
     world.wait_told(&format!("news of {news:?}"), |record| {
         record.news.iter().find(|said| said.news() == news).map(|said| said.message.clone())
     })
 }
 
-fn end(run: &Run) -> (Phase, Reason) {
+pub(crate) fn end(run: &Run) -> (Phase, Reason) {
     run.end().unwrap()
 }
 
@@ -302,164 +297,4 @@ fn a_client_that_is_cancelled_while_it_waits_lets_its_server_go() {
     });
     assert_eq!(end(&world.wait_end("pair")), (Phase::Aborted, Reason::Cancelled));
     wait_news(&mut world, TaskNews::Released);
-}
-
-const MAKES_ROOM: &str = "alice wants the node's link: a call";
-const SCAVENGED: (Phase, Reason) = (Phase::Aborted, Reason::Scavenger);
-
-/// Whether it was said that there is no server since its node makes room, and nothing else after that it is ready.
-fn says_that_it_makes_room(record: &crate::harness::Record) -> Option<()> {
-    let said = record.news.iter().find(|said| said.news() == TaskNews::Failed)?;
-    assert_eq!((said.reason(), said.message.as_str()), (v1::Reason::Scavenger, MAKES_ROOM));
-    Some(())
-}
-
-#[test]
-fn a_server_that_makes_room_is_told_within_two_seconds_and_so_is_its_client() {
-    let mut world = World::new();
-    let (at, gate) = (at(), world.path("gate"));
-    // It takes its time to end.
-    let script = format!(
-        "trap 'touch {}; while ! test -e {}; do sleep 0.05; done; exit 0' TERM; {LONG}",
-        world.path("told").display(),
-        gate.display()
-    );
-    world.declare([serving(at, &script, &json!({"log": "^up$"}))]);
-    world.reconciler.pair(&task(at, TaskState::Requested));
-    world.start();
-    wait_news(&mut world, TaskNews::Ready);
-    world.wait_phase("pair", Phase::Running);
-    let told = world.path("told");
-    let asked = std::time::Instant::now();
-    world.reconciler.instruct(&wanted());
-    world.wait_told("its client to be told", says_that_it_makes_room);
-    world.wait("it to be told", |_| told.exists().then_some(()));
-    assert!(asked.elapsed() < std::time::Duration::from_secs(2), "{:?}", asked.elapsed());
-    assert!(!world.processes().is_empty(), "its client need not wait for its end");
-    std::fs::write(gate, "").unwrap();
-    assert_eq!(end(&world.wait_end("pair")), SCAVENGED);
-}
-
-#[test]
-fn a_server_makes_room_once_wherever_the_agent_is_killed_and_its_client_hears_of_it() {
-    for point in [Point::Settled, Point::Ready, Point::Due, Point::Released, Point::Running] {
-        let mut world = World::new();
-        let at = at();
-        world.declare([serving(at, LONG, &json!({"log": "^up$"}))]);
-        world.reconciler.pair(&task(at, TaskState::Requested));
-        world.start_until(point);
-        world.reconciler.instruct(&wanted());
-        world.start();
-        let run = world.wait_end("pair");
-        assert_eq!(end(&run), SCAVENGED, "{point:?}");
-        assert_eq!(run.last().message, MAKES_ROOM);
-        world.wait_told("its client to be told", says_that_it_makes_room);
-        world.wait_tidy();
-    }
-}
-
-#[test]
-fn a_server_is_not_begun_for_a_client_while_its_node_makes_room() {
-    let mut world = World::new();
-    let at = at();
-    world.reconciler.instruct(&wanted());
-    world.declare([serving(at, LONG, &json!({}))]);
-    world.reconciler.pair(&task(at, TaskState::Requested));
-    world.start();
-    world.wait_told("its client to be told", says_that_it_makes_room);
-    assert_eq!(end(&world.wait_end("pair")), (Phase::Skipped, Reason::Scavenger));
-}
-
-const OTHER_MAKES_ROOM: &str =
-    "`paris`, the node of its server, makes room: alice wants the node's link: a call";
-
-#[test]
-fn a_client_whose_server_makes_room_does_so_too_wherever_its_agent_is_killed() {
-    for point in [Point::Settled, Point::Ready, Point::Due, Point::Released, Point::Running] {
-        let mut world = World::new();
-        world.reconciler.serve(TaskState::Ready, "", "203.0.113.7");
-        let job = served(&format!("echo up >> {}; {LONG}", world.path("ran").display()), "60s");
-        world.declare([job.start_deadline("1m")]);
-        world.start_until(point);
-        world.reconciler.make_room(MAKES_ROOM);
-        world.start();
-        let run = world.wait_end("pair");
-        let began = !world.lines("ran").is_empty();
-        let (phase, reason) = end(&run);
-        assert_eq!(reason, Reason::Scavenger, "{point:?}: {run:#?}");
-        assert_eq!(phase, if began { Phase::Aborted } else { Phase::Skipped }, "{point:?}");
-        assert_eq!(run.last().message, OTHER_MAKES_ROOM);
-        world.wait_tidy();
-    }
-}
-
-#[test]
-fn a_client_that_ends_badly_after_its_server_made_room_makes_room_and_one_that_ends_well_is_done() {
-    for (code, expected) in [(3, SCAVENGED), (0, (Phase::Completed, Reason::ExitCode))] {
-        let mut world = World::new();
-        world.reconciler.serve(TaskState::Ready, "", "203.0.113.7");
-        let gate = world.path("gate");
-        // Its last words take half of the time that it has for them, from when its agent hears of that.
-        let script = format!("while ! test -e {}; do sleep 0.02; done; sleep 1; exit {code}", gate.display());
-        world.declare([served(&script, "60s")]);
-        world.start();
-        world.wait_phase("pair", Phase::Running);
-        world.reconciler.make_room(MAKES_ROOM);
-        std::fs::write(&gate, "").unwrap();
-        assert_eq!(end(&world.wait_end("pair")), expected, "{code}");
-    }
-}
-
-#[test]
-fn an_agent_that_drains_still_hears_that_its_server_is_to_end() {
-    for state in [TaskState::Released, TaskState::Abandoned] {
-        let (mut world, at) = draining();
-        world.reconciler.pair(&task(at, state));
-        let asked = std::time::Instant::now();
-        assert!(world.wait_stopped().success());
-        assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{:?}", asked.elapsed());
-        assert!(world.processes().is_empty());
-        world.start();
-        let expected = match state {
-            TaskState::Released => (Phase::Completed, Reason::LengthReached),
-            _ => (Phase::Aborted, Reason::NodeOffline),
-        };
-        assert_eq!(end(&world.wait_end("pair")), expected);
-    }
-}
-
-#[test]
-fn an_agent_that_drains_still_hears_that_a_run_is_cancelled_and_that_its_owner_wants_the_link() {
-    for reason in [Reason::Cancelled, Reason::Scavenger] {
-        let (mut world, _) = draining();
-        let instructions = match reason {
-            Reason::Cancelled => {
-                let run_id = world.wait_phase("pair", Phase::Running).key.0;
-                let (actor, reason) = ("alice".to_owned(), String::new());
-                let cancellations = vec![Cancellation { run_id, actor, reason }];
-                Instructions { cancellations, ..Instructions::default() }
-            }
-            _ => wanted(),
-        };
-        world.reconciler.instruct(&instructions);
-        assert!(world.wait_stopped().success());
-        world.start();
-        assert_eq!(end(&world.wait_end("pair")), (Phase::Aborted, reason));
-    }
-}
-
-/// An agent that was told to stop, and waits for a server that is ready.
-fn draining() -> (World, DateTime<Utc>) {
-    let mut world = World::new().option("--on-stop", "drain").option("--stop-deadline", "10m");
-    let at = at();
-    world.declare([serving(at, LONG, &json!({"log": "^up$"}))]);
-    world.reconciler.pair(&task(at, TaskState::Requested));
-    world.start();
-    wait_news(&mut world, TaskNews::Ready);
-    world.wait_phase("pair", Phase::Running);
-    world.ask_to_stop();
-    world.wait("it to wait for what runs", |world| {
-        world.agent_log().contains("waiting for what runs").then_some(())
-    });
-    (world, at)
 }
