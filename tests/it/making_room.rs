@@ -25,7 +25,7 @@ fn pair() -> Pair {
     let web = Pair::of_web();
     let address = format!("http://$ALMANAC_SERVER_ADDRESS:$ALMANAC_SERVER_PORT_{}/", web.port);
     let client = format!(
-        "{} && echo got it && while wget -q -T 1 -O - {address} > /dev/null; do sleep 0.1; done; echo broke off; exit 9",
+        "trap 'exit 143' TERM; {} && echo got it && while wget -q -O - {address} > /dev/null; do sleep 0.1; done; echo broke off; exit 9",
         web.client
     );
     Pair { client, length: "20s", ..web }

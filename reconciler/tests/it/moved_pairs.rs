@@ -277,3 +277,30 @@ async fn a_moved_client_may_want_its_server_at_its_new_instant() {
     let mut client = want(to).await.unwrap().into_inner();
     assert_eq!(standing(&mut client).await.0, TaskState::Requested);
 }
+
+/// What the version before wrote of a task.
+const TASK: &str =
+    "INSERT INTO tasks (run_id, job, client, server, scheduled_at, ends_at, ttl, state, message,
+                                       client_seen, server_seen, version)
+     VALUES ('65a19cc8-0f61-5813-9960-508a380c25b0', 'pair', 'london-01', 'paris-01', 1, 2000000000000000, 3,
+             'failed', 'it ended with exit code 1', 4, 5, 6)";
+
+/// PostgreSQL has the same column.
+#[tokio::test]
+async fn a_task_of_the_version_before_did_not_make_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let migrations = folder.path().join("migrations");
+    std::fs::create_dir(&migrations).unwrap();
+    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).unwrap();
+    for file in all.map(|entry| entry.unwrap()).filter(|file| *file.file_name() < *"0010") {
+        std::fs::copy(file.path(), migrations.join(file.file_name())).unwrap();
+    }
+    let database = format!("sqlite://{}", folder.path().join("almanac.db").display());
+    let pool = sqlx::SqlitePool::connect(&format!("{database}?mode=rwc")).await.unwrap();
+    sqlx::migrate::Migrator::new(migrations).await.unwrap().run(&pool).await.unwrap();
+    sqlx::query(TASK).execute(&pool).await.unwrap();
+    pool.close().await;
+    let store = almanac_reconciler::store::Store::open(&database).await.unwrap();
+    let tasks = store.tasks(DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!((tasks.len(), tasks[0].made_room, tasks[0].version), (1, false, 6), "{tasks:?}");
+}

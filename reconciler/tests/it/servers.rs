@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use almanac_proto::{
     client::Signed,
     convert::timestamp,
-    v1::{self, TaskNews, TaskState, node_service_client::NodeServiceClient},
+    v1::{self, Reason, TaskNews, TaskState, node_service_client::NodeServiceClient},
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use tonic::{Code, Status, Streaming};
@@ -308,4 +308,44 @@ async fn the_part_of_a_server_is_recorded_under_the_run_of_its_client() {
     testbed.report("paris-01", vec![of_london]).await;
     let both = [("london-01".to_owned(), v1::Role::Client), ("paris-01".to_owned(), v1::Role::Server)];
     assert_eq!(roles().await, both);
+}
+
+#[tokio::test]
+async fn a_client_is_told_that_its_server_makes_room_also_after_a_crash() {
+    let (mut testbed, pair) = testbed("60s").await;
+    let mut client = pair.want(testbed.agent("london-01")).await;
+    assert_eq!(standing(&mut client).await.0, TaskState::Requested);
+    let request = |reason: Reason| v1::UpdateTaskRequest {
+        node: "paris-01".to_owned(),
+        run_id: pair.run(),
+        news: TaskNews::Failed.into(),
+        message: "alice wants the node's link".to_owned(),
+        reason: reason.into(),
+    };
+    testbed.agent("paris-01").update_task(request(Reason::Scavenger)).await.unwrap();
+    let task = next(&mut client).await.task.unwrap();
+    assert_eq!((task.state(), task.reason()), (TaskState::Failed, Reason::Scavenger));
+    // What is over stays so, with its reason.
+    testbed.crash_and_serve().await;
+    testbed.agent("paris-01").update_task(request(Reason::Unspecified)).await.unwrap();
+    let task = next(&mut pair.want(testbed.agent("london-01")).await).await.task.unwrap();
+    assert_eq!((task.state(), task.reason()), (TaskState::Failed, Reason::Scavenger));
+    assert_eq!(task.message, "alice wants the node's link");
+}
+
+#[tokio::test]
+async fn no_other_reason_of_a_server_is_its_clients() {
+    let (testbed, pair) = testbed("60s").await;
+    let mut client = pair.want(testbed.agent("london-01")).await;
+    standing(&mut client).await;
+    let request = v1::UpdateTaskRequest {
+        node: "paris-01".to_owned(),
+        run_id: pair.run(),
+        news: TaskNews::Failed.into(),
+        message: "the node is cordoned".to_owned(),
+        reason: Reason::Cordoned.into(),
+    };
+    testbed.agent("paris-01").update_task(request).await.unwrap();
+    let task = next(&mut client).await.task.unwrap();
+    assert_eq!((task.state(), task.reason()), (TaskState::Failed, Reason::Unspecified));
 }
