@@ -16,6 +16,7 @@ use crate::{
     connection::{self, Held, Listeners},
     contact::Contact,
     container::ContainerName,
+    disk::{self, Disks, Guard, Reserve},
     dispatcher::{self, Dispatcher, OnStop},
     gate::Gates,
     heartbeat::{
@@ -117,6 +118,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         state_dir.clone(),
         boot_id.clone(),
     );
+    let disks = Disks::new(Reserve::new(policy.disk_reserve), state_dir.runs(), runtime.folder());
     let tools = Tools {
         journal: journal.clone(),
         runtime: runtime.clone(),
@@ -131,6 +133,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         telemetry: Telemetry::new(),
         kernel,
         servers: Servers::new(link.clone()),
+        disk: Guard::new(disks.clone()),
     };
     let open = journal.open_runs().await.map_err(in_journal)?;
     journal.forget(clock::now() - MEMORY).await.map_err(in_journal)?;
@@ -198,6 +201,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         clock: clock_offsets,
         spool,
         telemetry: tools.telemetry.clone(),
+        disks,
     };
     tasks.spawn(local::serve(state_dir.socket(), local::Host { watch, words: words.clone() }, stop.clone()));
     let keeper = Housekeeper {
@@ -208,6 +212,7 @@ pub async fn run(settings: Settings, points: Points, stop: CancellationToken) ->
         ready: tools.ready.subscribe(),
     };
     tasks.spawn(housekeeping::tidy(keeper, stop.clone()));
+    tasks.spawn(disk::watch(tools.disk.clone(), runtime.clone(), stop.clone()));
     tasks.spawn(feed::keep(feeds, stop.clone()));
     tasks.spawn(providers::measure(measuring, stop.clone()));
     let (address, host) = (settings.address, Host::new(places));

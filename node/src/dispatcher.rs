@@ -45,6 +45,9 @@ pub enum OnStop {
 /// How often it is looked at what the host says of what is to run, at most: quiet hours begin and end.
 const LOOK_AHEAD: TimeDelta = TimeDelta::minutes(10);
 
+/// How often it is looked whether there is room for new runs again.
+const SHORT_LOOK: TimeDelta = TimeDelta::minutes(1);
+
 /// Takes whether what was said holds now.
 pub type Done = oneshot::Sender<Result<(), JournalError>>;
 
@@ -90,6 +93,8 @@ pub struct Dispatcher {
     held: watch::Sender<Held>,
     /// When it was last looked at what the host says of what is to run.
     looked_ahead: Option<DateTime<Utc>>,
+    /// Whether a disk had too little free for new runs.
+    is_short: bool,
     preparations: Preparations,
     anticipation: Anticipation,
     workers: Workers,
@@ -118,6 +123,7 @@ impl Dispatcher {
             operating_since: clock::now(),
             held,
             looked_ahead: None,
+            is_short: false,
             preparations: Preparations::new(tools.clone()),
             anticipation: Anticipation::new(tools.telemetry.clone()),
             workers: Workers::new(tools.clone()),
@@ -187,6 +193,16 @@ impl Dispatcher {
         self.interrupt(now);
         let changes_at = self.said.changes_at(now);
         let reserved = self.workers.reserved(now);
+        let short = self.tools.disk.shortage();
+        if short.is_some() != self.is_short {
+            self.is_short = short.is_some();
+            self.looked_ahead = None;
+            match &short {
+                Some(short) => warn!(message = %short, "no new run starts"),
+                None => info!("as far as the disks are concerned, new runs start again"),
+            }
+        }
+        let changes_at = changes_at.into_iter().chain(short.map(|_| now + SHORT_LOOK)).min();
         let Some(desired) = &self.desired else { return Ok(changes_at) };
         let anticipated = self.anticipation.follow(desired, now);
         let situation = Situation {
@@ -198,6 +214,7 @@ impl Dispatcher {
             policy: &self.policy,
             said: &self.said,
             operating_since: self.operating_since,
+            short: short.as_ref(),
             now,
         };
         if self.looked_ahead.is_none_or(|at| (now - at).abs() >= LOOK_AHEAD) {

@@ -27,6 +27,7 @@
 //! | keeper of what is passed on ([`telemetry::feed`]) | [`agent`] | the weather and the orbits (watch) | the state folder | on the token |
 //! | recording, one per run that goes on where something is measured ([`telemetry::recording`]) | worker | samples (broadcast) | `telemetry.csv` | when its run has ended; dropped with its worker |
 //! | sender of telemetry ([`telemetry::stream`]) | [`agent`] | whether it is watched (watch), readings (broadcast) | | on the token |
+//! | guard of the disks ([`disk`]) | [`agent`] | the runs that go on | that one has to stop (watch) | on the token |
 //! | housekeeper ([`housekeeping`]) | [`agent`] | | | on the token |
 //! | lease, one per client with a server ([`servers::lease`]) | its worker | how the server stands (stream) | the same (watch) | when the server is lost; dropped with the worker, which then tells that it is released |
 //! | answer, one per server ([`servers::answer`]) | its worker, or the dispatcher for one that it refuses | news of the server (watch) | calls, again and again | when the end of the server is told, or its reservation is over |
@@ -49,6 +50,7 @@ pub mod contact;
 pub mod container;
 pub mod credentials;
 pub mod desired;
+pub mod disk;
 pub mod dispatcher;
 pub mod doctor;
 pub mod forecast;

@@ -15,6 +15,7 @@ use almanac_schemas::{
 
 use crate::{
     desired::{Assignment, Desired},
+    disk::Shortage,
     instructions::Said,
     moves,
     policy::Policy,
@@ -47,6 +48,8 @@ pub struct Situation<'a> {
     pub reserved: &'a [Reservation],
     /// When the journal was lost, if it ever was: of occurrences up to then that are not settled nobody knows what became.
     pub lost_at: Option<DateTime<Utc>>,
+    /// A disk that has too little free for new runs, if there is one.
+    pub short: Option<&'a Shortage>,
     /// The current instant.
     pub now: DateTime<Utc>,
 }
@@ -219,11 +222,14 @@ pub(crate) fn judge(
         (Verdict::Start { .. }, Some(scavenging)) => {
             omit(Phase::Skipped, Reason::Scavenger, scavenging.to_string())
         }
+        (Verdict::Start { .. }, None) if let Some(short) = situation.short => {
+            omit(Phase::Skipped, Reason::ForbiddenByHost, short.to_string())
+        }
         _ => verdict,
     }
 }
 
-/// The same, where the node's owner does not want its link.
+/// The same, where the node's owner does not want its link, and its disks have room.
 fn unless_scavenged(
     situation: &Situation<'_>,
     assignment: &Assignment,
@@ -291,7 +297,12 @@ pub(crate) fn allowed(
         return skipped(Reason::Scavenger, scavenging.to_string());
     }
     let judged = situation.policy.judge(&situation.desired.node, &assignment.spec, assignment.role, run);
-    judged.or_else(|forbidden| skipped(Reason::ForbiddenByHost, forbidden.to_string()))
+    let limits = judged.or_else(|forbidden| skipped(Reason::ForbiddenByHost, forbidden.to_string()))?;
+    // Of what has an instant it is asked only when it would start.
+    match situation.short.filter(|_| assignment.role == RunRole::Server) {
+        Some(short) => skipped(Reason::ForbiddenByHost, short.to_string()),
+        None => Ok(limits),
+    }
 }
 
 fn omit(phase: Phase, reason: Reason, message: String) -> Verdict {

@@ -224,6 +224,7 @@ mod tests {
         let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
         let all: ConfigFile = toml::from_str(example).unwrap();
         assert!(all.policy.capabilities.is_some() && all.policy.quiet_hours.len() == 2);
+        assert!(all.policy.disk_reserve.is_some());
         assert_eq!(
             all.housekeeping,
             HousekeepingSettings::default(),

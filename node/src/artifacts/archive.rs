@@ -17,6 +17,8 @@ type Encoder = zstd::Encoder<'static, Hashing<BufWriter<File>>>;
 /// An archive that is being written. Its file is made with its first entry.
 pub(super) struct Archive<'a> {
     path: &'a Path,
+    /// The most bytes that it may have.
+    room: u64,
     tar: Option<tar::Builder<Encoder>>,
 }
 
@@ -30,8 +32,8 @@ pub(super) struct End {
 }
 
 impl<'a> Archive<'a> {
-    pub(super) const fn new(path: &'a Path) -> Self {
-        Self { path, tar: None }
+    pub(super) const fn new(path: &'a Path, room: u64) -> Self {
+        Self { path, room, tar: None }
     }
 
     /// Where it is.
@@ -63,7 +65,7 @@ impl<'a> Archive<'a> {
     /// Completes it, and says how large it is and its SHA-256; `None` when nothing was added.
     pub(super) fn finish(self) -> io::Result<Option<(u64, [u8; 32])>> {
         let Some(tar) = self.tar else { return Ok(None) };
-        let Hashing { inner: mut file, hash, size } = tar.into_inner()?.finish()?;
+        let Hashing { inner: mut file, hash, size, .. } = tar.into_inner()?.finish()?;
         file.flush()?;
         file.get_ref().sync_all()?;
         Ok(Some((size, hash.finalize().into())))
@@ -74,7 +76,7 @@ impl<'a> Archive<'a> {
             Some(tar) => tar,
             None => {
                 let file = BufWriter::new(File::create(self.path)?);
-                let hashing = Hashing { inner: file, hash: Sha256::new(), size: 0 };
+                let hashing = Hashing { inner: file, hash: Sha256::new(), size: 0, room: self.room };
                 tar::Builder::new(zstd::Encoder::new(hashing, LEVEL)?)
             }
         };
@@ -131,10 +133,16 @@ struct Hashing<W> {
     inner: W,
     hash: Sha256,
     size: u64,
+    /// The most that may pass.
+    room: u64,
 }
 
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.room - self.size {
+            let why = "no space left on the disk but what is kept for the host (`disk-reserve`)";
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        }
         let written = self.inner.write(bytes)?;
         self.hash.update(&bytes[..written]);
         self.size += written as u64;
@@ -148,7 +156,7 @@ impl<W: Write> Write for Hashing<W> {
 
 /// The size and the SHA-256 of a file.
 pub(super) fn measure(mut file: File) -> io::Result<(u64, [u8; 32])> {
-    let mut hashing = Hashing { inner: io::sink(), hash: Sha256::new(), size: 0 };
+    let mut hashing = Hashing { inner: io::sink(), hash: Sha256::new(), size: 0, room: u64::MAX };
     io::copy(&mut file, &mut hashing)?;
     Ok((hashing.size, hashing.hash.finalize().into()))
 }
@@ -167,7 +175,7 @@ mod tests {
         let file = File::options().read(true).write(true).open(&path).unwrap();
         let metadata = file.metadata().unwrap();
         let file = change(&file);
-        let mut writer = Archive::new(&archive);
+        let mut writer = Archive::new(&archive, u64::MAX);
         let end = writer.file(Path::new("a"), &metadata, file).unwrap();
         // Whatever came of the first, the second can be read.
         let other = File::open(&path).unwrap();

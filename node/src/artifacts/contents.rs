@@ -195,7 +195,7 @@ mod tests {
         }
         let packed = |most| {
             let mut contents = Contents { most, ..Contents::of(&path, 0) };
-            contents.pack_into(&mut Archive::new(&folder.path().join("archive")))
+            contents.pack_into(&mut Archive::new(&folder.path().join("archive"), u64::MAX))
         };
         packed(5).unwrap();
         assert_eq!(packed(4).unwrap_err().to_string(), "there are more than 4 files and folders");
@@ -206,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("archive");
         let mut contents = Contents::of(folder.path(), 0);
-        contents.pack_entry(Path::new("gone"), &mut Archive::new(&path)).unwrap();
+        contents.pack_entry(Path::new("gone"), &mut Archive::new(&path, u64::MAX)).unwrap();
         assert_eq!(
             contents.left_out.to_string(),
             "`gone` is not in its artifacts: it vanished while it was packed"

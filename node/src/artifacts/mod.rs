@@ -61,10 +61,11 @@ pub(crate) enum PackError {
 /// Fills the outbox folder of an ended run. Done again after it was cut off, it gives the same.
 /// Whatever cannot be packed does not keep the rest from being delivered.
 ///
-/// `limit` is in bytes of content. `facts` makes the text of `run.json` of what became of the rest.
+/// `limit` is in bytes of content, and `room` in bytes of the disk. `facts` makes the text of `run.json` of what became of the rest.
 pub fn collect(
     dir: &RunDir,
     limit: u64,
+    room: u64,
     facts: impl FnOnce(&Collected, &[UploadFile], &LeftOut) -> io::Result<String>,
 ) -> Packed {
     let outbox = dir.outbox();
@@ -75,7 +76,7 @@ pub fn collect(
     let mut files = Vec::new();
     let mut left_out = LeftOut::default();
     let archive = outbox.join(ARCHIVE);
-    match pack(&dir.files().artifacts, &archive, limit) {
+    match pack(&dir.files().artifacts, &archive, limit, room) {
         Ok(packed) => {
             files.extend(packed.file);
             failures.extend(packed.failure);
@@ -123,8 +124,8 @@ struct Done {
 }
 
 /// Packs a folder.
-fn pack(folder: &Path, path: &Path, limit: u64) -> Result<Done, PackError> {
-    let mut archive = Archive::new(path);
+fn pack(folder: &Path, path: &Path, limit: u64, room: u64) -> Result<Done, PackError> {
+    let mut archive = Archive::new(path, room);
     let mut contents = contents::Contents::of(folder, limit);
     contents.pack_into(&mut archive)?;
     let file = archive.finish().map_err(|error| PackError::Write(path.to_owned(), error))?;

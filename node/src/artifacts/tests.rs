@@ -31,7 +31,7 @@ fn dir_below(path: &Path) -> RunDir {
 }
 
 fn packed(dir: &RunDir, limit: u64) -> Packed {
-    collect(dir, limit, |_, _, left_out| Ok(left_out.to_string()))
+    collect(dir, limit, u64::MAX, |_, _, left_out| Ok(left_out.to_string()))
 }
 
 /// What `run.json` was told.

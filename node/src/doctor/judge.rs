@@ -18,26 +18,34 @@ pub(super) struct Space {
     pub free_files: u64,
     /// All files that there can be.
     pub total_files: u64,
+    /// Bytes that are kept for the host.
+    pub reserve: u64,
 }
 
-/// Below this, runs soon fail with their artifacts.
+/// Below this, or twice what is kept for the host, runs soon fail with their artifacts.
 const LITTLE: u64 = 1 << 30;
 /// Below this, the agent cannot keep its records.
 const NOTHING: u64 = 64 << 20;
 const FEW_FILES: u64 = 10_000;
 
-pub(super) fn disk(space: Space) -> Finding {
-    let found = format!("{} of {} are free", bytes(space.free), bytes(space.total));
+/// A disk that runs write to.
+pub(super) fn disk(check: &'static str, space: Space) -> Finding {
+    let kept = bytes(space.reserve);
+    let found =
+        format!("{} of {} are free, and {kept} kept for the host", bytes(space.free), bytes(space.total));
     let remedy = "make room: `docker system df` and `du -xh --max-depth=2 /` show what takes it";
     if space.total_files > 0 && space.free_files < FEW_FILES {
-        let found =
-            format!("only {} more files can be made on the state folder's file system", space.free_files);
-        return Finding::bad("disk", found, "remove files that nobody needs: `df -i` shows where they are");
+        let found = format!("only {} more files can be made on its file system", space.free_files);
+        return Finding::bad(check, found, "remove files that nobody needs: `df -i` shows where they are");
     }
     match space.free {
-        free if free < NOTHING => Finding::bad("disk", found, remedy),
-        free if free < LITTLE => Finding::warning("disk", found, remedy),
-        _ => Finding::good("disk", found),
+        free if free < space.reserve => {
+            let remedy = format!("{remedy}; or keep less, with `disk-reserve` in `[policy]`");
+            Finding::bad(check, format!("no run starts: {found}"), remedy)
+        }
+        free if free < NOTHING => Finding::bad(check, found, remedy),
+        free if free < LITTLE.max(space.reserve.saturating_mul(2)) => Finding::warning(check, found, remedy),
+        _ => Finding::good(check, found),
     }
 }
 
@@ -150,14 +158,18 @@ mod tests {
 
     #[test]
     fn a_disk_needs_room_for_records_and_for_artifacts() {
-        let with =
-            |free| disk(Space { free, total: 100 << 30, free_files: 1 << 20, total_files: 1 << 21 }).health;
-        assert_eq!(with(50 << 30), Health::Good);
-        assert_eq!(with(500 << 20), Health::Warning);
-        assert_eq!(with(5 << 20), Health::Bad);
-        let files = |free_files, total_files| {
-            disk(Space { free: 50 << 30, total: 100 << 30, free_files, total_files }).health
-        };
+        let space =
+            Space { free: 50 << 30, total: 100 << 30, free_files: 1 << 20, total_files: 1 << 21, reserve: 0 };
+        let with = |free, reserve| disk("disk", Space { free, reserve, ..space }).health;
+        assert_eq!(with(50 << 30, 0), Health::Good);
+        assert_eq!(with(500 << 20, 0), Health::Warning);
+        assert_eq!(with(5 << 20, 0), Health::Bad);
+        assert_eq!(with(5 << 30, 2 << 30), Health::Good);
+        assert_eq!(with(3 << 30, 2 << 30), Health::Warning);
+        assert_eq!(with(1 << 30, 2 << 30), Health::Bad);
+        let short = disk("disk", Space { free: 1 << 30, reserve: 2 << 30, ..space });
+        assert!(short.found.starts_with("no run starts: 1.0 GiB of 100.0 GiB are free, and 2.0 GiB kept"));
+        let files = |free_files, total_files| disk("disk", Space { free_files, total_files, ..space }).health;
         assert_eq!(files(10, 1 << 20), Health::Bad);
         assert_eq!(files(0, 0), Health::Good, "btrfs counts none");
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,10 +17,11 @@ use crate::{
     cli::RunArgs,
     clock,
     contact::Contact,
+    disk::Reserve,
     gate::Gates,
     link::{Link, advice, problem},
     local::{self, AskError},
-    runtime::{Docker, RuntimeError, chain},
+    runtime::{Docker, Runtime as _, RuntimeError, chain},
     settings::{RuntimeChoice, Settings, SettingsError},
     state_dir::SOCKET,
     status::Status,
@@ -49,7 +51,7 @@ pub async fn examine(args: RunArgs) -> Vec<Finding> {
     let (engine, reconciler, agent) =
         tokio::join!(engine(&settings), reconciler(&settings), agent(&settings.state_dir));
     findings.push(folder(&settings.state_dir));
-    findings.push(disk(&settings.state_dir));
+    findings.push(disk("disk", &settings.state_dir, reserve(&settings)));
     findings.extend(engine);
     findings.push(kernel());
     findings.extend(reconciler);
@@ -126,20 +128,35 @@ fn existing(path: &Path) -> PathBuf {
     found.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-fn disk(path: &Path) -> Finding {
+fn reserve(settings: &Settings) -> Reserve {
+    Reserve::new(settings.policy.disk_reserve)
+}
+
+fn disk(check: &'static str, path: &Path, reserve: Reserve) -> Finding {
     match rustix::fs::statvfs(existing(path)) {
-        Ok(found) => judge::disk(Space {
-            free: found.f_bavail.saturating_mul(found.f_frsize),
-            total: found.f_blocks.saturating_mul(found.f_frsize),
-            free_files: found.f_favail,
-            total_files: found.f_files,
-        }),
+        Ok(found) => {
+            let total = found.f_blocks.saturating_mul(found.f_frsize);
+            let space = Space {
+                free: found.f_bavail.saturating_mul(found.f_frsize),
+                total,
+                free_files: found.f_favail,
+                total_files: found.f_files,
+                reserve: reserve.of(total),
+            };
+            judge::disk(check, space)
+        }
         Err(error) => Finding::warning(
-            "disk",
+            check,
             format!("nobody knows how much is free: {}", io::Error::from(error)),
             "look with `df`",
         ),
     }
+}
+
+/// Whether an engine's folder is there, and not on the disk of the state folder.
+fn is_elsewhere(folder: &Path, state_dir: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    device(folder).is_some_and(|engine| device(&existing(state_dir)) != Some(engine))
 }
 
 async fn engine(settings: &Settings) -> Vec<Finding> {
@@ -155,7 +172,8 @@ async fn engine(settings: &Settings) -> Vec<Finding> {
         let agent = settings.identity.public_key().fingerprint();
         let gates = Gates::new(settings.state_dir.join("gate"), settings.state_dir.join("runs"));
         let docker = Docker::connect(host.as_deref(), agent, pulls.clone(), None, gates, settings.log_limit);
-        docker.await?.abilities().await
+        let docker = docker.await?;
+        Ok((docker.abilities().await?, docker.folder()))
     };
     let remedy = match host {
         Some(_) => "start it, or correct `docker-host`; its socket has to be open to the agent's user",
@@ -164,9 +182,16 @@ async fn engine(settings: &Settings) -> Vec<Finding> {
         }
     };
     match time::timeout(PATIENCE, asked).await {
-        Ok(Ok(able)) => {
+        Ok(Ok((able, folder))) => {
             let limits = Limits { memory: able.memory, swap: able.swap, cpus: able.cpus, pids: able.pids };
-            vec![Finding::good("engine", able.engine), judge::cgroups(&able.cgroups, limits)]
+            let mut findings =
+                vec![Finding::good("engine", able.engine), judge::cgroups(&able.cgroups, limits)];
+            findings.extend(
+                folder
+                    .filter(|folder| is_elsewhere(folder, &settings.state_dir))
+                    .map(|folder| disk("engine's disk", &folder, reserve(settings))),
+            );
+            findings
         }
         // Its text has a remedy of its own, which is that of an agent.
         Ok(Err(RuntimeError::Unreachable(error))) => {

@@ -50,6 +50,8 @@ pub struct Policy {
     /// The most that files of runs take of the link, per second.
     #[serde(deserialize_with = "upload_rate")]
     pub upload_rate: Option<Size>,
+    /// How much of the disks that runs write to stays free.
+    pub disk_reserve: Option<Size>,
     /// When nothing runs.
     pub quiet_hours: Vec<Quiet>,
 }

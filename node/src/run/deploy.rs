@@ -8,6 +8,8 @@ use thiserror::Error;
 use tokio::time;
 use tracing::warn;
 
+use almanac_schemas::{Phase, Reason};
+
 use crate::{
     backoff::Backoff,
     clock, container,
@@ -15,7 +17,7 @@ use crate::{
     kernel::access::blamed,
     point::Point,
     runtime::{Condition, PrepareError, RuntimeError, chain},
-    scheduler::SETTLED_AHEAD,
+    scheduler::{Omission, SETTLED_AHEAD},
 };
 
 use super::{
@@ -68,6 +70,11 @@ impl Worker {
         }
         if self.is_too_late() {
             return Ok(Observation::TooLate { offline: self.order.start_by.0 < self.tools.since });
+        }
+        // It may have become less since this was settled, or an image that is to be pulled would not fit.
+        if let Some(short) = self.tools.disk.shortage() {
+            let (phase, reason, message) = (Phase::Skipped, Reason::ForbiddenByHost, short.to_string());
+            return Ok(Observation::Omitted(Omission { phase, reason, message }));
         }
         let waiting = match Waiting::of(&self.order, &self.tools.telemetry) {
             Ok(waiting) => waiting,

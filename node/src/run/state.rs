@@ -85,7 +85,7 @@ impl From<Interruption> for Outcome {
         let phase = match reason {
             // A server ends with its client.
             Reason::LengthReached => Phase::Completed,
-            Reason::ServerUnavailable => Phase::Failed,
+            Reason::ServerUnavailable | Reason::Artifacts | Reason::ArtifactsTooLarge => Phase::Failed,
             _ => Phase::Aborted,
         };
         Self { phase, reason, message, exit_code: None }

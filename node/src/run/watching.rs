@@ -5,14 +5,16 @@ use std::pin::pin;
 use tokio::time;
 use tracing::warn;
 
+use almanac_schemas::Reason;
+
 use crate::{
     backoff::Backoff,
     clock,
     logs::{LogFiles, Reading},
-    runtime::{Condition, RuntimeError, chain},
+    runtime::{Condition, RuntimeError, SHORT_GRACE, STOP_GRACE, chain},
 };
 
-use super::{Observation, worker::Worker};
+use super::{Interruption, Observation, worker::Worker};
 
 impl Worker {
     /// Follows the container until it ends, its length is reached or it is to end, whatever the engine does meanwhile.
@@ -20,6 +22,7 @@ impl Worker {
         let mut backoff = Backoff::for_engine();
         self.paired.want(&self.tools.servers, &self.order);
         let log = self.log();
+        let watched = self.watched();
         let mut serving = pin!(self.paired.serve(self.tools.runtime.as_ref(), &self.name, &log, &self.order));
         loop {
             let left = clock::until(self.order.end(), clock::now());
@@ -39,6 +42,7 @@ impl Worker {
                 interruption = self.interruption() => {
                     return Observation::Interrupted(self.paired.judge(interruption));
                 }
+                interruption = watched.over() => return Observation::Interrupted(interruption),
                 never = &mut serving => match never {},
                 loss = self.paired.lost(&self.order) => return Observation::Interrupted(loss),
             };
@@ -107,11 +111,16 @@ impl Worker {
         })
     }
 
-    pub(super) async fn stop(&self) -> Observation {
+    /// Stops the container, for its length or for what interrupted it.
+    pub(super) async fn stop(&self, interruption: Option<&Interruption>) -> Observation {
+        let grace = match interruption.map(|interruption| interruption.reason) {
+            Some(Reason::Artifacts | Reason::ArtifactsTooLarge) => SHORT_GRACE,
+            _ => STOP_GRACE,
+        };
         let mut backoff = Backoff::for_engine();
         loop {
             let stopped = async {
-                self.tools.runtime.stop(&self.name).await?;
+                self.tools.runtime.stop(&self.name, grace).await?;
                 self.end().await
             };
             match stopped.await {

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
@@ -21,6 +21,7 @@ use crate::{
     artifacts::{self, Packed},
     clock,
     container::ContainerName,
+    disk::{Guard, Watched},
     journal::{Journal, JournalError},
     kernel::Kernel,
     point::{Point, Points},
@@ -67,6 +68,8 @@ pub struct Tools {
     pub kernel: Kernel,
     /// Speaks for both sides of pairs.
     pub servers: Servers,
+    /// Watches the disks that runs write to.
+    pub disk: Guard,
 }
 
 /// Says that a run is to end, once it is.
@@ -119,6 +122,8 @@ pub(super) struct Worker {
     api: Mutex<Option<Serving>>,
     /// The other side, of a run that has one.
     pub(super) paired: Paired,
+    /// What it writes is watched from its start until it is packed.
+    watched: OnceLock<Watched>,
 }
 
 impl Worker {
@@ -127,7 +132,17 @@ impl Worker {
         let measurement = tools.traffic.measurement(key, order.spec.exclusive);
         let (name, dir) = (ContainerName::of(&key), tools.state_dir.run(&key));
         let paired = Paired::new(&tools.servers, &order);
-        Self { name, dir, tools, order, interrupted, measurement, api: Mutex::default(), paired }
+        Self {
+            name,
+            dir,
+            tools,
+            order,
+            interrupted,
+            measurement,
+            api: Mutex::default(),
+            paired,
+            watched: OnceLock::new(),
+        }
     }
 
     /// Answers the run on its socket, and lets it have kernel settings. A run goes on without.
@@ -164,6 +179,15 @@ impl Worker {
         }
     }
 
+    /// Has what it writes watched.
+    pub(super) fn watched(&self) -> &Watched {
+        let enter = || {
+            let artifacts = self.dir.files().artifacts;
+            self.tools.disk.enter(self.order.key(), artifacts, self.order.artifacts_limit())
+        };
+        self.watched.get_or_init(enter)
+    }
+
     async fn run(&self, mut state: State) -> Result<(), JournalError> {
         let points = &self.tools.points;
         let mut recording: Option<Recording> = None;
@@ -184,10 +208,12 @@ impl Worker {
                     self.paired.stops(interruption.as_ref());
                     self.measurement.begin();
                     recording = recording.or_else(|| self.record());
-                    self.stop().await
+                    self.watched().ends();
+                    self.stop(interruption.as_ref()).await
                 }
                 State::Collecting { outcome, started_at, ended_at } => {
                     self.measurement.end();
+                    self.watched().ends();
                     if let Some(recording) = recording.take() {
                         recording.finish().await;
                     }
@@ -256,12 +282,13 @@ impl Worker {
     ) -> Result<(Collected, Vec<crate::journal::UploadFile>), JournalError> {
         self.read_rest_of_log().await;
         let (dir, log) = (self.dir.clone(), self.log());
-        let limit = self.order.artifacts_limit();
+        let (limit, disks) = (self.order.artifacts_limit(), self.tools.disk.disks().clone());
         let packed = task::spawn_blocking(move || {
             if let Err(error) = log.seal() {
                 warn!(log = %log.log.display(), %error, "the end of a log cannot be added to it");
             }
-            artifacts::collect(&dir, limit, |collected, files, left_out| {
+            let room = disks.room_to_pack(&dir.outbox().join(artifacts::ARCHIVE));
+            artifacts::collect(&dir, limit, room, |collected, files, left_out| {
                 facts.with(collected, files, left_out).to_json()
             })
         })

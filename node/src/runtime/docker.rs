@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -16,9 +17,9 @@ use bollard::{
     exec::{StartExecOptions, StartExecResults},
     models::{ExecConfig, NetworkCreateRequest},
     query_parameters::{
-        CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-        ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-        StopContainerOptionsBuilder, WaitContainerOptions,
+        CreateContainerOptionsBuilder, InspectContainerOptions, InspectContainerOptionsBuilder,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+        StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
 use chrono::{DateTime, Utc};
@@ -37,7 +38,7 @@ use crate::{
     telemetry::network::Usage,
 };
 
-use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE, host};
+use super::{Condition, PrepareError, Runtime, RuntimeError, host};
 use form::{body, condition};
 
 /// How often a container is started while its network is there twice, and the pause in between:
@@ -78,6 +79,8 @@ pub struct Docker {
     log_limit: Size,
     /// Whether the engine has the driver that keeps every byte of a log.
     has_local_logs: bool,
+    /// Where it has images and containers.
+    folder: Option<PathBuf>,
 }
 
 impl Docker {
@@ -107,8 +110,9 @@ impl Docker {
             .negotiate_version()
             .await
             .map_err(RuntimeError::Unreachable)?;
-        let plugins = client.info().await.map_err(RuntimeError::Unreachable)?.plugins;
-        let has_local_logs = plugins
+        let info = client.info().await.map_err(RuntimeError::Unreachable)?;
+        let has_local_logs = info
+            .plugins
             .and_then(|plugins| plugins.log)
             .is_some_and(|drivers| drivers.iter().any(|name| name == "local"));
         Ok(Self {
@@ -118,6 +122,7 @@ impl Docker {
             agent,
             log_limit,
             has_local_logs,
+            folder: info.docker_root_dir.filter(|folder| !folder.is_empty()).map(PathBuf::from),
         })
     }
 
@@ -402,9 +407,13 @@ impl Runtime for Docker {
         .boxed()
     }
 
-    fn stop<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
+    fn stop<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        grace: Duration,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            let grace = i32::try_from(STOP_GRACE.as_secs()).unwrap_or(i32::MAX);
+            let grace = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
             let options = StopContainerOptionsBuilder::new().signal("SIGTERM").t(grace).build();
             match self.client.stop_container(name.as_str(), Some(options)).await {
                 // 304: it has ended; 404: it is gone.
@@ -445,6 +454,22 @@ impl Runtime for Docker {
             }
         }
         .boxed()
+    }
+
+    fn written<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<u64, RuntimeError>> {
+        async move {
+            let options = InspectContainerOptionsBuilder::new().size(true).build();
+            match self.client.inspect_container(name.as_str(), Some(options)).await {
+                Ok(container) => Ok(container.size_rw.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)),
+                Err(error) if status(&error) == Some(404) => Ok(0),
+                Err(error) => Err(engine("measure the container", error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        self.folder.clone()
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<RunKey>, RuntimeError>> {

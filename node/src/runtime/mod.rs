@@ -7,7 +7,7 @@ mod docker;
 mod process;
 mod remains;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -28,6 +28,9 @@ pub use process::Process;
 
 /// How long a container may take to end after SIGTERM before it gets SIGKILL.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The same of one that fills the disk, and would go on with that meanwhile.
+pub const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 /// An engine that runs containers.
 pub trait Runtime: Send + Sync + 'static {
@@ -78,8 +81,12 @@ pub trait Runtime: Send + Sync + 'static {
         reading: Reading,
     ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Stops a container: SIGTERM, and SIGKILL after [`STOP_GRACE`]. One that has ended is left as it is.
-    fn stop<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
+    /// Stops a container: SIGTERM, and SIGKILL after `grace`. One that has ended is left as it is.
+    fn stop<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        grace: Duration,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
     /// Removes a container. One that does not exist is no error.
     fn remove<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>>;
@@ -87,6 +94,16 @@ pub trait Runtime: Send + Sync + 'static {
     /// The first process of a container that runs; nothing where there is none.
     fn process<'a>(&'a self, _name: &'a ContainerName) -> BoxFuture<'a, Result<Option<i32>, RuntimeError>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// How many bytes a container wrote to its own file system. It may take a while to count them.
+    fn written<'a>(&'a self, _name: &'a ContainerName) -> BoxFuture<'a, Result<u64, RuntimeError>> {
+        Box::pin(async { Ok(0) })
+    }
+
+    /// Where images and the file systems of containers are; nothing where there are none, or it is unknown.
+    fn folder(&self) -> Option<PathBuf> {
+        None
     }
 
     /// The runs of this node that have a container.

@@ -12,6 +12,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -34,7 +35,7 @@ use crate::{
     telemetry::network::Usage,
 };
 
-use super::{Condition, PrepareError, Runtime, RuntimeError, STOP_GRACE, host};
+use super::{Condition, PrepareError, Runtime, RuntimeError, host};
 
 /// Uses nothing but what the shell has built in: a job may set `PATH`. `set -C` makes the first
 /// redirection fail when the file exists. A trapped signal interrupts the command and not the
@@ -232,7 +233,11 @@ impl Runtime for Process {
         .boxed()
     }
 
-    fn stop<'a>(&'a self, name: &'a ContainerName) -> BoxFuture<'a, Result<(), RuntimeError>> {
+    fn stop<'a>(
+        &'a self,
+        name: &'a ContainerName,
+        grace: Duration,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
             let Some(wrapper) = self.notes(name).wrapper().map_err(host("look for the command"))? else {
                 return Ok(());
@@ -240,7 +245,7 @@ impl Runtime for Process {
             if wrapper.is_alive() {
                 wrapper.signal(Signal::TERM);
                 // An elapsed grace is what SIGKILL is for.
-                let _ = time::timeout(STOP_GRACE, wrapper.ended()).await;
+                let _ = time::timeout(grace, wrapper.ended()).await;
                 wrapper.signal(Signal::KILL);
                 wrapper.ended().await.map_err(host("stop the command"))?;
             }
@@ -297,10 +302,10 @@ impl Runtime for Process {
 }
 
 /// How long a shell may take to come up, on the slowest of boards.
-const CLAIM_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+const CLAIM_TIME: Duration = Duration::from_secs(10);
 
 /// How often to look for it.
-const CLAIM_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
+const CLAIM_LOOK: Duration = Duration::from_millis(2);
 
 fn start(notes: &Notes, log: &LogFiles) -> io::Result<()> {
     let plan = notes.plan()?.ok_or(io::ErrorKind::NotFound)?;

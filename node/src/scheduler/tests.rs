@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use almanac_schemas::{JobSpec, Scavenging};
 
-use crate::{desired::Version, instructions::Instructions, moves::Move};
+use crate::{desired::Version, disk::Disk, instructions::Instructions, moves::Move};
 
 use super::*;
 
@@ -64,6 +64,7 @@ fn planned(
         operating_since: at(operating_since),
         reserved: &[],
         lost_at: None,
+        short: None,
         now: at(now),
     };
     said(&plan(&situation))
@@ -103,6 +104,7 @@ fn what_is_due_in_a_moment_is_settled_and_the_next_instant_wakes() {
             operating_since: at(0),
             reserved: &[],
             lost_at: None,
+            short: None,
             node: &node(),
             now,
         };
@@ -132,6 +134,7 @@ fn what_is_due_soon_is_made_ready_and_later_while_an_exclusive_run_goes_on() {
             operating_since: at(0),
             reserved: &[],
             lost_at: None,
+            short: None,
             now: at(now),
         };
         let plan = plan(&situation);
@@ -264,7 +267,7 @@ proptest! {
             furthest = now.max(furthest);
             let operating_since = if index % 3 == 0 { at(now) } else { at(now - pause) };
             let situation =
-                Situation { node: &node, desired: &desired, accounts: &accounts, policy: &policy, said: &Said::default(), operating_since, reserved: &[], lost_at: None, now: at(now) };
+                Situation { node: &node, desired: &desired, accounts: &accounts, policy: &policy, said: &Said::default(), operating_since, reserved: &[], lost_at: None, short: None, now: at(now) };
             let plan = plan(&situation);
             let settled: Vec<_> = plan
                 .decisions
@@ -308,6 +311,7 @@ fn what_the_host_forbids_is_recorded_and_what_it_narrows_starts() {
         operating_since: at(0),
         reserved: &[],
         lost_at: None,
+        short: None,
         now,
     };
     let plan = plan(&situation);
@@ -338,8 +342,19 @@ fn situation<'a>(
         here: None,
         scavenging_here: None,
     };
-    let (said, operating_since, reserved, lost_at) = (NOTHING, at(0), [].as_slice(), None);
-    Situation { node, desired, accounts, policy, said, operating_since, reserved, lost_at, now: at(now) }
+    let (said, operating_since, reserved, lost_at, short) = (NOTHING, at(0), [].as_slice(), None, None);
+    Situation {
+        node,
+        desired,
+        accounts,
+        policy,
+        said,
+        operating_since,
+        reserved,
+        lost_at,
+        short,
+        now: at(now),
+    }
 }
 
 #[test]
@@ -537,4 +552,31 @@ fn a_moved_run_is_no_more_when_its_job_is_another_one() {
         let instants: Vec<i64> = said(&plan(&now)).0.into_iter().map(|(at, _)| at).collect();
         assert_eq!(instants, expected);
     }
+}
+
+#[test]
+fn nothing_starts_while_a_disk_is_short_and_what_was_missed_stays_missed() {
+    let (node, accounts, policy) = (node(), settled(0), Policy::default());
+    let bed = desired(vec![every_ten("")]);
+    let disk =
+        Disk { free: 1 << 20, total: 8 << 30, reserve: 1 << 30, has_runs: true, has_containers: false };
+    let short = disk.shortage().unwrap();
+    let now = Situation { short: Some(&short), ..situation(&node, &bed, &accounts, &policy, 25) };
+    let reasons: Vec<_> = plan(&now)
+        .decisions
+        .iter()
+        .map(|decision| match &decision.verdict {
+            Verdict::Start { .. } => None,
+            Verdict::Omit(omission) => Some((omission.phase, omission.reason)),
+        })
+        .collect();
+    assert_eq!(reasons, [Some((Phase::Missed, Reason::Late)), Some((Phase::Missed, Reason::Late))]);
+    let due = plan(&Situation { now: at(30), ..now });
+    let Verdict::Omit(omission) = &due.decisions.last().unwrap().verdict else { panic!("{due:?}") };
+    assert_eq!((omission.phase, omission.reason), (Phase::Skipped, Reason::ForbiddenByHost));
+    assert_eq!(
+        omission.message,
+        "the host's disk has 1.0 MiB free, and 1.0 GiB are kept for the host (`disk-reserve`)"
+    );
+    assert!(plan(&Situation { now: at(15), ..now }).upcoming.is_empty(), "no image is pulled for it");
 }

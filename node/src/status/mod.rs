@@ -42,6 +42,12 @@ pub struct Status {
     pub rebuilt: Option<Rebuilt>,
     /// What runs, and what is on its way to the reconciler.
     pub runs: Vec<Going>,
+    /// How much of the disk is free that runs write to, and how much of that is kept for the host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk: Option<String>,
+    /// That too little of it is free for new runs, if it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub short: Option<String>,
     /// What keeps new runs from starting now, if anything does.
     #[serde(default)]
     pub cordon: Option<Cordon>,

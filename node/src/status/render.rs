@@ -59,6 +59,12 @@ pub fn human(status: &Status) -> String {
         let (at, why) = (ago(rebuilt.at), &rebuilt.why);
         lines.add("journal", format!("lost and built anew {at} ago: {why}{}", kept.unwrap_or_default()));
     }
+    if let Some(disk) = &status.disk {
+        lines.add("disk", disk);
+    }
+    if let Some(short) = &status.short {
+        lines.add(if status.disk.is_none() { "disk" } else { "" }, format!("no new run starts: {short}"));
+    }
     if let Some(cordon) = &status.cordon {
         lines.add("cordon", format!("no new run starts: {cordon}"));
         if let Some(until) = cordon.until {

@@ -12,6 +12,7 @@ use crate::{
     clock,
     contact::Contact,
     desired::{Desired, SnapshotError},
+    disk::Disks,
     forecast::forecast,
     journal::{Journal, JournalError, OpenRun},
     policy::Policy,
@@ -54,6 +55,8 @@ pub struct Watch {
     pub spool: Spool,
     /// What is measured.
     pub telemetry: Telemetry,
+    /// The disks that runs write to.
+    pub disks: Disks,
 }
 
 /// Why it cannot be found out.
@@ -80,6 +83,8 @@ impl Watch {
         let desired = snapshot.as_ref().map(Desired::read).transpose()?.map(|(desired, _)| desired);
         let accounts = self.journal.accounts().await?;
         let said = self.journal.said().await?;
+        let disks = self.disks.look();
+        let short = disks.iter().find_map(|disk| disk.shortage());
         let next = desired.as_ref().map(|desired| {
             let situation = Situation {
                 node: &self.node,
@@ -90,6 +95,7 @@ impl Watch {
                 operating_since: now,
                 reserved: &[],
                 lost_at: None,
+                short: short.as_ref(),
                 now,
             };
             chosen(&forecast(&situation, NEXT_OF_EACH))
@@ -113,6 +119,8 @@ impl Watch {
                 valid_until: Instant(desired.valid_until),
                 jobs: desired.assignments.len(),
             }),
+            disk: disks.first().map(ToString::to_string),
+            short: short.map(|short| short.to_string()),
             cordon: said.cordoned(now).cloned(),
             scavenging: said.scavenging(now).cloned(),
             rebuilt: self.journal.rebuilt().filter(|rebuilt| now - rebuilt.at < REMEMBERED).map(|rebuilt| {

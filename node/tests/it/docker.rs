@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use almanac_schemas::{Phase, PublicKey, Reason};
 
-use crate::harness::{IMAGE, Job, World, docker, unpack};
+use crate::harness::{Disk, IMAGE, Job, World, docker, unpack};
 
 const DONE: Option<(Phase, Reason)> = Some((Phase::Completed, Reason::ExitCode));
 
@@ -246,26 +246,6 @@ fn a_bridged_container_joins_the_network_of_the_testbed() {
     assert_eq!(driver.trim(), "bridge");
 }
 
-/// A small file system of its own, gone with the value.
-struct Disk(std::path::PathBuf);
-
-impl Disk {
-    fn mount(path: std::path::PathBuf, size: &str) -> Self {
-        fs::create_dir_all(&path).unwrap();
-        let options = format!("size={size},mode=700");
-        let status =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).status().unwrap();
-        assert!(status.success(), "mounting takes root");
-        Self(path)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 #[test]
 #[ignore = "needs docker"]
 fn a_disk_that_is_full_fails_the_run_and_not_the_agent() {
@@ -275,7 +255,7 @@ fn a_disk_that_is_full_fails_the_run_and_not_the_agent() {
     let script = "echo wrote; head -c 5000000 /dev/urandom > data";
     let (run, log) = world.run("large", Job::soon("large").length("1m").sh(script));
     assert_eq!(run.end(), Some((Phase::Failed, Reason::Artifacts)), "{:?}", run.last());
-    assert!(run.last().message.contains("No space left"), "{}", run.last().message);
+    assert!(run.last().message.contains("no space left on the disk but"), "{}", run.last().message);
     assert_eq!(log, "wrote\n");
     world.wait_tidy();
 

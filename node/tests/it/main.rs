@@ -17,6 +17,7 @@ mod confinement;
 mod connection;
 mod crashes;
 mod direct;
+mod disk;
 mod docker;
 mod doctor;
 mod draining;

@@ -100,6 +100,7 @@ fn planned(
         operating_since: at(0),
         reserved: &reserved,
         lost_at: None,
+        short: None,
         now: at(now),
     };
     let plan = plan(&situation, pairs, &Going::of(going.iter()));

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{IMAGE, docker, engine, wait_for};
+use super::{Disk, IMAGE, docker, engine, wait_for};
 
 /// How an engine ends.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +22,22 @@ pub(crate) enum Ending {
 /// A Docker engine with folders, a socket and containers of its own.
 pub(crate) struct EngineProcess {
     engine: Option<Child>,
+    /// Before the folder that it is mounted in.
+    _disk: Option<Disk>,
     folder: TempDir,
 }
 
 impl EngineProcess {
     /// Starts one that has the image of tests.
     pub(crate) fn start() -> Self {
+        Self::start_on(None)
+    }
+
+    /// Starts one that has a disk of a size to itself, such as `100m`.
+    pub(crate) fn start_on(size: Option<&str>) -> Self {
         let folder = tempfile::Builder::new().prefix("almanac-engine-").tempdir().unwrap();
-        let mut engine = Self { engine: None, folder };
+        let disk = size.map(|size| Disk::mount(folder.path().join("data"), size));
+        let mut engine = Self { engine: None, _disk: disk, folder };
         engine.come_back();
         engine::import_to(&engine.host(), IMAGE, 0);
         engine

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod disk;
 mod engine;
 mod engine_process;
 mod http;
@@ -20,6 +21,7 @@ mod world;
 
 pub(crate) use agent::{Agent, command, output};
 pub(crate) use archive::unpack;
+pub(crate) use disk::Disk;
 pub(crate) use engine::{Engine, IMAGE, docker};
 pub(crate) use engine_process::{Ending, EngineProcess};
 pub(crate) use http::{Answer, ask, connect};
