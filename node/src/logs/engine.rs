@@ -1,13 +1,17 @@
 //! Takes a container's log from its engine. The engine keeps a bounded copy of its own, which bridges
 //! the time when no agent reads; here is remembered which of its messages are written.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    io, iter,
+    time::Duration,
+};
 
 use almanac_proto::log::{self, Stream};
 use bollard::{container::LogOutput, models::HostConfigLogConfig, query_parameters::LogsOptionsBuilder};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use thiserror::Error;
 use tokio::{
     task,
@@ -18,6 +22,7 @@ use crate::{clock, container::ContainerName};
 
 use super::{
     Capture, LogFiles, Reading,
+    order::{Found, Identity, Order, Watch, find},
     place::{Place, Search},
 };
 
@@ -30,21 +35,29 @@ const MARK_BYTES: u64 = 4 << 20;
 const MARK_TIME: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether messages are to be believed, at most. That many later, somebody who watches sees them.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How many messages the engine may have after those; it is asked again where there are more. Beyond that, everything is
+/// read anew. A socket holds some ten thousand short ones.
+const BEHIND: [usize; 2] = [1_000, 100_000];
+
 /// What is said in the log where the engine threw something away before it was read.
 const GAP: &str = "the engine kept no more of the log; some of it is missing here";
 
 /// The most that an engine writes to a log in a nanosecond, in bytes. No disk is that fast.
 const BYTES_PER_NANO: u64 = 1;
 
-/// The engine's own copy of the log: two files of this size at most. It bridges the time when no agent
+/// The engine's own copy of the log: three files of this size at most, of which two are whole. It bridges the time when no agent
 /// reads, or when one reads more slowly than a container writes.
 ///
 /// The driver `local` keeps every byte; `json-file`, for engines that do not have it, keeps text.
 pub fn copy(has_local: bool, limit: u64) -> HostConfigLogConfig {
     let mut config = HashMap::from([
         ("max-size".to_owned(), file_size(limit).to_string()),
-        // With the one that is being written, there is always a whole one.
-        ("max-file".to_owned(), "2".to_owned()),
+        // With the one that is being written, there are always two whole ones. Where the engine leaves out one and goes on
+        // with the next, the one before it is still there, so that it is known where to go on.
+        ("max-file".to_owned(), "3".to_owned()),
     ]);
     if has_local {
         // Compressing costs a small machine more than it saves.
@@ -54,7 +67,7 @@ pub fn copy(has_local: bool, limit: u64) -> HostConfigLogConfig {
     HostConfigLogConfig { typ: Some(driver.to_owned()), config: Some(config) }
 }
 
-/// The size of one of the engine's two files.
+/// The size of one of the engine's files.
 const fn file_size(limit: u64) -> u64 {
     if limit < SMALLEST_FILE { SMALLEST_FILE } else { limit }
 }
@@ -73,7 +86,7 @@ pub enum ReadError {
     Disk(#[source] io::Error),
 }
 
-/// Takes what is new of a container's log. It may be dropped at any instant: what it has not marked
+/// Takes what is new of a container's log, of an engine that `skips` files while somebody follows it, or does not. It may be dropped at any instant: what it has not marked
 /// is taken again, to the same place.
 ///
 /// # Errors
@@ -84,12 +97,13 @@ pub async fn read(
     name: &ContainerName,
     files: &LogFiles,
     reading: Reading,
+    skips: bool,
 ) -> Result<(), ReadError> {
     let opened = files.clone();
     let Some(capture) = on_disk(move || opened.open()).await? else { return Ok(()) };
     let shortest_skip = TimeDelta::nanoseconds((file_size(files.limit) / BYTES_PER_NANO).cast_signed());
     let mut reader =
-        Reader { client, name, capture: Some(capture), marked_at: Instant::now(), shortest_skip };
+        Reader { client, name, capture: Some(capture), marked_at: Instant::now(), shortest_skip, skips };
     loop {
         let place = reader.capture()?.place().clone();
         if reading == Reading::Now || !place.is_start() {
@@ -103,6 +117,10 @@ pub async fn read(
         }
         if reading == Reading::Now {
             break;
+        }
+        // An agent that is killed again and again would fall behind what the engine keeps.
+        if reader.capture()?.unmarked() > 0 {
+            reader.write(Capture::mark).await?;
         }
         let place = reader.capture()?.place().clone();
         if reader.pass(reading, Search::new(&place)).await? != Pass::Doubtful {
@@ -120,6 +138,8 @@ struct Reader<'a> {
     marked_at: Instant,
     /// How long a container writes at least to what the engine may skip.
     shortest_skip: TimeDelta,
+    /// Whether it is an engine that may.
+    skips: bool,
 }
 
 /// How reading the engine's copy ended.
@@ -133,6 +153,29 @@ enum Pass {
     Doubtful,
 }
 
+/// Messages that are not believed yet.
+#[derive(Default)]
+struct Unsure {
+    messages: Vec<Message>,
+    bytes: usize,
+    /// Whether it was looked, since reading began, that the engine says what is new.
+    is_settled: bool,
+    /// When it was looked last.
+    looked_at: Option<Instant>,
+}
+
+impl Unsure {
+    /// When it is to be looked: at once, but not again and again.
+    fn due(&self) -> Instant {
+        self.looked_at.map_or_else(Instant::now, |at| at + LOOK)
+    }
+
+    /// Whether it is time.
+    fn is_due(&self) -> bool {
+        !self.messages.is_empty() && (self.bytes >= BATCH || self.due() <= Instant::now())
+    }
+}
+
 impl Reader<'_> {
     /// Reads the engine's copy from its start and takes what is new.
     async fn pass(&mut self, reading: Reading, mut search: Search) -> Result<Pass, ReadError> {
@@ -140,34 +183,52 @@ impl Reader<'_> {
         let options =
             LogsOptionsBuilder::new().follow(follow).stdout(true).stderr(true).timestamps(true).build();
         let mut messages = self.client.logs(self.name.as_str(), Some(options));
-        let mut order = Order { shortest_skip: self.shortest_skip, last: [None; 2], newest: None };
+        let goes_on = !self.capture()?.place().is_start();
+        let mut watch = Watch::new(self.shortest_skip, self.skips, goes_on);
+        let mut unsure = Unsure { is_settled: !follow || !self.skips || !goes_on, ..Unsure::default() };
         let mut doubtful = false;
         while !doubtful {
-            let first = if self.capture()?.unmarked() == 0 {
+            let first = if unsure.messages.is_empty() && unsure.is_settled && self.capture()?.unmarked() == 0
+            {
                 messages.next().await
-            } else if let Ok(first) = time::timeout(QUIET, messages.next()).await {
-                first
             } else {
-                self.write(Capture::mark).await?;
-                continue;
+                let quiet = Instant::now() + QUIET;
+                let until = if unsure.messages.is_empty() { quiet } else { unsure.due() };
+                // Cancel-safe: a message that did not come is still to come.
+                match time::timeout_at(until, messages.next()).await {
+                    Ok(first) => first,
+                    Err(_elapsed) => {
+                        let nothing_came = unsure.messages.is_empty();
+                        if (!nothing_came || !unsure.is_settled)
+                            && !self.believe(&mut unsure, nothing_came).await?
+                        {
+                            doubtful = true;
+                        } else if nothing_came && self.capture()?.unmarked() > 0 {
+                            self.write(Capture::mark).await?;
+                        }
+                        continue;
+                    }
+                }
             };
             let Some(first) = first else { break };
-            let now = clock::now();
             let mut bytes = Vec::new();
             let mut next = Some(first);
             let mut failure = None;
             while let Some(message) = next {
                 match message.and_then(Message::read) {
                     Ok(message) if search.is_new(message.stream, &message.stamp) => {
-                        doubtful = follow && !order.continues(&message, now);
-                        if doubtful {
-                            break;
+                        let order = if follow { watch.judge(&message, clock::now()) } else { Order::Follows };
+                        match order {
+                            Order::Broken => {
+                                doubtful = true;
+                                break;
+                            }
+                            Order::Follows if unsure.messages.is_empty() => self.take(message, &mut bytes)?,
+                            Order::Follows | Order::Unsure => {
+                                unsure.bytes += message.content.len();
+                                unsure.messages.push(message);
+                            }
                         }
-                        let Message { stream, stamp, content } = message;
-                        if let Some(before) = self.capture()?.place().take(stream, &stamp, &content) {
-                            log::encode(&mut bytes, &exact(&before), stream, b"\n");
-                        }
-                        log::encode(&mut bytes, &exact(&stamp), stream, &content);
                     }
                     Ok(_) => {}
                     Err(error) => {
@@ -175,18 +236,72 @@ impl Reader<'_> {
                         break;
                     }
                 }
-                next = if bytes.len() < BATCH { messages.next().now_or_never().flatten() } else { None };
+                let is_full = bytes.len() >= BATCH || unsure.bytes >= BATCH;
+                next = if is_full { None } else { messages.next().now_or_never().flatten() };
             }
             self.add(bytes).await?;
             if let Some(failure) = failure {
                 return Err(failure);
             }
+            if !doubtful && unsure.is_due() {
+                doubtful = !self.believe(&mut unsure, false).await?;
+            }
+        }
+        if !doubtful && !unsure.messages.is_empty() {
+            doubtful = !self.believe(&mut unsure, false).await?;
         }
         Ok(match (doubtful, search.found()) {
             (true, _) => Pass::Doubtful,
             (false, true) => Pass::Taken,
             (false, false) => Pass::NotFound,
         })
+    }
+
+    /// Looks whether messages that came are where the end of the engine's copy has them, and takes them then. Where
+    /// nothing more came for a while, nothing may be behind them that was written before that.
+    async fn believe(&mut self, unsure: &mut Unsure, nothing_came: bool) -> Result<bool, ReadError> {
+        let Some(last) = self.capture()?.place().last() else { return Ok(true) };
+        let came = unsure.messages.iter().map(|message| (message.stream, message.stamp.clone()));
+        let came: VecDeque<Identity> = iter::once(last).chain(came).collect();
+        let quiet_since = clock::now() - TimeDelta::from_std(QUIET).unwrap_or_default();
+        unsure.is_settled |= nothing_came;
+        for most in BEHIND {
+            let end = self.end(came.len() + most).await?;
+            let identities: Vec<Identity> =
+                end.iter().map(|message| (message.stream, message.stamp.clone())).collect();
+            let Found::Together { behind } = find(&came, &identities) else { continue };
+            if nothing_came && end[end.len() - behind..].iter().any(|message| message.at() < quiet_since) {
+                return Ok(false);
+            }
+            unsure.looked_at = Some(Instant::now());
+            unsure.bytes = 0;
+            let mut bytes = Vec::new();
+            for message in std::mem::take(&mut unsure.messages) {
+                self.take(message, &mut bytes)?;
+            }
+            self.add(bytes).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The last messages of the engine's copy.
+    async fn end(&self, count: usize) -> Result<Vec<Message>, ReadError> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true);
+        let options = options.tail(&count.to_string()).build();
+        let messages = self.client.logs(self.name.as_str(), Some(options));
+        let messages = messages.map(|message| message.and_then(Message::read).map_err(ReadError::Engine));
+        messages.try_collect().await
+    }
+
+    /// Takes a message.
+    fn take(&mut self, message: Message, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
+        let Message { stream, stamp, content } = message;
+        if let Some(before) = self.capture()?.place().take(stream, &stamp, &content) {
+            log::encode(bytes, &exact(&before), stream, b"\n");
+        }
+        log::encode(bytes, &exact(&stamp), stream, &content);
+        Ok(())
     }
 
     /// Writes what was taken, and marks it when that is due.
@@ -238,43 +353,11 @@ async fn on_disk<T: Send + 'static>(
     done.map_err(io::Error::other).flatten().map_err(ReadError::Disk)
 }
 
-/// Watches whether messages follow each other. Read to its present end, an engine's copy is in order.
-/// But an older engine (before Docker 23) that somebody follows begins a new file a second time when it
-/// was just begun, and leaves out a whole one when two were begun at once. Whatever looks like this is
-/// not believed, and the copy is read anew.
-struct Order {
-    shortest_skip: TimeDelta,
-    /// The last message of each stream: its stamp, and whether its line goes on.
-    last: [Option<(DateTime<Utc>, bool)>; 2],
-    /// The newest stamp, and when it was received, at the latest.
-    newest: Option<(DateTime<Utc>, DateTime<Utc>)>,
-}
-
-impl Order {
-    /// Whether a message comes after those before it. It is not one that came already when it is
-    /// younger than the one before, or a further piece of the same line. Nothing was left out before it
-    /// when there was no time to write a whole file in between, or when it was not there yet when the
-    /// one before it was received.
-    fn continues(&mut self, message: &Message, now: DateTime<Utc>) -> bool {
-        let at = message.at();
-        let last = &mut self.last[message.stream as usize];
-        if last.is_some_and(|(stamp, goes_on)| at < stamp || at == stamp && !goes_on) {
-            return false;
-        }
-        if self.newest.is_some_and(|(stamp, seen_at)| at <= seen_at && at - stamp >= self.shortest_skip) {
-            return false;
-        }
-        *last = Some((at, !message.content.ends_with(b"\n")));
-        self.newest = Some((self.newest.map_or(at, |(stamp, _)| stamp.max(at)), now));
-        true
-    }
-}
-
 /// A message of the engine.
-struct Message {
-    stream: Stream,
-    stamp: String,
-    content: Bytes,
+pub(super) struct Message {
+    pub(super) stream: Stream,
+    pub(super) stamp: String,
+    pub(super) content: Bytes,
 }
 
 impl Message {
@@ -297,7 +380,7 @@ impl Message {
     }
 
     /// When it was written. One that does not say so is as old as can be.
-    fn at(&self) -> DateTime<Utc> {
+    pub(super) fn at(&self) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(&self.stamp).map_or(DateTime::<Utc>::MIN_UTC, |at| at.to_utc())
     }
 }
@@ -310,26 +393,6 @@ fn exact(stamp: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(stream: Stream, millis: u32, content: &'static str) -> Message {
-        let stamp = format!("2026-12-01T00:00:00.{millis:03}Z");
-        Message { stream, stamp, content: Bytes::from_static(content.as_bytes()) }
-    }
-
-    #[test]
-    fn messages_that_follow_each_other_are_believed() {
-        let now = |millis| message(Stream::Stdout, millis, "").at();
-        let shortest_skip = TimeDelta::milliseconds(5);
-        let mut order = Order { shortest_skip, last: [None; 2], newest: None };
-        assert!(order.continues(&message(Stream::Stdout, 100, "a\n"), now(150)));
-        assert!(!order.continues(&message(Stream::Stdout, 100, "a\n"), now(150)), "it came already");
-        assert!(!order.continues(&message(Stream::Stdout, 99, "a\n"), now(150)), "older than the one before");
-        assert!(order.continues(&message(Stream::Stderr, 99, "b"), now(150)), "the streams have no order");
-        assert!(order.continues(&message(Stream::Stderr, 99, "c\n"), now(150)), "a piece of the same line");
-        assert!(!order.continues(&message(Stream::Stdout, 120, "d\n"), now(150)), "time to write a file");
-        assert!(order.continues(&message(Stream::Stdout, 104, "d\n"), now(150)), "no time to write a file");
-        assert!(order.continues(&message(Stream::Stdout, 151, "e\n"), now(151)), "it was not there before");
-    }
 
     #[test]
     fn a_message_without_header_or_stamp_is_an_error() {

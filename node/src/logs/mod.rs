@@ -3,12 +3,13 @@
 //!
 //! [`capture`] keeps the files of one log, `seal` makes one of them in the end, and [`reader`] reads them while
 //! they are written; `extent` is how far that is. [`place`] says which of an engine's messages are in them
-//! already, [`engine`] takes a container's log from an engine, and [`pump`] a process's from two pipes. [`stream`]
+//! already, `order` whether they follow each other, [`engine`] takes a container's log from an engine, and [`pump`] a process's from two pipes. [`stream`]
 //! sends logs that somebody watches.
 
 pub mod capture;
 pub mod engine;
 mod extent;
+mod order;
 pub mod place;
 pub mod pump;
 pub mod reader;

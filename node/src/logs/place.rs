@@ -33,6 +33,15 @@ impl Place {
         self.last.is_none()
     }
 
+    /// The last message that was taken: its stream and its stamp.
+    pub fn last(&self) -> Option<(Stream, String)> {
+        let stamp = match self.last? {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        };
+        Some((self.last?, stamp.text.clone()))
+    }
+
     /// A message is taken. Answers whether the end of a line is to be put before it, and the stamp of that line: the
     /// driver `local` of some engines forgets the newline after a line that it kept in pieces. The pieces of one
     /// line have one stamp, so that what comes with another begins a line.

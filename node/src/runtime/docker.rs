@@ -143,6 +143,13 @@ impl Docker {
         })
     }
 
+    /// Whether the engine leaves out parts of logs that somebody follows: Docker before 23, which spoke version 1.42 of
+    /// its protocol. Others that speak an older one have no such driver.
+    fn skips_logs(&self) -> bool {
+        let version = self.client.client_version();
+        self.has_local_logs && (version.major_version, version.minor_version) < (1, 42)
+    }
+
     async fn has_image(&self, image: &Image) -> Result<Option<Option<String>>, RuntimeError> {
         match self.client.inspect_image(image.as_str()).await {
             Ok(found) => {
@@ -396,7 +403,7 @@ impl Runtime for Docker {
         reading: Reading,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         async move {
-            match logs::engine::read(&self.client, name, files, reading).await {
+            match logs::engine::read(&self.client, name, files, reading, self.skips_logs()).await {
                 Ok(()) => Ok(()),
                 // With its container the log is gone.
                 Err(ReadError::Engine(error)) if status(&error) == Some(404) => Ok(()),

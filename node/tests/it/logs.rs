@@ -1,11 +1,11 @@
 //! What runs write, within its bound.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt, process::Command};
 
 use almanac_proto::log::{self, Line, Omission, Stream};
 use almanac_schemas::{Phase, Reason};
 
-use crate::harness::{Job, World, docker};
+use crate::harness::{EngineWay, Job, World, docker};
 
 const DONE: Option<(Phase, Reason)> = Some((Phase::Completed, Reason::ExitCode));
 
@@ -274,4 +274,156 @@ fn what_the_engine_threw_away_while_no_agent_ran_is_said() {
     assert!(log.ends_with("1199999\n1200000\nlast\n"), "{}", &log[log.len().saturating_sub(200)..]);
     assert!(log.starts_with("first\n[almanac: the engine kept no more of the log"), "{}", &log[..200]);
     assert!(world.file(&run, "run.log").unwrap().len() < 300 << 10);
+}
+
+/// A container that writes chunks of numbered lines, each on a word.
+struct Chunks {
+    world: World,
+    way: EngineWay,
+    run: String,
+    chunks: usize,
+}
+
+/// The lines of a chunk. In the engine's files they take an eighth of one, or so.
+const CHUNK: usize = 5_000;
+
+/// The bytes of a line in the log.
+const NUMBER: usize = log::HEAD + 8;
+
+impl Chunks {
+    fn start() -> Self {
+        let world = World::with_docker();
+        let (file, way) = (world.path("agent.toml"), EngineWay::open(&world.path("engine.sock")));
+        fs::write(&file, format!("docker-host = \"{}\"\nlog-limit = \"1MiB\"", way.host())).unwrap();
+        let mut world = world.option("--config", file.to_str().unwrap());
+        let script = format!(
+            "a=$ALMANAC_ARTIFACTS; at=1000001; n=0; echo 1000000
+             while [ ! -e $a/end ]; do
+                 if [ -e $a/$n ]; then seq $at $((at + {CHUNK} - 1)); at=$((at + {CHUNK})); n=$((n + 1)); fi
+                 sleep 0.02
+             done"
+        );
+        world.declare([Job::soon("chunks").length("5m").sh(&script)]);
+        world.start();
+        let run = world.wait_phase("chunks", Phase::Running).key.0;
+        let mut chunks = Self { world, way, run, chunks: 0 };
+        chunks.wait_written();
+        chunks
+    }
+
+    fn container(&self) -> String {
+        format!("almanac-{}", self.run)
+    }
+
+    fn word(&self, name: &str) {
+        fs::write(self.world.state_dir().join("runs").join(&self.run).join("artifacts").join(name), "")
+            .unwrap();
+    }
+
+    /// Writes a chunk, and waits until the engine has it.
+    fn write(&mut self) {
+        self.word(&self.chunks.to_string());
+        self.chunks += 1;
+        let (container, last) = (self.container(), format!("{}\n", 1_000_000 + self.chunks * CHUNK));
+        self.world.wait("the lines of a chunk", |_| {
+            (docker(&["logs", "--tail", "1", &container]) == last).then_some(())
+        });
+    }
+
+    /// Writes chunks until the engine has begun a new file so many times.
+    fn write_files(&mut self, files: usize) {
+        let id = docker(&["inspect", "--format", "{{.Id}}", &self.container()]);
+        let root = docker(&["info", "--format", "{{.DockerRootDir}}"]);
+        let file = format!("{}/containers/{}/local-logs/container.log", root.trim(), id.trim());
+        let inode = || fs::metadata(&file).unwrap().ino();
+        for _ in 0..files {
+            let before = inode();
+            while inode() == before {
+                self.write();
+            }
+        }
+    }
+
+    /// Waits until the agent has written all lines that there are so far.
+    fn wait_written(&mut self) {
+        let all = (1 + self.chunks * CHUNK) * NUMBER;
+        let mark = self.world.state_dir().join("runs").join(&self.run).join("log/mark.json");
+        self.world.wait("all lines to be in the log", |_| {
+            let mark: serde_json::Value = serde_json::from_slice(&fs::read(&mark).ok()?).ok()?;
+            (mark["written"].as_u64()? >= all as u64).then_some(())
+        });
+    }
+
+    /// The whole log, and how much of it is left out for its length.
+    fn end(&mut self) -> (Vec<u8>, u64) {
+        self.word("end");
+        let run = self.world.wait_end("chunks");
+        assert_eq!(run.end(), DONE, "{:?}", run.last());
+        let log = self.world.file(&run, "run.log").unwrap();
+        let mut at = 0;
+        let omission = log.split_inclusive(|byte| *byte == b'\n').find_map(|raw| {
+            let omission = Omission::parse(&Line::parse(raw)?, at);
+            at += raw.len() as u64;
+            omission
+        });
+        let omission = omission.expect("a notice");
+        let kept = log.len() - omission.line("2026-11-26T04:00:00.000000000Z").len();
+        self.world.wait_tidy();
+        (log, omission.bytes + kept as u64)
+    }
+}
+
+/// The engine opens its file and watches it only after its reader has taken what is there. When another is begun meanwhile, it
+/// sees nothing of that one, and goes on with the next.
+#[test]
+#[ignore = "needs docker"]
+fn a_file_that_the_engine_leaves_out_since_its_reader_is_slow_is_not_missing() {
+    let mut chunks = Chunks::start();
+    // More than fits into the sockets in between.
+    for _ in 0..5 {
+        chunks.write();
+    }
+    chunks.wait_written();
+    chunks.world.kill();
+    let begun = chunks.way.begun();
+    chunks.way.hold(true);
+    chunks.world.start();
+    let way = &chunks.way;
+    chunks.world.wait("the engine to pass on the log", |_| (way.begun() > begun).then_some(()));
+    chunks.write_files(1);
+    chunks.way.hold(false);
+    // It is noticed without anything more being written, and also where more is.
+    chunks.wait_written();
+    chunks.write_files(2);
+    chunks.wait_written();
+    let lines = 1 + chunks.chunks * CHUNK;
+    let (log, bytes) = chunks.end();
+    assert_eq!(bytes, (lines * NUMBER) as u64, "of {lines} lines");
+    assert!(!log.windows(6).any(|window| window == b"engine"), "no gap");
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn what_a_container_writes_while_its_agent_stands_still_is_not_missing_without_a_notice() {
+    let mut chunks = Chunks::start();
+    let signal = |chunks: &Chunks, name: &str| {
+        let id = chunks.world.agent.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    signal(&chunks, "-STOP");
+    chunks.write_files(4);
+    signal(&chunks, "-CONT");
+    chunks.write();
+    let lines = 1 + chunks.chunks * CHUNK;
+    let (log, bytes) = chunks.end();
+    let text = String::from_utf8(log::plain(&log)).unwrap();
+    assert!(bytes < (lines * NUMBER) as u64, "the engine keeps three files");
+    assert!(text.contains("[almanac: the engine kept no more of the log"), "{bytes} bytes of {lines} lines");
+    let numbers: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    for pair in numbers.windows(2) {
+        if let [Ok(before), Ok(after)] = [pair[0].parse::<usize>(), pair[1].parse::<usize>()] {
+            assert_eq!(after, before + 1, "without a notice");
+        }
+    }
+    assert!(text.ends_with(&format!("{}\n", 1_000_000 + lines - 1)), "its end is there");
 }
