@@ -12,6 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(dish)?;
-    tonic_prost_build::configure().bytes(".almanac.v1").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".almanac.v1")
+        // Theirs are in `src/secret.rs`.
+        .skip_debug([".almanac.v1.SignedRequest"])
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! - [`log`]: the format of what runs write.
 
 mod eddsa;
+mod secret;
 
 pub mod client;
 pub mod convert;
