@@ -17,7 +17,7 @@ use crate::{
     store::ArtifactRow,
 };
 
-use super::{Context, refuse, runs};
+use super::{Context, refuse, runs, stopping::until_stopped};
 
 /// How many files of a call are read at a time. Each is in memory until those before it are sent.
 const READING: usize = 16;
@@ -82,7 +82,7 @@ pub(super) async fn download(
         })
         .buffered(READING);
     let answers = packed(read.map(|(index, content)| answer(index, content)));
-    Ok(Box::pin(answers.take_until(context.stop.clone().cancelled_owned())))
+    Ok(Box::pin(until_stopped(answers, context.stop.clone(), "ask again for the files that have not come")))
 }
 
 fn key(file: v1::FileName) -> Result<Key, FieldError> {

@@ -15,6 +15,7 @@ mod node;
 pub(crate) mod refuse;
 mod runs;
 mod steer;
+mod stopping;
 mod syncs;
 mod tasks;
 mod testbed;

@@ -21,7 +21,7 @@ use crate::{
     store::{ArtifactRow, RunFilter, RunKey, RunRow},
 };
 
-use super::{Context, details, message, refuse};
+use super::{Context, details, message, refuse, stopping::until_stopped};
 
 /// The shortest prefix of a run's id that finds it.
 const MIN_PREFIX: usize = 4;
@@ -166,7 +166,7 @@ pub(super) async fn download(
         Ok(bytes) => stream::iter(chunks(bytes).map(Ok)).left_stream(),
         Err(error) => stream::iter([Err(refuse::object(error))]).right_stream(),
     });
-    Ok(messages.take_until(context.stop.clone().cancelled_owned()))
+    Ok(until_stopped(messages, context.stop.clone(), "go on where the file stopped"))
 }
 
 /// How a file is fetched from its store without the reconciler.

@@ -5,9 +5,10 @@ use std::{fs, path::Path};
 use almanac_proto::{limits, v1};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
-use crate::harness::{Mount, Testbed, event, instant, manifest, run_id, whole_run};
+use crate::harness::{Mount, Testbed, event, instant, manifest, run_id, wait_for, whole_run};
 
 pub(crate) fn at() -> DateTime<Utc> {
     instant("2030-01-02T23:00:00Z")
@@ -68,14 +69,17 @@ impl Upload {
         commit(testbed, &begun.upload_id).await
     }
 
-    async fn fetch(&self, testbed: &Testbed, who: &str, offset: u64) -> Result<Vec<u8>, Status> {
-        let request = v1::DownloadArtifactRequest {
+    fn wanted(&self, offset: u64) -> v1::DownloadArtifactRequest {
+        v1::DownloadArtifactRequest {
             run_id: run_id("ping", "london-01", at()),
             role: v1::Role::Client.into(),
             name: self.name.clone(),
             offset,
-        };
-        let mut stream = testbed.ask(who).download_artifact(request).await?.into_inner();
+        }
+    }
+
+    async fn fetch(&self, testbed: &Testbed, who: &str, offset: u64) -> Result<Vec<u8>, Status> {
+        let mut stream = testbed.ask(who).download_artifact(self.wanted(offset)).await?.into_inner();
         let mut content = vec![];
         while let Some(part) = stream.message().await? {
             content.extend(part.data);
@@ -468,4 +472,28 @@ async fn a_full_store_refuses_and_nothing_is_half_done() {
     assert_eq!(large.fetch(&testbed, "bob", 0).await.unwrap(), large.content);
     testbed.take_daemon().kill();
     drop(mount);
+}
+
+#[tokio::test]
+async fn a_download_that_a_stop_cuts_off_does_not_end_well() {
+    let mut testbed = testbed().await;
+    // So much that most of it waits for its reader.
+    let file = Upload::new("big.bin", 24 << 20);
+    file.whole(&testbed).await.unwrap();
+    let mut stream = testbed.ask("bob").download_artifact(file.wanted(0)).await.unwrap().into_inner();
+    let mut content = stream.message().await.unwrap().unwrap().data.to_vec();
+    let daemon = testbed.take_daemon();
+    daemon.signal("TERM");
+    wait_for("nobody to be let in any more", async || TcpStream::connect(testbed.socket()).await.err()).await;
+    let end = loop {
+        match stream.message().await {
+            Ok(Some(part)) => content.extend(part.data),
+            end => break end,
+        }
+    };
+    let refused = end.expect_err("a file that is cut off");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert_eq!(refused.message(), "the reconciler is stopping; go on where the file stopped");
+    assert!(content.len() < file.content.len() && file.content.starts_with(&content), "{}", content.len());
+    assert!(daemon.terminate().await.success());
 }
