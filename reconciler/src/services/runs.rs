@@ -121,15 +121,18 @@ pub(super) async fn get(context: &Context, caller: &Caller, id: &str) -> Result<
 
 /// A run in its roles, with its steps and its files.
 pub(super) async fn detail(context: &Context, rows: &[RunRow]) -> Result<v1::GetRunResponse, Status> {
-    let row = &rows[0];
-    let steps = context.database("steps", context.store.steps(row.id, row.role)).await?;
-    let parts = details::of(context, rows, true).await?;
+    let mut parts = details::of(context, rows, true).await?;
+    for (row, part) in rows.iter().zip(&mut parts) {
+        let steps = context.database("steps", context.store.steps(row.id, row.role)).await?;
+        part.steps = steps.iter().map(message::step).collect();
+    }
     // A caller that sees the run on one node alone sees its files, too.
-    let mut artifacts = details::files(context, row.id).await?;
+    let mut artifacts = details::files(context, rows[0].id).await?;
     artifacts.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+    let first = parts.first();
     Ok(v1::GetRunResponse {
-        run: parts.first().map(|run| v1::Run { artifacts: Vec::new(), ..run.clone() }),
-        steps: steps.iter().map(message::step).collect(),
+        run: first.map(|run| v1::Run { artifacts: Vec::new(), steps: Vec::new(), ..run.clone() }),
+        steps: first.map(|run| run.steps.clone()).unwrap_or_default(),
         artifacts,
         parts,
     })

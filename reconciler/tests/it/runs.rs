@@ -130,6 +130,38 @@ async fn a_report_of_a_run_that_cannot_be_is_dropped_and_stops_nothing() {
 }
 
 #[tokio::test]
+async fn both_sides_of_a_pair_are_shown_each_with_its_steps() {
+    let testbed = Testbed::with_jobs().await;
+    let job = manifest::served_job("iperf", "bob", "london-01", "paris-01", manifest::DAILY);
+    testbed.repository.write("jobs/iperf.yaml", job);
+    testbed.push("a pair").await;
+    let server = [(1, Phase::Deploying), (2, Phase::Running), (3, Phase::Failed)].map(|(sequence, phase)| {
+        let event = event("iperf", "london-01", noon(), sequence, phase);
+        v1::RunEvent { role: v1::Role::Server.into(), client: "london-01".to_owned(), ..event }
+    });
+    testbed.report("paris-01", server.to_vec()).await;
+    let id = run_id("iperf", "london-01", noon());
+    let told = |run: &v1::Run| (run.node.clone(), run.steps.len());
+    let alone = testbed.run(&id).await;
+    assert_eq!(alone.parts.iter().map(told).collect::<Vec<_>>(), [("paris-01".to_owned(), 3)]);
+    assert_eq!(alone.steps, alone.parts[0].steps);
+
+    testbed.report("london-01", whole_run("iperf", "london-01", noon())).await;
+    let pair = testbed.run(&id).await;
+    let parts: Vec<_> = pair.parts.iter().map(told).collect();
+    assert_eq!(parts, [("london-01".to_owned(), 4), ("paris-01".to_owned(), 3)]);
+    assert_eq!(pair.parts[1].steps, alone.steps);
+    let first = pair.run.unwrap();
+    assert_eq!((first.node.as_str(), first.steps.len(), pair.steps.len()), ("london-01", 0, 4));
+    // Each node sees its own side.
+    for (node, steps) in [("london-01", 4), ("paris-01", 3)] {
+        let request = v1::GetRunRequest { id: id.clone() };
+        let seen = testbed.ask(node).get_run(request).await.unwrap().into_inner();
+        assert_eq!(seen.parts.iter().map(told).collect::<Vec<_>>(), [(node.to_owned(), steps)]);
+    }
+}
+
+#[tokio::test]
 async fn a_run_is_found_by_the_beginning_of_its_id() {
     let testbed = Testbed::with_jobs().await;
     let mut events = vec![];
