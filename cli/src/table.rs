@@ -167,14 +167,8 @@ fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
             row.remove(index);
         }
     }
-    let too_long = line(columns, rows).saturating_sub(width);
-    if too_long > 0
-        && let Some(index) = columns.iter().position(|column| column.fit == Fit::Wrap)
-    {
-        let room = extent(columns, rows, index).saturating_sub(too_long).max(LEAST_WRAPPED);
-        for cell in rows.iter_mut().map(|row| &mut row[index]) {
-            cell.text = wrap(&cell.text, room);
-        }
+    if let Some(room) = wrapped_room(columns, rows, width) {
+        rewrap(columns, rows, |text| wrap(text, room));
     }
     while line(columns, rows) > width {
         let longest = (0..columns.len())
@@ -194,13 +188,32 @@ fn fit(columns: &mut Vec<Column>, rows: &mut [Vec<Cell>], width: usize) {
 /// Breaks words that make lines too long even so. The terminal would break them too, and across the columns
 /// beside them.
 fn break_words(columns: &[Column], rows: &mut [Vec<Cell>], width: usize) {
-    let too_long = line(columns, rows).saturating_sub(width);
-    let Some(index) = columns.iter().position(|column| column.fit == Fit::Wrap) else { return };
-    if too_long > 0 {
-        let room = extent(columns, rows, index).saturating_sub(too_long).max(LEAST_WRAPPED);
-        for cell in rows.iter_mut().map(|row| &mut row[index]) {
-            cell.text = cell.text.split('\n').map(|line| chopped(line, room)).collect::<Vec<_>>().join("\n");
-        }
+    if let Some(room) = wrapped_room(columns, rows, width) {
+        rewrap(columns, rows, |text| {
+            text.split('\n').map(|line| chopped(line, room)).collect::<Vec<_>>().join("\n")
+        });
+    }
+}
+
+/// How wide a column may be whose texts go on below, so that lines take at most `width`; `None` where they do anyhow. Of
+/// several such columns, those that need less keep what they need.
+fn wrapped_room(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Option<usize> {
+    let too_long = line(columns, rows).checked_sub(width).filter(|too_long| *too_long > 0)?;
+    let wrapped = (0..columns.len()).filter(|index| columns[*index].fit == Fit::Wrap);
+    let extents: Vec<usize> = wrapped.map(|index| extent(columns, rows, index)).collect();
+    let available = extents.iter().sum::<usize>().saturating_sub(too_long);
+    let taken = |room: usize| extents.iter().map(|extent| room.min(*extent)).sum::<usize>();
+    (LEAST_WRAPPED..=*extents.iter().max()?)
+        .rev()
+        .find(|room| taken(*room) <= available)
+        .or(Some(LEAST_WRAPPED))
+}
+
+/// Changes the texts of all columns that go on below.
+fn rewrap(columns: &[Column], rows: &mut [Vec<Cell>], change: impl Fn(&str) -> String) {
+    for row in rows {
+        let wrapped = row.iter_mut().zip(columns).filter(|(_, column)| column.fit == Fit::Wrap);
+        wrapped.for_each(|(cell, _)| cell.text = change(&cell.text));
     }
 }
 
@@ -296,6 +309,23 @@ mod tests {
         assert_eq!(at(43), format!("reason  {text}\n"));
         assert_eq!(at(33), "reason  it holds less than what\n        is in force\n");
         assert_eq!(at(1), at(33), "a word is not broken, and a line has some room");
+    }
+
+    #[test]
+    fn of_two_texts_the_longer_goes_on_below_first() {
+        let columns = [Column { title: "ONE", fit: Fit::Wrap }, Column { title: "OTHER", fit: Fit::Wrap }];
+        let at = |one: &str, other: &str, width| {
+            let rows = vec![vec![Cell::from(one), other.into()]];
+            table(&columns, rows, Style { width: Some(width), colour: false })
+        };
+        let (long, short) = ("it holds less than what is in force on its node", "it is well");
+        let expected = "ONE                            OTHER\nit holds less than what is in  it is well\nforce on its node\n";
+        assert_eq!(at(long, short, 44), expected);
+        let both = at(long, long, 60);
+        assert!(both.lines().all(|line| line.width() <= 60), "{both}");
+        assert!(both.lines().nth(1).unwrap().contains("it holds less than what is"), "{both}");
+        let word = "x".repeat(100);
+        assert!(at(&word, &word, 60).lines().all(|line| line.width() <= 60));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What is shown of each thing. The JSON form of these types is a promise (docs/cli.md): a field
 //! may be added, none is renamed or left out, and what is not known is `null`.
 
+mod artifact;
 mod change;
 mod condition;
+mod detail;
 mod finding;
 mod host;
 mod identity;
 mod job;
 mod node;
 mod occurrence;
+mod pair;
 mod run;
 mod saved;
 mod status;
@@ -16,8 +19,10 @@ mod steering;
 mod sync;
 mod telemetry;
 
+pub use artifact::Artifact;
 pub use change::{Action, Change, RecordedChange};
 pub use condition::Condition;
+pub use detail::{RunDetail, Side, Step};
 pub use finding::{Finding, Severity};
 pub use host::Host;
 pub use identity::Identity;
@@ -25,7 +30,7 @@ pub use job::Job;
 pub use node::{Liveness, Node};
 pub use occurrence::Occurrence;
 pub(crate) use run::millis;
-pub use run::{Artifact, Keep, Part, Run, RunDetail, Step};
+pub use run::{Keep, Part, Run};
 pub use saved::{Saved, State};
 pub use status::{LaggingNode, SyncStatus};
 pub use steering::{Hold, Pinned, SyncAction};

@@ -102,6 +102,14 @@ pub(crate) fn log(testbed: &Testbed, run: &Value, options: &[&str]) -> String {
     String::from_utf8(testbed.almanac("bob", &args).stdout).unwrap()
 }
 
+/// The phases of a side, as its steps tell them.
+fn phases(side: &Value) -> Vec<&str> {
+    let mut phases: Vec<_> =
+        side["steps"].as_array().unwrap().iter().map(|step| step["phase"].as_str().unwrap()).collect();
+    phases.dedup();
+    phases
+}
+
 /// How long after its instant a part began.
 fn skew(run: &Value) -> Duration {
     let at = |field: &str| run[field].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
@@ -148,6 +156,12 @@ fn a_client_is_served_at_its_instant_and_both_sides_are_kept_under_one_run() {
         shown["artifacts"].as_array().unwrap().iter().filter(|file| file["role"] == role).count()
     };
     assert_eq!((of("client"), of("server")), (3, 3), "{shown}");
+    let whole = ["DEPLOYING", "RUNNING", "UPLOADING", "COMPLETED"];
+    assert_eq!((phases(&shown), phases(&shown["server"])), (whole.to_vec(), whole.to_vec()), "{shown}");
+    assert_eq!(
+        (shown["node"].as_str(), shown["server"]["node"].as_str()),
+        (Some("london-01"), Some("paris-01"))
+    );
     let folder = testbed.folder().join("download");
     let downloaded = testbed.almanac("bob", &["runs", "download", id, "--to", folder.to_str().unwrap()]);
     assert!(downloaded.status.success(), "{downloaded:?}");
@@ -248,6 +262,21 @@ fn a_server_that_ends_early_is_said_at_once() {
     assert_eq!(client["message"], "there was no server on `paris-01`: it ended with exit code 7");
     let server = wait(&mut testbed, "server", "FAILED");
     assert_eq!((end(&server).1, &server["exitCode"]), ("exit_code", &7.into()));
+    // Both sides are told, with why the pair ended.
+    let shown = testbed.almanac("bob", &["runs", "show", client["id"].as_str().unwrap()]).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    println!("{shown}");
+    let line = |begin: &str| {
+        let found = shown.lines().find(|line| line.starts_with(begin));
+        found.unwrap_or_else(|| panic!("no {begin}: {shown}")).split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(line("node "), ["node", "london-01", "paris-01"]);
+    assert_eq!(line("phase "), ["phase", "SKIPPED", "FAILED"]);
+    assert_eq!(line("reason "), ["reason", "server_unavailable", "exit_code"]);
+    assert_eq!(line("exit code "), ["exit", "code", "-", "7"]);
+    let step = |words: [&str; 3]| shown.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(step([" server ", " FAILED ", " exit_code "]), "{shown}");
+    assert!(step([" client ", " SKIPPED ", "it ended with exit code 7"]), "{shown}");
 }
 
 #[test]

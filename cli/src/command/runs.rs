@@ -107,7 +107,8 @@ async fn cancel(
     let begun = time::Instant::now();
     loop {
         let detail = get(&run.id, caller).await?;
-        let over = detail.run.phase.is_terminal() || no_wait || !answer.connected || begun.elapsed() > END;
+        let over =
+            detail.side.run.phase.is_terminal() || no_wait || !answer.connected || begun.elapsed() > END;
         if over {
             return Ok(output.one(&detail)?);
         }

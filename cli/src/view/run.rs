@@ -1,7 +1,5 @@
 //! Runs.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -9,13 +7,13 @@ use almanac_proto::{
     convert::{self, FieldError},
     v1,
 };
-use almanac_schemas::{Duration, Instant, Phase, Reason, RunId, RunRole};
+use almanac_schemas::{Instant, Phase, Reason, RunId, RunRole};
 
 use crate::{
-    output::{Look, Row, View},
-    relative::{distance, span},
-    table::{Cell, Column, Fit, Tone, details, table},
-    view,
+    output::Row,
+    relative::span,
+    table::{Cell, Column, Fit, Tone},
+    view::{self, Artifact},
 };
 
 /// What ran at a scheduled instant, or why nothing did.
@@ -81,63 +79,6 @@ pub struct Part {
     pub artifacts: Vec<Artifact>,
 }
 
-/// A run with its history and its files.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunDetail {
-    /// The run.
-    #[serde(flatten)]
-    pub run: Run,
-    /// The image of its container, as its manifest names it.
-    pub image: Option<String>,
-    /// How much later than it was to start its container started, by the clock of its node.
-    pub start_skew_ms: Option<f64>,
-    /// What happened to it, in order.
-    pub steps: Vec<Step>,
-    /// What it left.
-    pub artifacts: Vec<Artifact>,
-}
-
-/// A step in the life of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    /// Counts from 1.
-    pub sequence: u64,
-    /// The phase that began.
-    pub phase: Phase,
-    /// Why it ended.
-    pub reason: Option<Reason>,
-    /// For people.
-    pub message: Option<String>,
-    /// When.
-    pub at: Instant,
-}
-
-/// A stored file of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Artifact {
-    /// Which part of the job left it.
-    pub role: RunRole,
-    /// The file's name.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    /// The SHA-256 of its content, in hexadecimal.
-    pub sha256: String,
-    /// Its path in the store.
-    pub path: String,
-    /// When it was stored.
-    pub stored_at: Option<Instant>,
-    /// When it is to be removed, as things are; `null` for one that is kept for good or is gone.
-    pub expires_at: Option<Instant>,
-    /// When it was removed, since its retention was over.
-    pub expired_at: Option<Instant>,
-    /// How long it had been kept then.
-    pub kept_for: Option<Duration>,
-}
-
 impl TryFrom<v1::Run> for Run {
     type Error = FieldError;
 
@@ -187,60 +128,8 @@ impl TryFrom<v1::Run> for Part {
 }
 
 /// New versions add reasons more often than phases, so an unknown one hides nothing but itself.
-fn reason(value: i32) -> Option<Reason> {
+pub(super) fn reason(value: i32) -> Option<Reason> {
     view::word::<v1::Reason, _>("reason", value).ok()
-}
-
-impl TryFrom<v1::GetRunResponse> for RunDetail {
-    type Error = FieldError;
-
-    fn try_from(response: v1::GetRunResponse) -> Result<Self, FieldError> {
-        let run = response.run.ok_or_else(|| FieldError::missing("run"))?;
-        let Part { run, image, start_skew_micros, .. } = run.try_into()?;
-        Ok(Self {
-            run,
-            image,
-            start_skew_ms: start_skew_micros.map(millis),
-            steps: response.steps.into_iter().map(Step::try_from).collect::<Result<_, _>>()?,
-            artifacts: response.artifacts.into_iter().map(Artifact::try_from).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-impl TryFrom<v1::RunStep> for Step {
-    type Error = FieldError;
-
-    fn try_from(step: v1::RunStep) -> Result<Self, FieldError> {
-        Ok(Self {
-            sequence: step.sequence,
-            phase: view::word::<v1::Phase, _>("phase", step.phase)?,
-            reason: reason(step.reason),
-            message: view::text(step.message),
-            at: view::instant("at", step.at.as_ref())?,
-        })
-    }
-}
-
-impl TryFrom<v1::Artifact> for Artifact {
-    type Error = FieldError;
-
-    fn try_from(artifact: v1::Artifact) -> Result<Self, FieldError> {
-        let mut sha256 = String::with_capacity(64);
-        for byte in &artifact.sha256 {
-            write!(sha256, "{byte:02x}").expect("writing to a string does not fail");
-        }
-        Ok(Self {
-            role: view::word::<v1::Role, _>("role", artifact.role)?,
-            name: artifact.name,
-            size: artifact.size,
-            sha256,
-            path: artifact.path,
-            stored_at: view::maybe_instant("stored_at", artifact.stored_at.as_ref())?,
-            expires_at: view::maybe_instant("expires_at", artifact.expires_at.as_ref())?,
-            kept_for: artifact.expired_at.map(|_| Duration::from_secs(artifact.kept_for_seconds)),
-            expired_at: view::maybe_instant("expired_at", artifact.expired_at.as_ref())?,
-        })
-    }
 }
 
 /// Microseconds as milliseconds. A delay has far fewer digits than the number can hold.
@@ -257,7 +146,7 @@ const fn tone(phase: Phase) -> Tone {
     }
 }
 
-fn phase(phase: Phase) -> Cell {
+pub(super) fn phase(phase: Phase) -> Cell {
     Cell::toned(phase.as_str(), tone(phase))
 }
 
@@ -273,7 +162,7 @@ impl Run {
     }
 
     /// How long its container ran, up to now if it still does.
-    fn took(&self, now: DateTime<Utc>) -> String {
+    pub(super) fn took(&self, now: DateTime<Utc>) -> String {
         match (self.started_at, self.ended_at) {
             (Some(start), Some(end)) => span(end.0 - start.0),
             (Some(start), None) if !self.phase.is_terminal() => span(now - start.0),
@@ -281,7 +170,17 @@ impl Run {
         }
     }
 
-    fn job_and_role(&self) -> String {
+    /// What its container ended with.
+    pub(super) fn exit(&self) -> String {
+        self.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string())
+    }
+
+    /// Who keeps its files.
+    pub(super) fn kept(&self, now: DateTime<Utc>) -> String {
+        self.kept.as_ref().map_or_else(|| "-".to_owned(), |keep| keep.words(now))
+    }
+
+    pub(super) fn job_and_role(&self) -> String {
         match self.role {
             RunRole::Client => self.job.clone(),
             RunRole::Server => format!("{} (server)", self.job),
@@ -314,93 +213,6 @@ impl Row for Run {
             self.why().into(),
             self.kept.as_ref().map_or("", |_| "yes").into(),
             view::dash(self.owner.as_deref()).into(),
-        ]
-    }
-}
-
-impl View for RunDetail {
-    fn text(&self, look: Look) -> String {
-        let run = &self.run;
-        let now = look.now;
-        let reason = run.reason.map(Reason::as_str);
-        let skew = self.start_skew_ms.map_or_else(|| "-".to_owned(), |skew| format!("{skew:.1} ms"));
-        let kept = run.kept.as_ref().map_or_else(|| "-".to_owned(), |keep| keep.words(now));
-        let image = match (&self.image, &run.image_digest) {
-            (Some(image), Some(digest)) => format!("{image} ({digest})"),
-            (Some(one), None) | (None, Some(one)) => one.clone(),
-            (None, None) => "-".to_owned(),
-        };
-        let exit = run.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-        let pairs = vec![
-            ("run", run.id.to_string().into()),
-            ("job", run.job_and_role().into()),
-            ("node", run.node.as_str().into()),
-            ("owner", view::dash(run.owner.as_deref()).into()),
-            ("scheduled", view::both(Some(run.scheduled_at), now).into()),
-            ("phase", phase(run.phase)),
-            ("reason", view::dash(reason).into()),
-            ("message", view::dash(run.message.as_deref()).into()),
-            ("started", view::both(run.started_at, now).into()),
-            ("start delay", skew.into()),
-            ("ended", view::both(run.ended_at, now).into()),
-            ("took", run.took(now).into()),
-            ("exit code", exit.into()),
-            ("image", image.into()),
-            ("commit", view::dash(run.commit.as_deref()).into()),
-            ("kept", kept.into()),
-        ];
-        let mut text = details(pairs, look.style);
-        if !self.steps.is_empty() {
-            text.push('\n');
-            text.push_str(&table(STEPS, self.steps.iter().map(Step::cells).collect(), look.style));
-        }
-        if !self.artifacts.is_empty() {
-            text.push('\n');
-            let cells = self.artifacts.iter().map(|artifact| artifact.cells(now)).collect();
-            text.push_str(&table(ARTIFACTS, cells, look.style));
-        }
-        text
-    }
-}
-
-const STEPS: &[Column] = &[
-    Column { title: "AT (UTC)", fit: Fit::Keep },
-    Column { title: "PHASE", fit: Fit::Keep },
-    Column { title: "REASON", fit: Fit::Keep },
-    Column { title: "MESSAGE", fit: Fit::Shorten },
-];
-
-impl Step {
-    fn cells(&self) -> Vec<Cell> {
-        vec![
-            self.at.0.format("%Y-%m-%d %H:%M:%S%.3f").to_string().into(),
-            phase(self.phase),
-            view::dash(self.reason.map(Reason::as_str)).into(),
-            view::dash(self.message.as_deref()).into(),
-        ]
-    }
-}
-
-const ARTIFACTS: &[Column] = &[
-    Column { title: "FILE", fit: Fit::Shorten },
-    Column { title: "ROLE", fit: Fit::Drop(1) },
-    Column { title: "SIZE", fit: Fit::Keep },
-    Column { title: "EXPIRES", fit: Fit::Keep },
-    Column { title: "SHA-256", fit: Fit::Shorten },
-];
-
-impl Artifact {
-    fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
-        let expires = match self.expired_at {
-            Some(at) => Cell::toned(format!("expired {}", distance(at.0, now)), Tone::Odd),
-            None => view::ago(self.expires_at, now).into(),
-        };
-        vec![
-            self.name.as_str().into(),
-            self.role.as_str().into(),
-            view::size(self.size).into(),
-            expires,
-            self.sha256.as_str().into(),
         ]
     }
 }

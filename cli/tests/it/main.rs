@@ -8,6 +8,7 @@ mod failures;
 mod help;
 mod index;
 mod output;
+mod pairs;
 mod reconciler;
 mod settings;
 mod store;

@@ -13,7 +13,7 @@ fn files() -> Vec<File> {
     vec![File::new("run.log", b"64 bytes from 192.0.2.1: time=31.2 ms\n"), File::new("run.json", b"{}")]
 }
 
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 30] = [
     "nodes list",
     "nodes show london-01",
     "nodes show paris-01",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 29] = [
     "users history alice",
     "runs list",
     "runs show 8d86",
+    "runs show b41d",
     "runs cancel 2f4f --reason typo",
     "runs keep 8d86 --reason reviewers",
     "runs unkeep 8d86",

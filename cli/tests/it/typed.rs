@@ -50,6 +50,12 @@ impl Desk {
         self.type_words(&words).await
     }
 
+    /// Types a command as alice, on a terminal of so many columns.
+    pub(crate) async fn type_on(&self, line: &str, width: usize) -> Said {
+        let words = format!("almanac --server {} --user alice {line}", self.address);
+        self.type_at(&words, Some(width)).await
+    }
+
     /// Types a command as alice, whose words go to another program.
     pub(crate) async fn type_in_a_pipe(&self, line: &str) -> Said {
         let words = format!("almanac --server {} --user alice {line}", self.address);

@@ -16,5 +16,8 @@ pub(super) const REJECTED: &str = "7b110c5a5a531c5a5f0e9d5e2f4f3c1f1c5a5f0e";
 
 pub(super) const WAITING: &str = "5f0e9d5e7b110c5a5a531c5a2f4f3c1f1c5a5f0e";
 
+/// The run with two sides, which is on no list.
+pub(crate) const PAIR: &str = "b41d0c5a-7e2f-5c88-8a3c-4f3c1f7b1102";
+
 /// Why a commit waits.
 pub(super) const REMOVAL: &str = "it removes 11 of 20 jobs (`job-01`, `job-02`, `job-03` and 8 more); if that is meant, an admin says so with `almanac sync approve`, or a commit with the trailer `Almanac-Prune: yes`";

@@ -6,6 +6,7 @@ mod files;
 mod jobs;
 mod known;
 mod nodes;
+mod pair;
 mod runs;
 mod server;
 mod service;
@@ -14,7 +15,7 @@ mod steering;
 mod syncs;
 mod watched;
 
-pub(crate) use known::{COMPLETED, MISSED, NOW, RUNNING};
+pub(crate) use known::{COMPLETED, MISSED, NOW, PAIR, RUNNING};
 pub(crate) use server::{Reconciler, at};
 pub(crate) use state::{File, State};
 

@@ -4,7 +4,7 @@ use tonic::Status;
 
 use almanac_proto::v1;
 
-use super::{COMPLETED, MISSED, RUNNING, Reconciler, at, known::APPLIED};
+use super::{COMPLETED, MISSED, RUNNING, Reconciler, at, known::APPLIED, pair};
 
 pub(super) fn list(
     reconciler: &Reconciler,
@@ -37,6 +37,9 @@ pub(super) fn get(
     question: v1::GetRunRequest,
 ) -> Result<v1::GetRunResponse, Status> {
     let id = &question.id;
+    if let Some(pair) = pair::get(id, &reconciler.state.lock().unwrap().files) {
+        return Ok(pair);
+    }
     let run = runs().into_iter().find(|run| run.id.starts_with(id));
     let run = run.ok_or_else(|| Status::not_found(format!("run `{id}` not found")))?;
     let none = v1::Reason::Unspecified;
@@ -75,7 +78,7 @@ pub(super) fn unkeep(
 }
 
 /// A step in the life of a run.
-fn step(
+pub(super) fn step(
     sequence: u64,
     phase: v1::Phase,
     reason: v1::Reason,
