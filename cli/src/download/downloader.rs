@@ -21,8 +21,10 @@ const SMALL: usize = 250;
 
 const _: () = assert!(SMALL <= limits::MAX_FILES, "the reconciler takes no more in one call");
 
-/// How many files are looked at in one piece of work.
+/// How many files are looked at in one piece of work, and how many bytes of them end it: pieces are looked at side by side, and
+/// a few large files are as much to read as many small ones.
 const LOOKED_AT: usize = 64;
+const LOOKED_AT_BYTES: u64 = 8 << 20;
 
 /// A file that is wanted.
 #[derive(Debug, Clone)]
@@ -173,7 +175,14 @@ impl<'a> Downloader<'a> {
 fn pieces(files: &[File]) -> impl Iterator<Item = Vec<(usize, File)>> {
     let mut files = files.iter().cloned().enumerate();
     std::iter::from_fn(move || {
-        let piece: Vec<_> = files.by_ref().take(LOOKED_AT).collect();
+        let (mut piece, mut bytes) = (Vec::new(), 0_u64);
+        while piece.len() < LOOKED_AT
+            && bytes < LOOKED_AT_BYTES
+            && let Some((index, file)) = files.next()
+        {
+            bytes = bytes.saturating_add(file.artifact.size);
+            piece.push((index, file));
+        }
         (!piece.is_empty()).then_some(piece)
     })
 }
@@ -195,4 +204,50 @@ async fn unpack(place: &Place, state: State) -> Result<Arrived, FetchError> {
         if done { Ok(folder) } else { extract(place.path()) }
     });
     Ok(Arrived { state, extracted_to: Some(unpacking.await??) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use almanac_schemas::RunRole;
+
+    use super::*;
+
+    fn files(sizes: impl IntoIterator<Item = u64>) -> Vec<File> {
+        let run: RunId = "8d863d4f-9fe6-5c16-837c-10e6c0fa0321".parse().unwrap();
+        let file = |size| File {
+            run,
+            artifact: Artifact {
+                role: RunRole::Client,
+                name: "run.log".to_owned(),
+                size,
+                sha256: String::new(),
+                path: String::new(),
+                stored_at: None,
+                expires_at: None,
+                expired_at: None,
+                kept_for: None,
+            },
+            place: Place::new(Path::new("to"), run, RunRole::Client, "run.log").unwrap(),
+        };
+        sizes.into_iter().map(file).collect()
+    }
+
+    fn lengths(sizes: impl IntoIterator<Item = u64>) -> Vec<usize> {
+        let files = files(sizes);
+        let pieces: Vec<_> = pieces(&files).collect();
+        let places: Vec<_> = pieces.iter().flatten().map(|(index, _)| *index).collect();
+        assert!(places.into_iter().eq(0..files.len()), "each file is looked at once");
+        pieces.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn large_files_are_looked_at_side_by_side_and_small_ones_together() {
+        assert_eq!(lengths([1 << 30; 3]), [1, 1, 1]);
+        assert_eq!(lengths([100; 130]), [64, 64, 2]);
+        assert_eq!(lengths([100, u64::MAX, 100, u64::MAX]), [2, 2]);
+        assert_eq!(lengths([0; 65]), [64, 1]);
+        assert!(lengths([]).is_empty());
+    }
 }
