@@ -110,7 +110,9 @@ fn merged<'a>(mut client: &'a [Step], mut server: &'a [Step]) -> Vec<(RunRole, &
 
 #[cfg(test)]
 mod tests {
-    use almanac_schemas::Phase;
+    use almanac_proto::{convert, v1};
+    use almanac_schemas::{Instant, Phase};
+    use unicode_width::UnicodeWidthStr;
 
     use super::*;
 
@@ -149,5 +151,63 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_turns_no_side_round() {
         assert_eq!(order(&[5, 1], &[2, 3]), "s1 s2 c1 c2");
+    }
+
+    /// A side with a step at each of these instants, of which the last says something.
+    fn side(role: v1::Role, instants: &[&str], message: &str) -> Side {
+        let at = |text: &str| Some(convert::timestamp(text.parse::<Instant>().unwrap().0));
+        let steps = (1..).zip(instants).map(|(sequence, instant)| v1::RunStep {
+            sequence,
+            phase: v1::Phase::Running.into(),
+            message: if sequence == instants.len() as u64 { message.to_owned() } else { String::new() },
+            at: at(instant),
+            ..v1::RunStep::default()
+        });
+        let run = v1::Run {
+            id: "8d863d4f-9fe6-5c16-837c-10e6c0fa0321".to_owned(),
+            role: role.into(),
+            phase: v1::Phase::Running.into(),
+            message: message.to_owned(),
+            scheduled_at: at("2027-01-10T23:59:00Z"),
+            steps: steps.collect(),
+            ..v1::Run::default()
+        };
+        run.try_into().unwrap()
+    }
+
+    fn shown(client: &[&str], server: &[&str], message: &str) -> String {
+        let (client, server) =
+            (side(v1::Role::Client, client, message), side(v1::Role::Server, server, message));
+        let style = Style { width: Some(100), colour: false };
+        let now = client.run.scheduled_at.0;
+        format!("{}{}", facts(&client, &server, Look { now, style }), super::steps(&client, &server, style))
+    }
+
+    #[test]
+    fn a_day_is_said_where_there_are_several() {
+        let (before, after) = ("2027-01-10T23:59:01Z", "2027-01-11T00:00:01Z");
+        let one = shown(&[before], &[before], "");
+        assert!(one.contains("\n23:59:01.000  server"), "{one}");
+        let two = shown(&[before], &[before, after], "");
+        assert!(two.contains("\n2027-01-10 23:59:01.000  client"), "{two}");
+        assert!(two.contains("\n2027-01-11 00:00:01.000  server"), "{two}");
+    }
+
+    #[test]
+    fn no_message_makes_a_line_too_long() {
+        let instants = ["2027-01-10T23:59:01Z", "2027-01-11T00:00:01Z"];
+        for message in ["a word ".repeat(60), "x".repeat(400), "\u{1b}[31m\n".repeat(20)] {
+            let text = shown(&instants, &instants, &message);
+            assert!(text.lines().all(|line| line.width() <= 100), "{text}");
+            assert!(!text.contains('…'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_side_without_steps_has_facts() {
+        let text = shown(&["2027-01-10T23:59:01Z"], &[], "");
+        assert!(text.contains("23:59:01.000  client"), "{text}");
+        let none = shown(&[], &[], "");
+        assert!(none.contains("CLIENT") && !none.contains("AT (UTC)"), "{none}");
     }
 }

@@ -8,7 +8,7 @@ use super::{Reconciler, syncs::syncs};
 
 pub(super) fn of_name(
     reconciler: &Reconciler,
-    question: v1::ListChangesRequest,
+    question: &v1::ListChangesRequest,
 ) -> Result<v1::ListChangesResponse, Status> {
     let kind = question.kind.to_lowercase();
     if question.name == "nothing" {
@@ -26,7 +26,7 @@ pub(super) fn of_name(
 
 pub(super) fn of_sync(
     reconciler: &Reconciler,
-    question: v1::ListSyncChangesRequest,
+    question: &v1::ListSyncChangesRequest,
 ) -> Result<v1::ListSyncChangesResponse, Status> {
     let all = match question.sync_id {
         10 => removal(),

@@ -10,14 +10,14 @@ use super::{Messages, NOW, Reconciler, at};
 
 pub(super) fn list(
     _reconciler: &Reconciler,
-    _question: v1::ListArtifactsRequest,
+    _question: &v1::ListArtifactsRequest,
 ) -> Result<v1::ListArtifactsResponse, Status> {
     Err(Status::unimplemented("the command asks for runs as a whole"))
 }
 
 pub(super) fn download(
     reconciler: &Reconciler,
-    question: v1::DownloadArtifactRequest,
+    question: &v1::DownloadArtifactRequest,
 ) -> Result<Messages<v1::DownloadArtifactResponse>, Status> {
     let mut state = reconciler.state.lock().unwrap();
     let breaks = state.breaks.pop_front();
@@ -37,7 +37,7 @@ pub(super) fn download(
 
 pub(super) fn grant(
     reconciler: &Reconciler,
-    question: v1::GrantDownloadRequest,
+    question: &v1::GrantDownloadRequest,
 ) -> Result<v1::GrantDownloadResponse, Status> {
     let mut state = reconciler.state.lock().unwrap();
     state.grants += 1;
@@ -54,7 +54,7 @@ pub(super) fn grant(
 
 pub(super) fn download_many(
     reconciler: &Reconciler,
-    question: v1::DownloadFilesRequest,
+    question: &v1::DownloadFilesRequest,
 ) -> Result<Messages<v1::DownloadFilesResponse>, Status> {
     let mut state = reconciler.state.lock().unwrap();
     if state.too_many > 0 {

@@ -12,7 +12,7 @@ use super::{
 
 pub(super) fn list(
     reconciler: &Reconciler,
-    question: v1::ListJobsRequest,
+    question: &v1::ListJobsRequest,
 ) -> Result<v1::ListJobsResponse, Status> {
     let mut jobs = jobs();
     jobs.retain(|job| question.deleted || job.deleted_at.is_none());
@@ -22,7 +22,7 @@ pub(super) fn list(
 
 pub(super) fn get(
     _reconciler: &Reconciler,
-    question: v1::GetJobRequest,
+    question: &v1::GetJobRequest,
 ) -> Result<v1::GetJobResponse, Status> {
     let name = &question.name;
     let job = jobs().into_iter().find(|job| job.name == *name);
@@ -32,7 +32,7 @@ pub(super) fn get(
 
 pub(super) fn list_occurrences(
     reconciler: &Reconciler,
-    question: v1::ListOccurrencesRequest,
+    question: &v1::ListOccurrencesRequest,
 ) -> Result<v1::ListOccurrencesResponse, Status> {
     let (occurrences, next_page_token) =
         reconciler.page(occurrences(), question.page_size, &question.page_token);

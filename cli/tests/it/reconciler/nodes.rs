@@ -11,7 +11,7 @@ use super::{
 
 pub(super) fn list(
     reconciler: &Reconciler,
-    question: v1::ListNodesRequest,
+    question: &v1::ListNodesRequest,
 ) -> Result<v1::ListNodesResponse, Status> {
     let (nodes, next_page_token) = reconciler.page(nodes(), question.page_size, &question.page_token);
     Ok(v1::ListNodesResponse { nodes, next_page_token })
@@ -19,7 +19,7 @@ pub(super) fn list(
 
 pub(super) fn get(
     _reconciler: &Reconciler,
-    question: v1::GetNodeRequest,
+    question: &v1::GetNodeRequest,
 ) -> Result<v1::GetNodeResponse, Status> {
     let name = &question.name;
     let node = nodes().into_iter().find(|node| node.name == *name);
@@ -29,9 +29,9 @@ pub(super) fn get(
 
 pub(super) fn set_mode(
     _reconciler: &Reconciler,
-    question: v1::SetNodeModeRequest,
+    question: &v1::SetNodeModeRequest,
 ) -> Result<v1::SetNodeModeResponse, Status> {
-    let v1::SetNodeModeRequest { name, mode, reason, until, stop_at } = question;
+    let v1::SetNodeModeRequest { name, mode, reason, until, stop_at } = question.clone();
     let mut node = nodes().into_iter().find(|node| node.name == name).unwrap();
     let since = at(NOW);
     node.cordon = (mode != v1::NodeMode::Active as i32).then(|| v1::Cordon {
@@ -46,9 +46,9 @@ pub(super) fn set_mode(
 
 pub(super) fn set_scavenger(
     _reconciler: &Reconciler,
-    question: v1::SetScavengerRequest,
+    question: &v1::SetScavengerRequest,
 ) -> Result<v1::SetScavengerResponse, Status> {
-    let v1::SetScavengerRequest { name, on, reason, until } = question;
+    let v1::SetScavengerRequest { name, on, reason, until } = question.clone();
     let mut node = nodes().into_iter().find(|node| node.name == name).unwrap();
     let since = at(NOW);
     node.scavenging = on.then(|| v1::Scavenging { actor: "alice".to_owned(), reason, since, until });

@@ -8,7 +8,7 @@ use super::{COMPLETED, MISSED, RUNNING, Reconciler, at, known::APPLIED, pair};
 
 pub(super) fn list(
     reconciler: &Reconciler,
-    question: v1::ListRunsRequest,
+    question: &v1::ListRunsRequest,
 ) -> Result<v1::ListRunsResponse, Status> {
     let mut runs = runs();
     if question.details {
@@ -21,9 +21,9 @@ pub(super) fn list(
 
 pub(super) fn cancel(
     reconciler: &Reconciler,
-    question: v1::CancelRunRequest,
+    question: &v1::CancelRunRequest,
 ) -> Result<v1::CancelRunResponse, Status> {
-    let v1::CancelRunRequest { id, reason } = question;
+    let v1::CancelRunRequest { id, reason } = question.clone();
     reconciler.state.lock().unwrap().asked.push(format!("cancel {id} because `{reason}`"));
     let run = runs().into_iter().find(|run| run.id.starts_with(&id)).unwrap();
     if run.id == COMPLETED {
@@ -34,7 +34,7 @@ pub(super) fn cancel(
 
 pub(super) fn get(
     reconciler: &Reconciler,
-    question: v1::GetRunRequest,
+    question: &v1::GetRunRequest,
 ) -> Result<v1::GetRunResponse, Status> {
     let id = &question.id;
     if let Some(pair) = pair::get(id, &reconciler.state.lock().unwrap().files) {
@@ -62,18 +62,18 @@ pub(super) fn get(
 
 pub(super) fn keep(
     reconciler: &Reconciler,
-    question: v1::KeepRunRequest,
+    question: &v1::KeepRunRequest,
 ) -> Result<v1::KeepRunResponse, Status> {
-    let v1::KeepRunRequest { id, reason } = question;
+    let v1::KeepRunRequest { id, reason } = question.clone();
     let keep = v1::Keep { actor: "alice".to_owned(), reason, since: at("2027-01-10T11:58:00Z") };
     Ok(v1::KeepRunResponse { run: kept(reconciler, id, Some(keep))? })
 }
 
 pub(super) fn unkeep(
     reconciler: &Reconciler,
-    question: v1::UnkeepRunRequest,
+    question: &v1::UnkeepRunRequest,
 ) -> Result<v1::UnkeepRunResponse, Status> {
-    let run = kept(reconciler, question.id, None)?;
+    let run = kept(reconciler, question.id.clone(), None)?;
     Ok(v1::UnkeepRunResponse { run })
 }
 
@@ -114,7 +114,7 @@ fn kept(
     id: String,
     kept: Option<v1::Keep>,
 ) -> Result<Option<v1::GetRunResponse>, Status> {
-    let mut answer = get(reconciler, v1::GetRunRequest { id })?;
+    let mut answer = get(reconciler, &v1::GetRunRequest { id })?;
     answer.run.as_mut().unwrap().kept = kept;
     Ok(Some(answer))
 }

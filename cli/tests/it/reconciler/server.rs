@@ -47,11 +47,11 @@ impl Reconciler {
     /// Answers a question that carries a token.
     pub(super) fn told<Q: std::fmt::Debug, A>(
         &self,
-        request: Request<Q>,
-        answer: impl FnOnce(&Self, Q) -> Result<A, Status>,
+        request: &Request<Q>,
+        answer: impl FnOnce(&Self, &Q) -> Result<A, Status>,
     ) -> Result<Response<A>, Status> {
-        self.ask(&request)?;
-        answer(self, request.into_inner()).map(Response::new)
+        self.ask(request)?;
+        answer(self, request.get_ref()).map(Response::new)
     }
 
     pub(super) fn page<T>(&self, items: Vec<T>, size: i32, token: &str) -> (Vec<T>, String) {

@@ -11,7 +11,7 @@ use super::{
 
 pub(super) fn now(
     reconciler: &Reconciler,
-    _question: v1::SyncNowRequest,
+    _question: &v1::SyncNowRequest,
 ) -> Result<v1::SyncNowResponse, Status> {
     let sync = Some(reconciler.state.lock().unwrap().look());
     Ok(v1::SyncNowResponse { sync })
@@ -19,16 +19,16 @@ pub(super) fn now(
 
 pub(super) fn suspend(
     _reconciler: &Reconciler,
-    question: v1::SuspendSyncRequest,
+    question: &v1::SuspendSyncRequest,
 ) -> Result<v1::SuspendSyncResponse, Status> {
-    let v1::SuspendSyncRequest { reason, until } = question;
+    let v1::SuspendSyncRequest { reason, until } = question.clone();
     let suspended = Some(v1::SyncHold { reason, until, since: at(NOW), ..suspension() });
     Ok(v1::SuspendSyncResponse { suspended })
 }
 
 pub(super) fn resume(
     reconciler: &Reconciler,
-    _question: v1::ResumeSyncRequest,
+    _question: &v1::ResumeSyncRequest,
 ) -> Result<v1::ResumeSyncResponse, Status> {
     let sync = Some(reconciler.state.lock().unwrap().look());
     Ok(v1::ResumeSyncResponse { sync })
@@ -36,9 +36,9 @@ pub(super) fn resume(
 
 pub(super) fn pin_at(
     reconciler: &Reconciler,
-    question: v1::PinSyncRequest,
+    question: &v1::PinSyncRequest,
 ) -> Result<v1::PinSyncResponse, Status> {
-    let v1::PinSyncRequest { reason, until, .. } = question;
+    let v1::PinSyncRequest { reason, until, .. } = question.clone();
     let pinned = Some(v1::SyncHold { reason, until, since: at(NOW), ..pin() });
     let sync = Some(reconciler.state.lock().unwrap().look());
     Ok(v1::PinSyncResponse { pinned, sync })
@@ -46,7 +46,7 @@ pub(super) fn pin_at(
 
 pub(super) fn unpin(
     reconciler: &Reconciler,
-    _question: v1::UnpinSyncRequest,
+    _question: &v1::UnpinSyncRequest,
 ) -> Result<v1::UnpinSyncResponse, Status> {
     let sync = Some(reconciler.state.lock().unwrap().look());
     Ok(v1::UnpinSyncResponse { sync })
@@ -54,7 +54,7 @@ pub(super) fn unpin(
 
 pub(super) fn approve(
     reconciler: &Reconciler,
-    _question: v1::ApproveSyncRequest,
+    _question: &v1::ApproveSyncRequest,
 ) -> Result<v1::ApproveSyncResponse, Status> {
     let sync = Some(reconciler.state.lock().unwrap().look());
     Ok(v1::ApproveSyncResponse { sync })
@@ -62,7 +62,7 @@ pub(super) fn approve(
 
 pub(super) fn list_actions(
     reconciler: &Reconciler,
-    question: v1::ListSyncActionsRequest,
+    question: &v1::ListSyncActionsRequest,
 ) -> Result<v1::ListSyncActionsResponse, Status> {
     let (actions, next_page_token) = reconciler.page(actions(), question.page_size, &question.page_token);
     Ok(v1::ListSyncActionsResponse { actions, next_page_token })

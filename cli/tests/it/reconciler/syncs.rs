@@ -14,7 +14,7 @@ use super::{
 
 pub(super) fn status(
     _reconciler: &Reconciler,
-    _question: v1::GetSyncStatusRequest,
+    _question: &v1::GetSyncStatusRequest,
 ) -> Result<v1::GetSyncStatusResponse, Status> {
     let status = v1::GetSyncStatusResponse {
         repository: "/srv/testbed.git".to_owned(),
@@ -50,7 +50,7 @@ pub(super) fn status(
 
 pub(super) fn list(
     reconciler: &Reconciler,
-    question: v1::ListSyncsRequest,
+    question: &v1::ListSyncsRequest,
 ) -> Result<v1::ListSyncsResponse, Status> {
     let (syncs, next_page_token) = reconciler.page(syncs(), question.page_size, &question.page_token);
     Ok(v1::ListSyncsResponse { syncs, next_page_token })
@@ -58,7 +58,7 @@ pub(super) fn list(
 
 pub(super) fn get(
     _reconciler: &Reconciler,
-    question: v1::GetSyncRequest,
+    question: &v1::GetSyncRequest,
 ) -> Result<v1::GetSyncResponse, Status> {
     let id = &question.id;
     let sync = syncs().into_iter().find(|sync| sync.id.to_string() == *id || id.is_empty());
@@ -68,7 +68,7 @@ pub(super) fn get(
 
 pub(super) fn list_findings(
     reconciler: &Reconciler,
-    question: v1::ListSyncFindingsRequest,
+    question: &v1::ListSyncFindingsRequest,
 ) -> Result<v1::ListSyncFindingsResponse, Status> {
     let all = if question.sync_id == 12 { findings() } else { vec![] };
     let (findings, next_page_token) = reconciler.page(all, question.page_size, &question.page_token);

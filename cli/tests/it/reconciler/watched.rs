@@ -10,7 +10,7 @@ use super::{COMPLETED, Messages, RUNNING, Reconciler, at, runs::runs};
 
 pub(super) fn telemetry(
     reconciler: &Reconciler,
-    question: v1::WatchTelemetryRequest,
+    question: &v1::WatchTelemetryRequest,
 ) -> Result<Messages<v1::WatchTelemetryResponse>, Status> {
     let mut state = reconciler.state.lock().unwrap();
     let value = |value| v1::MeasuredValue { value: Some(value) };
@@ -54,7 +54,7 @@ pub(super) fn telemetry(
 
 pub(super) fn log(
     reconciler: &Reconciler,
-    question: v1::TailLogsRequest,
+    question: &v1::TailLogsRequest,
 ) -> Result<Messages<v1::TailLogsResponse>, Status> {
     let run = runs().into_iter().find(|run| run.id.starts_with(&question.run_id));
     let run = run.ok_or_else(|| Status::not_found("no such run"))?;
