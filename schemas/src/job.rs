@@ -208,7 +208,8 @@ pub struct Artifacts {
     /// The folder in the container whose files are kept.
     #[serde(default = "default_artifacts_path")]
     pub path: String,
-    /// The most that a run may leave there; the node's limit holds in any case. Where neither is given, 10 GiB.
+    /// The most that a run may leave there; the node's limit holds in any case. Where neither is given, 10 GiB. A run
+    /// that goes beyond it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<Size>,
     /// How long they are kept. Absent: as the testbed's configuration says.

@@ -144,12 +144,7 @@ fn a_client_is_served_at_its_instant_and_both_sides_are_kept_under_one_run() {
     assert_eq!(client["id"], server["id"]);
     assert_eq!((end(&client).1, end(&server).1), ("exit_code", "length_reached"));
     assert_eq!(log(&testbed, &client, &[]), "hello from paris-01 to london-01\n");
-    println!(
-        "after the instant, the server began by {:?} and the client by {:?}",
-        skew(&server),
-        skew(&client)
-    );
-    assert!(skew(&client) < Duration::from_secs(1), "{:?}", skew(&client));
+    assert!(skew(&client) >= skew(&server), "{:?} before {:?}", skew(&client), skew(&server));
     let id = client["id"].as_str().unwrap();
     let shown = testbed.json("bob", &["runs", "show", id]);
     let of = |role: &str| {
