@@ -159,7 +159,7 @@ impl Drop for Watched {
 
 /// Watches until `stop`, as long as there are runs.
 pub async fn watch(guard: Guard, runtime: Arc<dyn Runtime>, stop: CancellationToken) {
-    let mut due = Instant::now();
+    let mut last: Option<(Instant, Duration)> = None;
     loop {
         let wait = async {
             if guard.runs().is_empty() {
@@ -172,12 +172,13 @@ pub async fn watch(guard: Guard, runtime: Arc<dyn Runtime>, stop: CancellationTo
             () = stop.cancelled() => return,
             () = wait => {}
         }
-        let is_short = guard.shortage().is_some();
-        let now = Instant::now();
-        if guard.runs().is_empty() || now < due {
+        let rest = if guard.shortage().is_some() { SHORT_REST } else { REST };
+        let rests = last.is_some_and(|(ended, took)| ended.elapsed() < took * rest);
+        if rests || guard.runs().is_empty() {
             continue;
         }
+        let begun = Instant::now();
         guard.look(runtime.as_ref()).await;
-        due = now + now.elapsed() * if is_short { SHORT_REST } else { REST };
+        last = Some((Instant::now(), begun.elapsed()));
     }
 }

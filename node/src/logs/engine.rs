@@ -35,12 +35,12 @@ const MARK_BYTES: u64 = 4 << 20;
 const MARK_TIME: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether messages are to be believed, at most. That many later, somebody who watches sees them.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is looked whether messages are to be believed, at most. So much later somebody who watches may see them.
+const LOOK: Duration = Duration::from_millis(50);
 
-/// How many messages the engine may have after those; it is asked again where there are more. Beyond that, everything is
-/// read anew. A socket holds some ten thousand short ones.
-const BEHIND: [usize; 2] = [1_000, 100_000];
+/// How many messages the engine may have after those; it is asked again where there are more. Mostly there are none.
+/// Beyond the last, everything is read anew: a socket holds some ten thousand short ones.
+const BEHIND: [usize; 3] = [10, 1_000, 100_000];
 
 /// What is said in the log where the engine threw something away before it was read.
 const GAP: &str = "the engine kept no more of the log; some of it is missing here";
@@ -48,15 +48,15 @@ const GAP: &str = "the engine kept no more of the log; some of it is missing her
 /// The most that an engine writes to a log in a nanosecond, in bytes. No disk is that fast.
 const BYTES_PER_NANO: u64 = 1;
 
-/// The engine's own copy of the log: three files of this size at most, of which two are whole. It bridges the time when no agent
-/// reads, or when one reads more slowly than a container writes.
+/// The engine's own copy of the log: three files of this size at most, of which two are whole. It bridges the time when
+/// no agent reads, or when one reads more slowly than a container writes.
 ///
 /// The driver `local` keeps every byte; `json-file`, for engines that do not have it, keeps text.
 pub fn copy(has_local: bool, limit: u64) -> HostConfigLogConfig {
     let mut config = HashMap::from([
         ("max-size".to_owned(), file_size(limit).to_string()),
-        // With the one that is being written, there are always two whole ones. Where the engine leaves out one and goes on
-        // with the next, the one before it is still there, so that it is known where to go on.
+        // With the one that is being written, there are always two whole ones. Where the engine leaves out one and goes
+        // on with the next, the one before it is still there, so that it is known where to go on.
         ("max-file".to_owned(), "3".to_owned()),
     ]);
     if has_local {
@@ -86,8 +86,8 @@ pub enum ReadError {
     Disk(#[source] io::Error),
 }
 
-/// Takes what is new of a container's log, of an engine that `skips` files while somebody follows it, or does not. It may be dropped at any instant: what it has not marked
-/// is taken again, to the same place.
+/// Takes what is new of a container's log, of an engine that `skips` files while somebody follows it, or does not. It may
+/// be dropped at any instant: what it has not marked is taken again, to the same place.
 ///
 /// # Errors
 ///
