@@ -42,9 +42,11 @@ fn a_container_is_stopped_at_the_end_of_its_length() {
     let mut testbed = Testbed::start(Runtime::Docker);
     testbed.start_agent("london-01");
     let script = "trap 'echo asked to stop; exit 0' TERM; echo begin; while true; do sleep 0.1; done";
-    testbed.repository.write("jobs/long.yaml", Job::once("long", "london-01", soon(4), "3s", script).yaml());
-    testbed.push("long");
-    let run = testbed.wait_run("long", "COMPLETED");
+    testbed
+        .repository
+        .write("jobs/overdue.yaml", Job::once("overdue", "london-01", soon(4), "3s", script).yaml());
+    testbed.push("overdue");
+    let run = testbed.wait_run("overdue", "COMPLETED");
     assert_eq!(run["reason"], "length_reached");
     let log = testbed.almanac("bob", &["runs", "logs", run["id"].as_str().unwrap()]);
     assert_eq!(String::from_utf8(log.stdout).unwrap(), "begin\nasked to stop\n");

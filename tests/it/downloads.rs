@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::stores::on_s3;
 
-/// What the job leaves, which no compression makes smaller: 16 MiB.
-const SCRIPT: &str = "head -c 16777216 /dev/urandom > data; sha256sum < data";
+/// What the job leaves, which no compression makes smaller: 64 MiB.
+const SCRIPT: &str = "head -c 67108864 /dev/urandom > data; sha256sum < data";
 
 /// How long a download may take to get on.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     scavenger::{SAYS_WHEN, at, scavenge, testbed_of, uptime, wait_up, write},
-    servers::{Pair, end, log, part, start_paris, wait_tidy},
+    servers::{Pair, end, log, name, part, start_paris, wait_tidy},
 };
 
 /// A testbed with both agents, whose one-shot runs move to 10 s later at the earliest.
@@ -35,7 +35,7 @@ fn pair() -> Pair {
 fn wait_part(testbed: &mut Testbed, role: &str, start: DateTime<Utc>, phase: &str) -> Value {
     testbed.wait_for(&format!("the {role} of {start} to be {phase}"), |testbed| {
         testbed
-            .runs("pair")
+            .runs(&name())
             .into_iter()
             .find(|run| run["role"] == role && at(&run["scheduledAt"]) == start && run["phase"] == phase)
     })
@@ -68,7 +68,7 @@ fn moved_from(testbed: &mut Testbed, node: &str) -> (DateTime<Utc>, DateTime<Utc
         assert_eq!(end(&again).1, "length_reached", "{again}");
     }
     // Once, and there alone.
-    let runs = testbed.runs("pair");
+    let runs = testbed.runs(&name());
     assert_eq!(runs.len(), 4, "{runs:#?}");
     wait_tidy(testbed, &client);
     (start, to)

@@ -1,6 +1,10 @@
 //! Pairs of a client and a server on two nodes: with two agents, a reconciler, and containers.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use almanac_tests::{
     Runtime, Testbed,
@@ -24,7 +28,15 @@ fn port() -> u16 {
     std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A pair named `pair`, of a client in London and a server in Paris.
+/// The name of the pair of this test. Containers are named after their runs, on one engine for all tests: two pairs of one
+/// name that begin in one second would be in each other's way.
+pub(crate) fn name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    thread_local!(static NAME: String = format!("pair-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    NAME.with(Clone::clone)
+}
+
+/// A pair of a client in London and a server in Paris.
 pub(crate) struct Pair {
     pub(crate) client: String,
     pub(crate) server: String,
@@ -57,7 +69,7 @@ impl Pair {
 
     pub(crate) fn declare(&self, testbed: &mut Testbed, seconds: i64) {
         let Self { client, server, ready, length, port } = self;
-        let job = Job::once("pair", "london-01", soon(seconds), length, client).yaml();
+        let job = Job::once(&name(), "london-01", soon(seconds), length, client).yaml();
         let job = job.replace("exclusive: false", "exclusive: true");
         let server = Value::from(server.as_str());
         let image = almanac_tests::engine::IMAGE;
@@ -82,7 +94,7 @@ pub(crate) fn start_paris(testbed: &mut Testbed) {
 }
 
 pub(crate) fn part(testbed: &Testbed, role: &str) -> Option<Value> {
-    testbed.runs("pair").into_iter().find(|run| run["role"] == role)
+    testbed.runs(&name()).into_iter().find(|run| run["role"] == role)
 }
 
 /// Waits until a part of the pair is in a phase.

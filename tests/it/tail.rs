@@ -139,10 +139,10 @@ fn written() -> (String, String) {
 fn begin(runtime: Runtime, script: &str) -> (Testbed, String) {
     let mut testbed = Testbed::start(runtime);
     testbed.start_agent("london-01");
-    let job = Job::once("long", "london-01", soon(3), "2m", script);
-    testbed.repository.write("jobs/long.yaml", job.yaml());
+    let job = Job::once("watched", "london-01", soon(3), "2m", script);
+    testbed.repository.write("jobs/watched.yaml", job.yaml());
     testbed.push("a long job");
-    let run = testbed.wait_run("long", "RUNNING")["id"].as_str().unwrap().to_owned();
+    let run = testbed.wait_run("watched", "RUNNING")["id"].as_str().unwrap().to_owned();
     (testbed, run)
 }
 
@@ -189,7 +189,7 @@ fn a_log_is_watched_through_kills_and_cuts(runtime: Runtime) {
     assert_eq!(entries.len(), 2 * LINES + 1);
     assert_eq!(entries[2 * LINES]["partial"], true);
 
-    testbed.wait_run("long", "COMPLETED");
+    testbed.wait_run("watched", "COMPLETED");
     let stored = testbed.almanac("bob", &["runs", "logs", &run]);
     assert_eq!((stored.stdout, stored.stderr), (out.into_bytes(), err.into_bytes()));
     let stored = testbed.almanac("bob", &["-o", "json", "runs", "logs", &run, "-f"]);
@@ -229,7 +229,7 @@ fn a_run_that_has_not_begun_is_waited_for_and_a_node_that_is_gone_too() {
 #[test]
 fn a_part_of_a_log_is_printed_and_others_may_not() {
     let (mut testbed, run) = begin(Runtime::Process, "seq 1 100; echo oh >&2; sleep 0.3; seq 101 200");
-    testbed.wait_run("long", "COMPLETED");
+    testbed.wait_run("watched", "COMPLETED");
     let print = |testbed: &Testbed, options: &[&str]| {
         let output = testbed.almanac("bob", &[&["runs", "logs", &run], options].concat());
         assert!(output.status.success());
