@@ -163,9 +163,19 @@ impl Dispatcher {
             return;
         }
         info!(seconds = patience.as_secs(), "waiting for what runs, which is stopped after that time");
-        let mut stop_at = Some(clock::now() + patience);
+        let stop_at = clock::now() + patience;
+        let mut is_stopped = false;
         loop {
-            self.interrupt(clock::now());
+            let now = clock::now();
+            self.interrupt(now);
+            if now >= stop_at && !is_stopped {
+                is_stopped = true;
+                self.workers.interrupt(|_| {
+                    let message = "the agent was stopped, and was to stop what runs".to_owned();
+                    Some(Interruption { reason: Reason::Cordoned, message })
+                });
+            }
+            let stops_at = (!is_stopped).then_some(stop_at);
             // Cancel-safe: a message stays in its channel until it is taken, an ended worker in its set, and a sleep holds
             // nothing.
             tokio::select! {
@@ -175,13 +185,7 @@ impl Dispatcher {
                 },
                 Some(message) = ears.there.recv() => self.hear(message).await,
                 Some(word) = ears.here.recv() => self.obey(word).await,
-                () = wake(stop_at) => {
-                    stop_at = None;
-                    self.workers.interrupt(|_| {
-                        let message = "the agent was stopped, and was to stop what runs".to_owned();
-                        Some(Interruption { reason: Reason::Cordoned, message })
-                    });
-                }
+                () = wake(stops_at.into_iter().chain(self.said.changes_at(now)).min()) => {}
             }
         }
     }

@@ -21,8 +21,8 @@ pub(super) struct Writer {
     pub(super) artifacts: Taken,
     /// The most bytes that they may have.
     pub(super) limit: u64,
-    /// What it wrote to the file system of its container.
-    pub(super) container: u64,
+    /// What it wrote to the file system of its container. Unknown where the engine does not say it in time.
+    pub(super) container: Option<u64>,
     /// Whether it is ending already. What it takes is soon free.
     pub(super) ends: bool,
 }
@@ -31,23 +31,25 @@ impl Writer {
     /// What it takes of a disk; what cannot be counted is more than anything else.
     fn takes(&self, disk: &Disk) -> (bool, u64) {
         let of = |is_there: bool, bytes: u64| if is_there { bytes } else { 0 };
-        let bytes = of(disk.has_runs, self.artifacts.bytes) + of(disk.has_containers, self.container);
-        (disk.has_runs && self.artifacts.is_hidden, bytes)
+        let container = self.container.unwrap_or_default();
+        let is_hidden =
+            disk.has_runs && self.artifacts.is_hidden || disk.has_containers && self.container.is_none();
+        (is_hidden, of(disk.has_runs, self.artifacts.bytes) + of(disk.has_containers, container))
     }
 }
 
 /// The runs that have to stop: those whose artifacts are larger than they may be, and of each disk that has less than is
-/// kept for its host, the one that wrote the most. While one is ending, no other is stopped, unless half of what is kept
-/// is gone as well.
+/// kept for its host, the one that wrote the most. While one is ending, no other is stopped, unless three quarters of what is
+/// kept are gone as well: packing what one left may take half.
 pub(super) fn choose(disks: &[Disk], writers: &[Writer]) -> Vec<(RunKey, Interruption)> {
     let mut stopped: Vec<(RunKey, Interruption)> = writers
         .iter()
-        .filter(|writer| !writer.ends && writer.artifacts.bytes > writer.limit)
+        .filter(|writer| !writer.ends && writer.artifacts.content > writer.limit)
         .map(|writer| (writer.run, too_large(writer)))
         .collect();
     for disk in disks.iter().filter(|disk| disk.free < disk.reserve) {
         let is_stopped = |writer: &Writer| writer.ends || stopped.iter().any(|(run, _)| *run == writer.run);
-        if writers.iter().any(is_stopped) && disk.free >= disk.reserve / 2 {
+        if writers.iter().any(is_stopped) && disk.free >= disk.reserve / 4 {
             continue;
         }
         let others = writers.iter().filter(|writer| !is_stopped(writer));
@@ -63,8 +65,8 @@ pub(super) fn choose(disks: &[Disk], writers: &[Writer]) -> Vec<(RunKey, Interru
 
 fn too_large(writer: &Writer) -> Interruption {
     let message = format!(
-        "it was stopped: its artifacts took {} bytes of the disk, and {} are allowed",
-        writer.artifacts.bytes, writer.limit
+        "it was stopped when its artifacts had {} bytes of {} at most",
+        writer.artifacts.content, writer.limit
     );
     Interruption { reason: Reason::ArtifactsTooLarge, message }
 }
@@ -92,8 +94,8 @@ mod tests {
     }
 
     fn writer(run: i64, mebibytes: u64) -> Writer {
-        let artifacts = Taken { bytes: mebibytes << 20, is_hidden: false };
-        Writer { run: key(run), artifacts, limit: 1 << 40, container: 0, ends: false }
+        let artifacts = Taken { bytes: mebibytes << 20, content: mebibytes << 20, is_hidden: false };
+        Writer { run: key(run), artifacts, limit: 1 << 40, container: Some(0), ends: false }
     }
 
     fn disk(free: u64) -> Disk {
@@ -113,7 +115,7 @@ mod tests {
         assert_eq!(chosen(&[disk(SHORT)], &writers), [(key(2), Reason::Artifacts)]);
         writers[1].ends = true;
         assert_eq!(chosen(&[disk(SHORT)], &writers), []);
-        assert_eq!(chosen(&[disk(400 << 20)], &writers), [(key(3), Reason::Artifacts)], "it fills on");
+        assert_eq!(chosen(&[disk(200 << 20)], &writers), [(key(3), Reason::Artifacts)], "it fills on");
     }
 
     #[test]
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn each_disk_is_judged_by_what_is_on_it() {
         let mut writers = [writer(1, 50), writer(2, 0)];
-        writers[1].container = 20 << 20;
+        writers[1].container = Some(20 << 20);
         let runs = Disk { has_containers: false, ..disk(SHORT) };
         let engine = Disk { has_runs: false, ..disk(SHORT) };
         assert_eq!(
@@ -145,6 +147,10 @@ mod tests {
     fn what_cannot_be_counted_is_the_most() {
         let mut writers = [writer(1, 50), writer(2, 0)];
         writers[1].artifacts.is_hidden = true;
+        assert_eq!(chosen(&[disk(SHORT)], &writers), [(key(2), Reason::Artifacts)]);
+        // An engine that does not say how large a container is, may be busy with it.
+        let mut writers = [writer(1, 50), writer(2, 0)];
+        writers[1].container = None;
         assert_eq!(chosen(&[disk(SHORT)], &writers), [(key(2), Reason::Artifacts)]);
     }
 

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, OwnedMutexGuard, watch},
     task,
     time::{self, Instant},
 };
@@ -22,9 +23,9 @@ use crate::{
 };
 
 use super::{
-    Disks, Shortage,
+    Disk, Disks, Shortage,
     choose::{Writer, choose},
-    taken::{Taken, taken},
+    taken::taken,
 };
 
 /// How often the disks are looked at, which takes a system call each. A disk that takes 100 MB a second is filled from
@@ -36,7 +37,7 @@ const TICK: Duration = Duration::from_secs(1);
 const REST: u32 = 50;
 const SHORT_REST: u32 = 4;
 
-/// How long an engine may take to say how large a container is. One that does not say it is judged by its artifacts.
+/// How long an engine may take to say how large a container is. One that is not told of is taken for the largest.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Knows the disks, and which runs write to them. It is shared by all that hold it.
@@ -46,14 +47,26 @@ pub struct Guard {
     runs: Arc<Mutex<BTreeMap<RunKey, Entry>>>,
     /// Wakes the task when there is a run.
     work: Arc<Notify>,
+    /// Held while something is packed on a disk that is short: what is there for it is there once.
+    packing: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    artifacts: PathBuf,
-    limit: u64,
+    writes: Writes,
     ends: bool,
     over: watch::Sender<Option<Interruption>>,
+}
+
+/// What a run may write.
+#[derive(Debug, Clone)]
+pub struct Writes {
+    /// The folder of its artifacts.
+    pub artifacts: PathBuf,
+    /// How many bytes may be there.
+    pub limit: u64,
+    /// Whether it can write to the file system of its container.
+    pub to_container: bool,
 }
 
 /// A run that is watched, until this is dropped.
@@ -67,7 +80,13 @@ pub struct Watched {
 impl Guard {
     /// A guard of disks.
     pub fn new(disks: Disks) -> Self {
-        Self { disks, runs: Arc::default(), work: Arc::default() }
+        Self { disks, runs: Arc::default(), work: Arc::default(), packing: Arc::default() }
+    }
+
+    /// Waits until something may be packed, until what it answers is dropped. Where a disk is short, one after the other.
+    pub async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        self.shortage()?;
+        Some(self.packing.clone().lock_owned().await)
     }
 
     /// The disks.
@@ -80,10 +99,10 @@ impl Guard {
         self.disks.shortage()
     }
 
-    /// Watches a run whose artifacts are in a folder, and may have so many bytes.
-    pub fn enter(&self, run: RunKey, artifacts: PathBuf, limit: u64) -> Watched {
+    /// Watches a run.
+    pub fn enter(&self, run: RunKey, writes: Writes) -> Watched {
         let (over, told) = watch::channel(None);
-        self.runs().insert(run, Entry { artifacts, limit, ends: false, over });
+        self.runs().insert(run, Entry { writes, ends: false, over });
         self.work.notify_one();
         Watched { guard: self.clone(), run, over: told }
     }
@@ -92,36 +111,35 @@ impl Guard {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the runs took when it was looked; without the file systems of their containers.
-    async fn writers(&self) -> Vec<Writer> {
-        let folders: Vec<_> =
-            self.runs().iter().map(|(run, entry)| (*run, entry.artifacts.clone())).collect();
+    /// What the runs took when it was looked; and how long that took, without what the engine took.
+    async fn writers(&self, runtime: &dyn Runtime) -> (Vec<Writer>, Duration) {
+        let begun = Instant::now();
+        let runs: Vec<_> = self.runs().iter().map(|(run, entry)| (*run, entry.writes.clone())).collect();
         let measured = task::spawn_blocking(move || {
-            folders.into_iter().map(|(run, folder)| (run, taken(&folder))).collect::<BTreeMap<_, _>>()
+            runs.into_iter().map(|(run, writes)| (run, taken(&writes.artifacts), writes)).collect::<Vec<_>>()
         });
         let measured = measured.await.unwrap_or_default();
-        let runs = self.runs();
-        let writer = |(run, entry): (&RunKey, &Entry)| Writer {
-            run: *run,
-            artifacts: measured.get(run).copied().unwrap_or_else(Taken::default),
-            limit: entry.limit,
-            container: 0,
-            ends: entry.ends,
-        };
-        runs.iter().map(writer).collect()
+        let took = begun.elapsed();
+        let is_short = |disk: &Disk| disk.has_containers && disk.shortage().is_some();
+        let asks = self.disks.look().iter().any(is_short);
+        let writers = measured.into_iter().map(|(run, artifacts, writes)| async move {
+            let container = match asks && writes.to_container {
+                true => {
+                    let name = ContainerName::of(&run);
+                    time::timeout(PATIENCE, runtime.written(&name)).await.ok().and_then(Result::ok)
+                }
+                false => Some(0),
+            };
+            let ends = self.runs().get(&run).is_none_or(|entry| entry.ends);
+            Writer { run, artifacts, limit: writes.limit, container, ends }
+        });
+        (join_all(writers).await, took)
     }
 
-    /// Looks at everything once, and tells who has to stop.
-    async fn look(&self, runtime: &dyn Runtime) {
-        let mut writers = self.writers().await;
+    /// Looks at everything once, and tells who has to stop. Answers how long going through what was written took.
+    async fn look(&self, runtime: &dyn Runtime) -> Duration {
+        let (writers, took) = self.writers(runtime).await;
         let disks = self.disks.look();
-        if disks.iter().any(|disk| disk.has_containers && disk.shortage().is_some()) {
-            for writer in writers.iter_mut().filter(|writer| !writer.ends) {
-                let name = ContainerName::of(&writer.run);
-                let asked = time::timeout(PATIENCE, runtime.written(&name)).await;
-                writer.container = asked.ok().and_then(Result::ok).unwrap_or(0);
-            }
-        }
         let mut runs = self.runs();
         for (run, why) in choose(&disks, &writers) {
             if let Some(entry) = runs.get_mut(&run) {
@@ -130,6 +148,7 @@ impl Guard {
                 entry.over.send_replace(Some(why));
             }
         }
+        took
     }
 }
 
@@ -177,8 +196,7 @@ pub async fn watch(guard: Guard, runtime: Arc<dyn Runtime>, stop: CancellationTo
         if rests || guard.runs().is_empty() {
             continue;
         }
-        let begun = Instant::now();
-        guard.look(runtime.as_ref()).await;
-        last = Some((Instant::now(), begun.elapsed()));
+        let took = guard.look(runtime.as_ref()).await;
+        last = Some((Instant::now(), took));
     }
 }

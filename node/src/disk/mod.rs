@@ -17,7 +17,7 @@ use almanac_schemas::Size;
 
 use crate::status::bytes;
 
-pub use guard::{Guard, Watched, watch};
+pub use guard::{Guard, Watched, Writes, watch};
 
 /// What is kept where nothing is said: room for the updates and logs of a small host. Of a 32 GB card that leaves
 /// 31 GB to runs.

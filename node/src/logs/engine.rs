@@ -17,8 +17,9 @@ use tokio::{
     task,
     time::{self, Instant},
 };
+use tracing::debug;
 
-use crate::{clock, container::ContainerName};
+use crate::{backoff::Backoff, clock, container::ContainerName, runtime::chain};
 
 use super::{
     Capture, LogFiles, Reading,
@@ -37,6 +38,9 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether messages are to be believed, at most. So much later somebody who watches may see them.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long to wait before everything is read anew since messages are not believed: at first, and at most.
+const ANEW: [Duration; 2] = [LOOK, Duration::from_secs(2)];
 
 /// How many messages the engine may have after those; it is asked again where there are more. Mostly there are none.
 /// Beyond the last, everything is read anew: a socket holds some ten thousand short ones.
@@ -104,6 +108,7 @@ pub async fn read(
     let shortest_skip = TimeDelta::nanoseconds((file_size(files.limit) / BYTES_PER_NANO).cast_signed());
     let mut reader =
         Reader { client, name, capture: Some(capture), marked_at: Instant::now(), shortest_skip, skips };
+    let mut backoff = Backoff::new(ANEW[0], ANEW[1]);
     loop {
         let place = reader.capture()?.place().clone();
         if reading == Reading::Now || !place.is_start() {
@@ -126,6 +131,7 @@ pub async fn read(
         if reader.pass(reading, Search::new(&place)).await? != Pass::Doubtful {
             break;
         }
+        time::sleep(backoff.next_wait()).await;
     }
     reader.write(Capture::mark).await
 }
@@ -217,7 +223,7 @@ impl Reader<'_> {
             while let Some(message) = next {
                 match message.and_then(Message::read) {
                     Ok(message) if search.is_new(message.stream, &message.stamp) => {
-                        let order = if follow { watch.judge(&message, clock::now()) } else { Order::Follows };
+                        let order = if follow { watch.judge(&message) } else { Order::Follows };
                         match order {
                             Order::Broken => {
                                 doubtful = true;
@@ -266,11 +272,16 @@ impl Reader<'_> {
         let quiet_since = clock::now() - TimeDelta::from_std(QUIET).unwrap_or_default();
         unsure.is_settled |= nothing_came;
         for most in BEHIND {
-            let end = self.end(came.len() + most).await?;
-            let identities: Vec<Identity> =
-                end.iter().map(|message| (message.stream, message.stamp.clone())).collect();
-            let Found::Together { behind } = find(&came, &identities) else { continue };
-            if nothing_came && end[end.len() - behind..].iter().any(|message| message.at() < quiet_since) {
+            let end = match self.end(came.len() + most).await {
+                Ok(end) => end,
+                Err(error) => {
+                    debug!(error = chain(&error), "the end of a log cannot be looked at");
+                    return Ok(false);
+                }
+            };
+            let Found::Together { behind } = find(&came, &end) else { continue };
+            if nothing_came && end[end.len() - behind..].iter().any(|(_, stamp)| instant(stamp) < quiet_since)
+            {
                 return Ok(false);
             }
             unsure.looked_at = Some(Instant::now());
@@ -285,13 +296,14 @@ impl Reader<'_> {
         Ok(false)
     }
 
-    /// The last messages of the engine's copy.
-    async fn end(&self, count: usize) -> Result<Vec<Message>, ReadError> {
+    /// Which are the last messages of the engine's copy. What they say may be more than there is memory.
+    async fn end(&self, count: usize) -> Result<Vec<Identity>, ReadError> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true);
         let options = options.tail(&count.to_string()).build();
         let messages = self.client.logs(self.name.as_str(), Some(options));
+        let identity = |message: Message| (message.stream, message.stamp);
         let messages = messages.map(|message| message.and_then(Message::read).map_err(ReadError::Engine));
-        messages.try_collect().await
+        messages.map_ok(identity).try_collect().await
     }
 
     /// Takes a message.
@@ -379,10 +391,15 @@ impl Message {
         Ok(Self { stream, stamp, content: message.slice(1..) })
     }
 
-    /// When it was written. One that does not say so is as old as can be.
+    /// When it was written.
     pub(super) fn at(&self) -> DateTime<Utc> {
-        DateTime::parse_from_rfc3339(&self.stamp).map_or(DateTime::<Utc>::MIN_UTC, |at| at.to_utc())
+        instant(&self.stamp)
     }
+}
+
+/// The instant of a stamp. One that says none is as old as can be.
+fn instant(stamp: &str) -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339(stamp).map_or(DateTime::<Utc>::MIN_UTC, |at| at.to_utc())
 }
 
 /// An engine's stamp in the one form that logs have. One that says no instant is as old as can be.

@@ -24,7 +24,7 @@ pub(super) enum Order {
     Follows,
     /// It comes later, and nobody knows whether it comes next.
     Unsure,
-    /// It does not come next: something was left out, or came already.
+    /// It came already.
     Broken,
 }
 
@@ -35,8 +35,8 @@ pub(super) struct Watch {
     skips: bool,
     /// The last message of each stream: its stamp, and whether its line goes on.
     last: [Option<(DateTime<Utc>, bool)>; 2],
-    /// The newest stamp, and when it was received, at the latest.
-    newest: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// The newest stamp.
+    newest: Option<DateTime<Utc>>,
     /// Whether what came before the first message is known.
     goes_on: bool,
 }
@@ -49,35 +49,17 @@ impl Watch {
 
     /// What is to be thought of the next message. It is not one that came already when it is younger than the one
     /// before, or a further piece of the same line. Nothing was left out before it when there was no time to write a
-    /// whole file in between. Where the one before it was received before it was written, only an engine that does not
-    /// look at its files has left out something.
-    pub(super) fn judge(&mut self, message: &Message, now: DateTime<Utc>) -> Order {
+    /// whole file in between, or by an engine that leaves out nothing.
+    pub(super) fn judge(&mut self, message: &Message) -> Order {
         let at = message.at();
         let last = self.last[message.stream as usize];
         if last.is_some_and(|(stamp, goes_on)| at < stamp || at == stamp && !goes_on) {
             return Order::Broken;
         }
-        let order = match self.newest {
-            Some((stamp, seen_at)) if at - stamp >= self.shortest_skip => {
-                if at <= seen_at {
-                    Order::Broken
-                } else {
-                    self.unless_whole()
-                }
-            }
-            Some(_) => Order::Follows,
-            None if self.goes_on => self.unless_whole(),
-            None => Order::Follows,
-        };
-        if order != Order::Broken {
-            self.last[message.stream as usize] = Some((at, !message.content.ends_with(b"\n")));
-            self.newest = Some((self.newest.map_or(at, |(stamp, _)| stamp.max(at)), now));
-        }
-        order
-    }
-
-    const fn unless_whole(&self) -> Order {
-        if self.skips { Order::Unsure } else { Order::Follows }
+        self.last[message.stream as usize] = Some((at, !message.content.ends_with(b"\n")));
+        let had_time = self.newest.map_or(self.goes_on, |newest| at - newest >= self.shortest_skip);
+        self.newest = self.newest.max(Some(at));
+        if self.skips && had_time { Order::Unsure } else { Order::Follows }
     }
 }
 
@@ -114,24 +96,26 @@ mod tests {
         Message { stream, stamp, content: Bytes::from_static(content.as_bytes()) }
     }
 
-    fn at(millis: u32) -> DateTime<Utc> {
-        message(Stream::Stdout, millis, "").at()
-    }
-
     #[test]
     fn messages_that_follow_each_other_are_believed() {
         use Order::{Broken, Follows, Unsure};
         let mut watch = Watch::new(TimeDelta::milliseconds(5), true, false);
-        let mut judge =
-            |stream, millis, content, now| watch.judge(&message(stream, millis, content), at(now));
-        assert_eq!(judge(Stream::Stdout, 100, "a\n", 150), Follows);
-        assert_eq!(judge(Stream::Stdout, 100, "a\n", 150), Broken, "it came already");
-        assert_eq!(judge(Stream::Stdout, 99, "a\n", 150), Broken, "older than the one before");
-        assert_eq!(judge(Stream::Stderr, 99, "b", 150), Follows, "the streams have no order");
-        assert_eq!(judge(Stream::Stderr, 99, "c\n", 150), Follows, "a piece of the same line");
-        assert_eq!(judge(Stream::Stdout, 120, "d\n", 150), Broken, "time to write a file");
-        assert_eq!(judge(Stream::Stdout, 104, "d\n", 150), Follows, "no time to write a file");
-        assert_eq!(judge(Stream::Stdout, 151, "e\n", 151), Unsure, "it was not there before");
+        let mut judge = |stream, millis, content| watch.judge(&message(stream, millis, content));
+        assert_eq!(judge(Stream::Stdout, 100, "a\n"), Follows);
+        assert_eq!(judge(Stream::Stdout, 100, "a\n"), Broken, "it came already");
+        assert_eq!(judge(Stream::Stdout, 99, "a\n"), Broken, "older than the one before");
+        assert_eq!(judge(Stream::Stderr, 99, "b"), Follows, "the streams have no order");
+        assert_eq!(judge(Stream::Stderr, 99, "c\n"), Follows, "a piece of the same line");
+        assert_eq!(judge(Stream::Stdout, 104, "d\n"), Follows, "no time to write a file");
+        assert_eq!(judge(Stream::Stdout, 109, "e\n"), Unsure, "time to write a file");
+        assert_eq!(judge(Stream::Stderr, 113, "f\n"), Follows, "no time since the newest one");
+        let mut watch = Watch::new(TimeDelta::milliseconds(5), false, false);
+        assert_eq!(watch.judge(&message(Stream::Stdout, 100, "a\n")), Follows);
+        assert_eq!(
+            watch.judge(&message(Stream::Stdout, 500, "b\n")),
+            Follows,
+            "this engine leaves out nothing"
+        );
     }
 
     #[test]
@@ -140,7 +124,7 @@ mod tests {
             [(true, true, Order::Unsure), (true, false, Order::Follows), (false, true, Order::Follows)]
         {
             let mut watch = Watch::new(TimeDelta::milliseconds(5), skips, goes_on);
-            assert_eq!(watch.judge(&message(Stream::Stdout, 100, "a\n"), at(150)), order);
+            assert_eq!(watch.judge(&message(Stream::Stdout, 100, "a\n")), order);
         }
     }
 

