@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
-use crate::logs::post::Post;
+use crate::logs::{letters::Letter, post::Post};
 
 /// How many may watch at once, at one reconciler. Each costs it a task, and each log 256 KiB.
 const WATCHERS: usize = 1000;
@@ -39,11 +39,11 @@ pub trait Subject: Debug {
     where
         Self: 'a;
 
-    /// Tells other reconcilers that somebody watches here.
-    fn want(&self, key: &Self::Key, post: &Post);
+    /// What tells other reconcilers that somebody watches here.
+    fn want(&self, key: &Self::Key, post: &Post) -> Letter;
 
-    /// Tells them that nobody does any more.
-    fn done(key: &Self::Key, post: &Post);
+    /// What tells them that nobody does any more.
+    fn done(key: &Self::Key, post: &Post) -> Letter;
 }
 
 /// Who watches what. Clones share it.
@@ -132,7 +132,7 @@ impl<S: Subject> Audience<S> {
         if entry.here == 1
             && let Some(post) = self.post()
         {
-            entry.subject.want(&key, post);
+            post.say(entry.subject.want(&key, post));
         }
         let seen = look(&entry.subject);
         self.tell(&entries);
@@ -161,13 +161,12 @@ impl<S: Subject> Audience<S> {
     /// Repeats to other reconcilers what is watched here, and forgets the word of those that have not repeated it.
     pub fn renew(&self) {
         let mut entries = self.lock();
+        if let Some(post) = self.post() {
+            let here = entries.of.iter().filter(|(_, entry)| entry.here > 0);
+            post.repeat(here.map(|(key, entry)| entry.subject.want(key, post)).collect());
+        }
         let now = Instant::now();
-        for (key, entry) in &mut entries.of {
-            if entry.here > 0
-                && let Some(post) = self.post()
-            {
-                entry.subject.want(key, post);
-            }
+        for entry in entries.of.values_mut() {
             entry.elsewhere.retain(|_, until| *until > now);
         }
         self.tidy(&mut entries);
@@ -207,7 +206,7 @@ impl<S: Subject> Audience<S> {
         if entry.here == 0
             && let Some(post) = self.post()
         {
-            S::done(key, post);
+            post.say(S::done(key, post));
         }
         self.tidy(&mut entries);
     }
@@ -274,9 +273,13 @@ mod tests {
             watched.map(|(key, _)| *key).collect()
         }
 
-        fn want(&self, _: &u32, _: &Post) {}
+        fn want(&self, key: &u32, post: &Post) -> Letter {
+            post.want_telemetry(&format!("star-{key}").parse().unwrap())
+        }
 
-        fn done(_: &u32, _: &Post) {}
+        fn done(key: &u32, post: &Post) -> Letter {
+            post.done_telemetry(&format!("star-{key}").parse().unwrap())
+        }
     }
 
     fn join(stars: &Audience<Star>, key: u32, caller: &str) -> Result<Seat<Star>, Full> {
@@ -337,6 +340,23 @@ mod tests {
         assert_eq!(wanted(&stars), [1]);
         stars.leave_elsewhere(&1, replica);
         assert!(wanted(&stars).is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_that_is_watched_is_repeated_however_much_it_is() {
+        let (post, mut letters) = Post::new();
+        let stars = Audience::new(Some(post));
+        let seats: Vec<_> = (0..200).map(|key| join(&stars, key, &format!("{key}")).unwrap()).collect();
+        while letters.try_recv().is_ok() {}
+        stars.renew();
+        let mut told = BTreeSet::new();
+        while told.len() < seats.len() {
+            let Letter::WantTelemetry { node, .. } = letters.recv().await.unwrap() else {
+                panic!("not wanted")
+            };
+            told.insert(node);
+        }
+        assert_eq!(told.len(), 200);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     audience::{Audience, Full, Seat, Subject},
-    logs::post::Post,
+    logs::{letters::Letter, post::Post},
 };
 
 /// How many messages of a node a watcher may be behind. At six providers once a second that is ten seconds; one that
@@ -129,12 +129,12 @@ impl Subject for Measuring {
         watched.map(|(node, _)| node.clone()).collect()
     }
 
-    fn want(&self, node: &NodeName, post: &Post) {
-        post.want_telemetry(node);
+    fn want(&self, node: &NodeName, post: &Post) -> Letter {
+        post.want_telemetry(node)
     }
 
-    fn done(node: &NodeName, post: &Post) {
-        post.done_telemetry(node);
+    fn done(node: &NodeName, post: &Post) -> Letter {
+        post.done_telemetry(node)
     }
 }
 

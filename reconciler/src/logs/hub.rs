@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     LogKey,
+    letters::Letter,
     post::Post,
     relay::{Ask, QUESTIONS, Relay},
 };
@@ -99,12 +100,12 @@ impl Subject for Log {
         wanted
     }
 
-    fn want(&self, key: &LogKey, post: &Post) {
-        post.want(*key, &self.relay.node);
+    fn want(&self, key: &LogKey, post: &Post) -> Letter {
+        post.want(*key, &self.relay.node)
     }
 
-    fn done(key: &LogKey, post: &Post) {
-        post.done(*key);
+    fn done(key: &LogKey, post: &Post) -> Letter {
+        post.done(*key)
     }
 }
 

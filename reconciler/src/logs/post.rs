@@ -89,32 +89,51 @@ impl Post {
         timeout(question.wait + PATIENCE, asking).await.unwrap_or(Err(Away))
     }
 
-    /// Says that somebody watches a log here. It is repeated, so that it does not matter when it is lost.
-    pub fn want(&self, key: LogKey, node: &NodeName) {
-        let letter = Letter::Want { from: self.0.me, node: node.to_string(), log: Named::new(key) };
+    /// Sends a letter, unless too many wait already. That somebody watches is repeated, and that nobody does any more is
+    /// known after a while, so that it does not matter when it is lost.
+    pub fn say(&self, letter: Letter) {
         let _ = self.0.outgoing.try_send(letter);
     }
 
-    /// Says that nobody does any more. When it is lost, that is known after a while.
-    pub fn done(&self, key: LogKey) {
-        let _ = self.0.outgoing.try_send(Letter::Done { from: self.0.me, log: Named::new(key) });
+    /// Sends all of them, one after the other as there is room, however many they are.
+    pub fn repeat(&self, letters: Vec<Letter>) {
+        let outgoing = self.0.outgoing.clone();
+        if letters.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            for letter in letters {
+                if outgoing.send(letter).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 
-    /// Says that somebody watches here what a node measures. It is repeated, too.
-    pub fn want_telemetry(&self, node: &NodeName) {
-        let _ = self.0.outgoing.try_send(Letter::WantTelemetry { from: self.0.me, node: node.to_string() });
+    /// That somebody watches a log here.
+    pub fn want(&self, key: LogKey, node: &NodeName) -> Letter {
+        Letter::Want { from: self.0.me, node: node.to_string(), log: Named::new(key) }
     }
 
-    /// Says that nobody does any more.
-    pub fn done_telemetry(&self, node: &NodeName) {
-        let _ = self.0.outgoing.try_send(Letter::DoneTelemetry { from: self.0.me, node: node.to_string() });
+    /// That nobody does any more.
+    pub fn done(&self, key: LogKey) -> Letter {
+        Letter::Done { from: self.0.me, log: Named::new(key) }
+    }
+
+    /// That somebody watches here what a node measures.
+    pub fn want_telemetry(&self, node: &NodeName) -> Letter {
+        Letter::WantTelemetry { from: self.0.me, node: node.to_string() }
+    }
+
+    /// That nobody does any more.
+    pub fn done_telemetry(&self, node: &NodeName) -> Letter {
+        Letter::DoneTelemetry { from: self.0.me, node: node.to_string() }
     }
 
     /// Passes on what a node said. What is lost is measured again.
     pub fn tell_telemetry(&self, node: &NodeName, readings: &[Reading]) {
         let tell = |reading| {
-            let letter = Letter::Telemetry { from: self.0.me, node: node.to_string(), reading };
-            let _ = self.0.outgoing.try_send(letter);
+            self.say(Letter::Telemetry { from: self.0.me, node: node.to_string(), reading });
         };
         if readings.is_empty() {
             tell(None);

@@ -169,7 +169,11 @@ pub(super) async fn download(
         Ok(bytes) => stream::iter(chunks(bytes).map(Ok)).left_stream(),
         Err(error) => stream::iter([Err(refuse::object(error))]).right_stream(),
     });
-    Ok(until_stopped(messages, context.stop.clone(), "go on where the file stopped"))
+    Ok(until_stopped(
+        messages,
+        context.stop.clone(),
+        "the same download again goes on where this one stopped",
+    ))
 }
 
 /// How a file is fetched from its store without the reconciler.

@@ -78,6 +78,14 @@ fn of(source: Source, known: &Known) -> Standing {
     }
 }
 
+/// Which of several reasons is told: what fails now before what was never to be had, which hides nothing then.
+fn weight(reason: Reason) -> u8 {
+    match reason {
+        Reason::FetchFailed | Reason::NotYet => 1,
+        _ => 0,
+    }
+}
+
 /// The condition of a node; none when it asks for nothing. What it asks for since its manifest says so counts from
 /// `declared`.
 pub fn node(testbed: &Testbed, spec: &NodeSpec, known: &Known, declared: DateTime<Utc>) -> Option<Condition> {
@@ -85,7 +93,7 @@ pub fn node(testbed: &Testbed, spec: &NodeSpec, known: &Known, declared: DateTim
     let of = [("weather", weather(config, spec, known)), ("satellites", orbits(config, spec, known))];
     let asked: Vec<(&str, Standing)> =
         of.into_iter().filter_map(|(name, standing)| Some((name, standing?))).collect();
-    let worst = |(_, standing): &&(&str, Standing)| (standing.holds(), standing.reason == Reason::NotYet);
+    let worst = |(_, standing): &&(&str, Standing)| (standing.holds(), weight(standing.reason));
     let (_, first) = asked.iter().max_by_key(worst)?;
     let told = asked.iter().filter(|(_, standing)| standing.holds());
     let message: Vec<String> = told.map(|(name, standing)| format!("{name}: {}", standing.problem)).collect();
@@ -111,7 +119,7 @@ pub fn testbed(testbed: &Testbed, known: &Known, declared: DateTime<Utc>) -> Opt
         conditions.push(condition);
     }
     let all = conditions.len();
-    let worst = |condition: &Condition| (condition.status, condition.reason == Reason::NotYet);
+    let worst = |condition: &Condition| (condition.status, weight(condition.reason));
     let first = conditions.iter().max_by_key(|condition| worst(condition))?;
     let (status, reason) = (first.status, first.reason);
     let alike = conditions.iter().filter(|condition| condition.status == status);

@@ -493,7 +493,10 @@ async fn a_download_that_a_stop_cuts_off_does_not_end_well() {
     };
     let refused = end.expect_err("a file that is cut off");
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
-    assert_eq!(refused.message(), "the reconciler is stopping; go on where the file stopped");
+    assert_eq!(
+        refused.message(),
+        "the reconciler is stopping; the same download again goes on where this one stopped"
+    );
     assert!(content.len() < file.content.len() && file.content.starts_with(&content), "{}", content.len());
     assert!(daemon.terminate().await.success());
 }

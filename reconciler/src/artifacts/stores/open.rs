@@ -199,7 +199,8 @@ fn other_kind() -> object_store::Error {
 fn client(access: &Access) -> ClientOptions {
     // Whichever part of the program comes first installs it; that another one did is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let is_http = access.endpoint().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let scheme = access.endpoint().and_then(|endpoint| endpoint.split_once(':')).map(|(scheme, _)| scheme);
+    let is_http = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"));
     ClientOptions::new()
         .with_allow_http(is_http)
         .with_connect_timeout(CONNECT_TIMEOUT)
