@@ -69,7 +69,7 @@ pub struct NodeSpec {
     /// The most that one run may take.
     #[serde(default)]
     pub limits: Limits,
-    /// Kept free after each exclusive run.
+    /// Kept free after each exclusive run, and the ports of any run after that.
     #[serde(default = "default_guard")]
     pub guard: Duration,
     /// When nothing exclusive may run.

@@ -77,7 +77,8 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
         None if rest.is_empty() => None,
         None => return None,
         Some("") => None,
-        Some(port) => Some(port.parse().ok()?),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(_) => return None,
     };
     Some((host, port))
 }
@@ -114,6 +115,7 @@ mod tests {
             "https://a b",
             "https://a:b",
             "https://a:65536",
+            "https://a:+80",
             "https://a:1:2",
             "https://[::1",
             "https://[x]",

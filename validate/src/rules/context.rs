@@ -6,8 +6,8 @@ use std::{
 };
 
 use almanac_schemas::{
-    Config, Job, JobSpec, Kind, Manifest, Node, RunRole, User, config::ConfigSpec, job::Targets,
-    manifest::PathStep,
+    Config, Job, JobSpec, Kind, Manifest, Node, RunRole, User, config::ConfigSpec, container::Container,
+    job::Targets, manifest::PathStep,
 };
 use chrono::{DateTime, Utc};
 
@@ -340,11 +340,12 @@ impl Draft {
 
 /// Whether two jobs reserve the same nodes, and their ports, at the same times, as far as their manifests say.
 fn reserves_alike(a: &JobSpec, b: &JobSpec) -> bool {
+    let published = |container: &Container| (container.network, container.ports.clone());
     let server = |spec: &'_ JobSpec| {
-        spec.server.as_ref().map(|server| (server.node.clone(), server.container.ports.clone()))
+        spec.server.as_ref().map(|server| (server.node.clone(), published(&server.container)))
     };
     (&a.schedule, &a.nodes, &a.node_selector, a.exclusive)
         == (&b.schedule, &b.nodes, &b.node_selector, b.exclusive)
-        && a.container.ports == b.container.ports
+        && published(&a.container) == published(&b.container)
         && server(a) == server(b)
 }

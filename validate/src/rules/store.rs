@@ -119,7 +119,9 @@ fn misfits(scheme: Scheme, settings: &ArtifactStore, place: &Place, drafts: &mut
 fn endpoint_problem(endpoint: &str, allow_http: bool) -> Result<(), (String, &'static str)> {
     let no_address = || {
         let help = "write, for example, `https://minio.example.org:9000`";
-        (format!("`{endpoint}` is not the address of a service"), help)
+        // Not repeated where there may be a password in it.
+        let named = if endpoint.contains('@') { "this".to_owned() } else { format!("`{endpoint}`") };
+        (format!("{named} is not the address of a service"), help)
     };
     let is_unfit = |c: char| c.is_whitespace() || "?#".contains(c);
     let address = Address::parse(endpoint).filter(|_| !endpoint.contains(is_unfit));

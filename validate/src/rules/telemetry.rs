@@ -129,7 +129,8 @@ fn measured(
 fn weather(url: &str) -> Result<(), Problem> {
     let help = "write, for example, `https://api.openweathermap.org/data/2.5/weather`";
     let address = of_web(url, "the weather", help)?;
-    let Some(added) = address.asks_for().find(|name| ADDED.contains(name)) else { return Ok(()) };
+    let added = |name: &str| ADDED.into_iter().find(|added| added.eq_ignore_ascii_case(name));
+    let Some(added) = address.asks_for().find_map(added) else { return Ok(()) };
     let message = format!("the address asks for `{added}`, which the reconciler adds by itself");
     Err(match added {
         "appid" => (
@@ -229,6 +230,7 @@ mod tests {
             "https://user:hunter2@example.org",
             "https://hunter2@example.org",
             "https://example.org?appid=hunter2",
+            "https://example.org?APPID=hunter2",
             "ftp://user:hunter2@example.org",
             "https://user:hunter2@",
             "user:hunter2@example.org",

@@ -87,9 +87,9 @@ impl<'a> Wanted<'a> {
     }
 
     /// The next port after one that nobody wants on any of some nodes.
-    pub(super) fn free_after(&self, port: Port, nodes: &[&str]) -> Option<Port> {
+    pub(super) fn free_after<'n>(&self, port: Port, nodes: impl Iterator<Item = &'n str>) -> Option<Port> {
         let later = (port.number..=u16::MAX).map(|number| Port { number, ..port });
-        let wanted: Vec<_> = nodes.iter().filter_map(|node| self.0.get(node)).collect();
+        let wanted: Vec<_> = nodes.filter_map(|node| self.0.get(node)).collect();
         later.into_iter().find(|port| !wanted.iter().any(|wanted| wanted.contains(port)))
     }
 }

@@ -104,7 +104,9 @@ pub(super) fn check(context: &Context<'_>, sound: &Sound, quiet: &mut Quiet, dra
         let shown = shown.entry(*b).or_default();
         *shown += 1;
         if *shown <= MAX_CONFLICTS {
-            let free = wanted.free_after(conflict.ports[0], &conflict.nodes);
+            let is_theirs = |holder: &Holder<'_>| holder.job == *a || holder.job == *b;
+            let theirs = nodes.values().filter(|node| node.holders.iter().any(is_theirs));
+            let free = wanted.free_after(conflict.ports[0], theirs.map(|node| node.name));
             drafts.push(wording::between_jobs(&jobs[*a], &jobs[*b], conflict, free));
         }
     }
