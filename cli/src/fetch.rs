@@ -177,9 +177,14 @@ impl Stored<'_> {
         let late = |_| caller.silent();
         let call = caller.patiently(async |mut client| client.download_artifact(request.clone()).await);
         let mut parts = timeout(PART_DEADLINE, call).await.map_err(late)??;
-        while let Some(part) =
-            timeout(PART_DEADLINE, parts.message()).await.map_err(late)?.map_err(explain)?
-        {
+        loop {
+            let part = match timeout(PART_DEADLINE, parts.message()).await.map_err(late)? {
+                Ok(Some(part)) => part,
+                Ok(None) => break,
+                // It is whole, however the call ends.
+                Err(_) if arrived.size == self.artifact.size => break,
+                Err(status) => return Err(explain(status)),
+            };
             if let Err(error) = to.write_all(&part.data) {
                 return Ok(Err(error));
             }

@@ -83,7 +83,7 @@ fn server() -> v1::Run {
         ),
         step(2, Phase::Running, none, "", "2027-01-10T11:30:00.004Z"),
         step(3, Phase::Uploading, none, "", "2027-01-10T11:30:41.300Z"),
-        step(4, Phase::Failed, Reason::ExitCode, "", "2027-01-10T11:30:42.020Z"),
+        step(4, Phase::Failed, Reason::ExitCode, "it ended with exit code 3", "2027-01-10T11:30:42.020Z"),
     ];
     v1::Run {
         started_at: at("2027-01-10T11:30:00.004Z"),
