@@ -13,19 +13,17 @@ use almanac_tests::{
 };
 
 const SYSCTL: &str = "net.ipv4.ip_local_port_range";
+const PATH: &str = "/kernel/sysctl/net.ipv4.ip_local_port_range";
 
 /// Asks on the socket of the container of a run, and returns the status and everything else.
-fn ask(container: &str, method: &str, body: &str) -> (String, String) {
+pub(crate) fn ask(container: &str, method: &str, path: &str, body: &str) -> (String, String) {
     let inspected =
         Command::new("docker").args(["inspect", "--format", "{{.State.Pid}}", container]).output().unwrap();
     let process = String::from_utf8(inspected.stdout).unwrap();
     let mut socket = UnixStream::connect(format!("/proc/{}/root/almanac/api.sock", process.trim())).unwrap();
     let length = body.len();
-    write!(
-        socket,
-        "{method} /kernel/sysctl/{SYSCTL} HTTP/1.1\r\nhost: run\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
+    write!(socket, "{method} {path} HTTP/1.1\r\nhost: run\r\ncontent-length: {length}\r\n\r\n{body}")
+        .unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     (answer.split(' ').nth(1).unwrap().to_owned(), answer)
@@ -55,9 +53,9 @@ fn the_owner_of_a_run_has_kernel_settings_as_long_as_they_are_privileged() {
     testbed.push("a job with a kernel setting");
     let run = testbed.wait_run("ports", "RUNNING");
     let container = format!("almanac-{}", run["id"].as_str().unwrap());
-    let (status, answer) = ask(&container, "GET", "");
+    let (status, answer) = ask(&container, "GET", PATH, "");
     assert!(status == "200" && answer.contains("20000\\t30000"), "{answer}");
-    let (status, answer) = ask(&container, "PUT", "40000 50000");
+    let (status, answer) = ask(&container, "PUT", PATH, "40000 50000");
     assert!(status == "200" && answer.contains("40000\\t50000"), "{answer}");
 
     testbed.repository.write("users/bob.yaml", user("bob", "user", &bob));
@@ -65,7 +63,7 @@ fn the_owner_of_a_run_has_kernel_settings_as_long_as_they_are_privileged() {
     testbed.repository.remove("jobs/ports.yaml");
     testbed.push("bob is no longer privileged");
     for (method, body) in [("PUT", "1024 2048"), ("GET", "")] {
-        let (status, answer) = ask(&container, method, body);
+        let (status, answer) = ask(&container, method, PATH, body);
         assert!(status == "403" && answer.contains("not declared for this node"), "{answer}");
     }
     assert_eq!(

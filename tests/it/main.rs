@@ -20,3 +20,4 @@ mod soak;
 mod steering;
 mod stores;
 mod tail;
+mod telemetry;
