@@ -44,17 +44,28 @@ fn is_ended_and_goes_on(testbed: &mut Testbed) {
     let to = testbed.folder().join("fetched");
     let (part, whole) = (archive(&to, id, ".part"), archive(&to, id, ""));
     let mut there = 0;
-    for signal in ["-KILL", "-INT", "-TERM", "-KILL"] {
+    let mut signals = ["-KILL", "-INT", "-TERM", "-KILL"].into_iter().peekable();
+    let mut too_late = 0;
+    while let Some(signal) = signals.peek() {
         let mut command = testbed.almanac_command("bob", &testbed.server());
         command.args(["runs", "download", "--job", "large", "--to"]).arg(&to);
         let mut download = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_for("the download to get on", LIMIT, || {
             (length(&part) > there || download.try_wait().unwrap().is_some()).then_some(())
         });
-        let ended = Command::new("kill").args([signal, &download.id().to_string()]).status().unwrap();
+        let ended = Command::new("kill").args([*signal, &download.id().to_string()]).status().unwrap();
         assert!(ended.success());
         let status = download.wait().unwrap();
-        assert!(status.signal().is_some(), "it was too fast to be ended: {status}");
+        if status.success() {
+            // The signal came too late, on a busy machine. Once more, from the start.
+            too_late += 1;
+            assert!(too_late < 20, "it is too fast to be ended");
+            fs::remove_dir_all(&to).unwrap();
+            there = 0;
+            continue;
+        }
+        assert!(status.signal().is_some(), "{status}");
+        signals.next();
         assert!(!whole.exists(), "half a file has the name of a whole one");
         assert!(length(&part) >= there, "nothing that arrived is lost");
         there = length(&part);
