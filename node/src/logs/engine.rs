@@ -40,7 +40,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long to wait before everything is read anew since messages are not believed: at first, and at most.
-const ANEW: [Duration; 2] = [LOOK, Duration::from_secs(2)];
+const ANEW: [Duration; 2] = [LOOK, Duration::from_secs(1)];
 
 /// How many messages the engine may have after those; it is asked again where there are more. Mostly there are none.
 /// Beyond the last, everything is read anew: a socket holds some ten thousand short ones.

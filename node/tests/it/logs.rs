@@ -209,8 +209,9 @@ fn a_container_may_write_any_bytes() {
 #[ignore = "needs docker"]
 fn a_long_log_is_taken_up_where_a_killed_agent_left_it() {
     let mut world = World::with_docker().option("--log-limit", "1MiB");
-    // Both streams, and lines that the engine cuts into pieces.
-    let script = "for i in $(seq 1 150); do seq $((i * 1000)) $((i * 1000 + 200)); head -c 20000 /dev/zero; echo err $i >&2; sleep 0.02; done";
+    // Both streams, and lines that the engine cuts into pieces; so slowly that its copy of 2 MiB and more bridges the start
+    // of an agent on a busy machine.
+    let script = "for i in $(seq 1 150); do seq $((i * 1000)) $((i * 1000 + 200)); head -c 20000 /dev/zero; echo err $i >&2; sleep 0.1; done";
     world.declare([Job::soon("long").length("2m").sh(script)]);
     world.start();
     world.wait_phase("long", Phase::Running);
